@@ -1,0 +1,26 @@
+# Every target works from a fresh clone: it makes its own venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: test lint demo package clean
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable . --group test --group lint
+	touch $@
+
+test: .venv/ready
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# `make demo` waits for your answer from a second terminal; `make demo ANSWER=approve` (or reject) answers by itself.
+demo: .venv/ready
+	$(BIN)/python -m tests.support.demo $(ANSWER)
+
+clean:
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""The append-only audit log. Imports nothing else of this project."""

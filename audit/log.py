@@ -1,0 +1,242 @@
+"""Appending to the audit log, so that a record that append() returned from is on disk.
+
+Under an exclusive lock: read the log's last line, mend a torn one, write the record with one write(2), fsync. Nothing
+is ever cut or rewritten, so all of it works on a file under `chattr +a`. After any error nothing may be taken as
+logged; bytes that reached the file all the same are found to be the record, or mended, by the next append.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from audit import chain, segments
+from audit.chain import AuditError, Head
+from audit.lock import Locked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+__all__ = ["AuditError", "Head", "append", "append_once", "head", "position", "records"]
+
+LOG_ID_BYTES = 16
+
+
+
+def append(directory: str, fields: dict[str, Any], *, version: str) -> Head:
+    """Add one record to the log in `directory`; once this returns, it is on disk.
+
+    Args:
+        directory: where the log lies; must exist.
+        fields: `event`, and what else the record says; text, integers below 2^53, booleans, None, lists and dicts.
+        version: of the program that writes.
+
+    Raises:
+        AuditError: it is not certain that the record is on disk.
+    """
+    _check_fields(fields)
+    try:
+        with Locked(directory) as folder:
+            return _append(directory, folder, fields, version)
+    except OSError as error:
+        raise _unusable(directory, error) from error
+
+
+def append_once(
+    directory: str,
+    fields: dict[str, Any],
+    *,
+    same: tuple[str, ...],
+    since: tuple[int, int],
+    version: str,
+) -> Head:
+    """As append, unless a record since then already says the same: then its head, once that one is certainly on disk.
+
+    Args:
+        directory: where the log lies.
+        fields: as for append.
+        same: the keys in which a record must equal `fields` to count as this one.
+        since: a position() from before it can have been written.
+        version: of the program that writes.
+
+    Raises:
+        AuditError: it is not certain that such a record is on disk.
+    """
+    _check_fields(fields)
+    parts = record_.parts(fields, same)
+    try:
+        with Locked(directory) as folder:
+            return _find(directory, folder, parts, since) or _append(directory, folder, fields, version)
+    except OSError as error:
+        raise _unusable(directory, error) from error
+
+
+def position(directory: str) -> tuple[int, int]:
+    """Where the log ends: the number of its last segment and that one's size in bytes; (1, 0) where there is none yet.
+
+    Raises:
+        AuditError: it cannot be read.
+    """
+    try:
+        numbers = segments.numbers(directory)
+        if not numbers:
+            return segments.FIRST_SEGMENT, 0
+        path = os.path.join(directory, segments.name(numbers[-1]))
+        return numbers[-1], os.stat(path, follow_symlinks=False).st_size
+    except OSError as error:
+        raise _unusable(directory, error) from error
+
+
+def head(directory: str) -> Head | None:
+    """The head of the log as it stands, or None where it holds no record; takes no lock, so any reader can ask.
+
+    Raises:
+        AuditError: it cannot be read.
+    """
+    try:
+        for number in reversed(segments.numbers(directory)):
+            with segments.open_to_read(directory, number) as source:
+                last, _, _ = segments.tail(source.fileno())
+            if last:
+                return last[0]
+    except OSError as error:
+        raise _unusable(directory, error) from error
+    return None
+
+
+def records(
+    directory: str,
+    since: tuple[int, int] = (segments.FIRST_SEGMENT, 0),
+) -> Iterator[tuple[Head, dict[str, Any]]]:
+    """Every sound record from a position() on, in order; what is torn is passed over. Takes no lock, checks no chain.
+
+    Raises:
+        AuditError: the log cannot be read.
+    """
+    try:
+        for _, _, line in _lines(directory, since):
+            try:
+                record = record_.decode(line)
+            except UnsoundError:
+                continue
+            yield chain.head_of(line, record), record
+    except OSError as error:
+        raise _unusable(directory, error) from error
+
+
+def _append(directory: str, folder: int, fields: dict[str, Any], version: str) -> Head:
+    number = max(segments.numbers(folder), default=segments.FIRST_SEGMENT)
+    path = os.path.join(directory, segments.name(number))
+    log = segments.open_to_append(folder, number, path)
+    try:
+        last, end, torn_bytes = segments.tail(log)
+        before = last or _end_of_segment_before(directory, folder, number)
+        new = [fields]
+        if torn_bytes or not last:
+            torn = {"torn": chain.torn(end, torn_bytes)} if torn_bytes else {}
+            new.insert(0, {"event": "recovered" if last else "genesis", **torn})
+        lines, new_head = chain.links(before, new, _stamp(version), os.urandom(LOG_ID_BYTES).hex())
+        lines[0] = chain.ending(torn_bytes) + lines[0]
+        for line in lines:
+            _write(log, line, path)
+        os.fsync(log)
+        return new_head
+    finally:
+        os.close(log)
+
+
+def _find(directory: str, folder: int, parts: dict[str, bytes], since: tuple[int, int]) -> Head | None:
+    for number, offset, line in _lines(directory, since):
+        # Parsing is what costs; the canonical form lets the bytes tell which few lines are worth it.
+        if not all(part in line for part in parts.values()):
+            continue
+        try:
+            record = record_.decode(line)
+        except UnsoundError:
+            continue
+        if record.keys() >= parts.keys() and record_.parts(record, tuple(parts)) == parts:
+            _make_sure(directory, folder, number, offset, line)
+            return chain.head_of(line, record)
+    return None
+
+
+def _make_sure(directory: str, folder: int, number: int, offset: int, line: bytes) -> None:
+    """Have a record on disk whose writer may have been killed before its fsync, or told that the fsync failed."""
+    path = os.path.join(directory, segments.name(number))
+    log = segments.open_to_append(folder, number, path)
+    try:
+        os.fsync(log)
+        # After a failed fsync the kernel takes the pages for clean, and the next fsync succeeds with the data gone
+        # (Rebello et al., ATC '20). So drop them, and look at what the disk has.
+        os.posix_fadvise(log, 0, 0, os.POSIX_FADV_DONTNEED)
+        if os.pread(log, len(line), offset) != line:
+            raise AuditError(
+                f"{path} lost a record at byte {offset} which could not be written to disk; check the disk"
+            )
+    finally:
+        os.close(log)
+
+
+def _end_of_segment_before(directory: str, folder: int, number: int) -> tuple[Head, str] | None:
+    if number == segments.FIRST_SEGMENT:
+        return None
+    path = os.path.join(directory, segments.name(number - 1))
+    log = segments.open_to_append(folder, number - 1, path)
+    try:
+        last, _, torn_bytes = segments.tail(log)
+        if not last or torn_bytes:
+            raise AuditError(f"{path} does not end in a sound record, so the next segment cannot go on from it")
+        os.fsync(log)
+        return last
+    finally:
+        os.close(log)
+
+
+def _lines(directory: str, since: tuple[int, int]) -> Iterator[tuple[int, int, bytes]]:
+    for number in segments.numbers(directory):
+        if number < since[0]:
+            continue
+        with segments.open_to_read(directory, number) as source:
+            if number == since[0]:
+                source.seek(since[1])
+            for offset, piece, begins in segments.pieces(source):
+                if begins:
+                    yield number, offset, piece
+
+
+def _write(log: int, line: bytes, path: str) -> None:
+    written = os.write(log, line)
+    # A disk that fills up shows as a short write first, and as an error only at the next one.
+    if written != len(line):
+        raise AuditError(
+            f"only {written} of {len(line)} bytes went into {path}: no space left, or a limit on file size"
+        )
+
+
+def _stamp(version: str) -> dict[str, Any]:
+    wall_ms = time.time_ns() // 1_000_000
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall_ms // 1000))
+    return {
+        "time": f"{seconds}.{wall_ms % 1000:03}Z",
+        "boottime": time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000,
+        "host": os.uname().nodename,
+        "version": version,
+    }
+
+
+def _check_fields(fields: dict[str, Any]) -> None:
+    taken = sorted(record_.OWN_KEYS & fields.keys())
+    if taken:
+        raise AuditError(f"{taken[0]!r} is the audit log's own key; call it otherwise")
+    if fields.get("event") in record_.OWN_EVENTS:
+        raise AuditError(f"only the audit log itself writes {fields['event']!r}")
+
+
+def _unusable(directory: str, error: OSError) -> AuditError:
+    file = error.filename if isinstance(error.filename, str) else ""
+    path = os.path.join(directory, file)
+    if isinstance(error, FileNotFoundError | NotADirectoryError) and path.rstrip("/") == directory.rstrip("/"):
+        return AuditError(f"there is no directory {directory} for the audit log; `gate init` makes it")
+    return AuditError(f"cannot use the audit log {path}: {error.strerror or error}")

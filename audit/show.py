@@ -1,0 +1,69 @@
+"""Records of the audit log for people: one line each, in printable ASCII, whatever was written into them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from audit.chain import Head
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/@+-]+")
+_CHAIN_KEYS = frozenset({"v", "log_id", "seq", "prev", "time", "boottime", "host", "version"})
+_PLACED_KEYS = ("event", "request", "job", "decision", "by", "comment")
+
+
+def as_line(record: Mapping[str, Any]) -> str:
+    r"""A record as `time #seq event request job decision "by" person (via) comment="…"`, then whatever else it holds.
+
+    Text that could be taken for another field or that is not printable ASCII stands in double quotes, with JSON's
+    escapes (`\u202e`, `\n`), so that nobody's comment can forge a field, a line, or a terminal's escape sequence.
+    """
+    rest = {key: value for key, value in record.items() if key not in _CHAIN_KEYS and key not in _PLACED_KEYS}
+    words = [
+        f"{record['time'].replace('T', ' ')} #{record['seq']} {record['event']}",
+        *[_word(record[key]) for key in ("request",) if key in record],
+        *_job(record.get("job")),
+        *[_word(record[key]) for key in ("decision",) if key in record],
+        *_by(record.get("by")),
+        *[f"comment={json.dumps(record[key])}" for key in ("comment",) if record.get(key)],
+        *[f"{_word(key)}={_word(value)}" for key, value in sorted(rest.items())],
+    ]
+    return " ".join(words)
+
+
+def select(
+    records: Iterable[tuple[Head, dict[str, Any]]],
+    *,
+    request: str | None = None,
+    event: str | None = None,
+) -> Iterator[tuple[Head, dict[str, Any]]]:
+    """Those records that are about one request (its key, or only its job number) and of one event."""
+    for head, record in records:
+        key = str(record.get("request", ""))
+        if request is not None and key != request and not (request.isdigit() and key.endswith(f"-{request}")):
+            continue
+        if event is None or record["event"] == event:
+            yield head, record
+
+
+def _word(value: object) -> str:
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
+    return json.dumps(value, sort_keys=True)
+
+
+def _job(job: object) -> list[str]:
+    if not isinstance(job, dict):
+        return []
+    return [_word(job[key]) for key in ("path", "name") if key in job]
+
+
+def _by(by: object) -> list[str]:
+    if not isinstance(by, dict):
+        return []
+    via = f" ({_word(by['via'])})" if "via" in by else ""
+    return [f"by {_word(by.get('person'))}{via}"]

@@ -1,0 +1,1 @@
+"""gate.yaml: loading, checking, its schema, and the checks of the host around it."""

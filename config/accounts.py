@@ -1,0 +1,92 @@
+"""The Unix users and groups that gate.yaml names, as this host knows them."""
+
+import grp
+import os
+import pwd
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class User:
+    """One entry of the user database."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+
+
+class Host(Protocol):
+    """Where names are looked up; tests bring their own."""
+
+    def user(self, name: str) -> User | None:
+        """Return the user called `name`, None where there is none."""
+
+    def user_of_uid(self, uid: int) -> User | None:
+        """Return the user with this uid, None where there is none."""
+
+    def gid(self, group: str) -> int | None:
+        """Return the id of the group called `group`, None where there is none."""
+
+    def gids_of(self, user: User) -> frozenset[int]:
+        """Return the ids of all groups that `user` is in, the primary one too."""
+
+
+class SystemHost:
+    """The host's own databases, through NSS."""
+
+    def user(self, name: str) -> User | None:
+        """See getpwnam(3)."""
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            return None
+        return User(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+
+    def user_of_uid(self, uid: int) -> User | None:
+        """See getpwuid(3)."""
+        try:
+            entry = pwd.getpwuid(uid)
+        except (KeyError, OverflowError):
+            return None
+        return User(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+
+    def gid(self, group: str) -> int | None:
+        """See getgrnam(3)."""
+        try:
+            return grp.getgrnam(group).gr_gid
+        except KeyError:
+            return None
+
+    def gids_of(self, user: User) -> frozenset[int]:
+        """See getgrouplist(3)."""
+        return frozenset(os.getgrouplist(user.name, user.gid))
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """What the host says of the names in one gate.yaml; None for a name that is absent or unknown."""
+
+    runner: User
+    people: dict[str, User | None]
+    run_as: User | None
+    run_as_gids: frozenset[int]
+    approvers_gid: int | None
+
+
+def look_up(value: dict[str, Any], host: Host, runner_uid: int) -> Accounts:
+    """Return the accounts behind the names in `value`, in which anything may be missing; `runner_uid` is R."""
+    run_as = _user(host, value.get("backend", {}).get("run_as"))
+    approvers = value.get("approvers_group")
+    return Accounts(
+        runner=host.user_of_uid(runner_uid) or User(str(runner_uid), runner_uid, os.getegid(), "/"),
+        people={name: _user(host, person.get("unix")) for name, person in value.get("people", {}).items()},
+        run_as=run_as,
+        run_as_gids=host.gids_of(run_as) if run_as else frozenset(),
+        approvers_gid=host.gid(approvers) if approvers else None,
+    )
+
+
+def _user(host: Host, name: str | None) -> User | None:
+    return host.user(name) if name else None

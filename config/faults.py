@@ -1,0 +1,36 @@
+"""What is wrong with a gate.yaml, and where."""
+
+from dataclasses import dataclass
+
+QUOTED_CHARACTERS = 60
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault. Line and column count from 1; both are 0 where the fault concerns the file itself."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        """Return `file:line:column: message`, the form that editors jump to."""
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.message}"
+
+
+class ConfigError(Exception):
+    """A gate.yaml that cannot be used; `faults` holds all that was found, in the file's order, never empty."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        """Keep the faults sorted, each once."""
+        self.faults = sorted(dict.fromkeys(faults), key=lambda fault: (fault.line, fault.column))
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+def quoted(text: object) -> str:
+    """Return what the operator wrote as it can be shown in one line: repr, cut where it is long."""
+    written = str(text)
+    short = written if len(written) <= QUOTED_CHARACTERS else written[: QUOTED_CHARACTERS - 3] + "..."
+    return ascii(short)

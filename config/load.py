@@ -1,0 +1,150 @@
+"""gate.yaml -> policy, or all of its faults.
+
+Whoever can write this file decides who approves, so it must be R's (the uid that the runner, and so the gate, runs as)
+or root's, writable by nobody else, in directories of which the same is true. That is looked at on every load.
+"""
+
+import errno
+import hashlib
+import os
+import stat
+from typing import Any
+
+from config import meaning, policy, schema
+from config.accounts import Host, SystemHost, look_up
+from config.document import parse
+from config.faults import ConfigError, Fault
+from config.host import path_problems, reason
+
+__all__ = ["ConfigError", "Fault", "load_policy", "load_policy_as_reader", "policy_from"]
+
+MAX_BYTES = 1024 * 1024
+_SYSTEM = SystemHost()
+_ADVICE = {
+    errno.ENOENT: "write it, or name another with --config or GATE_CONFIG",
+    errno.ELOOP: "it is a symbolic link, name the file itself",
+    errno.EACCES: "have its operator add you to the approvers' group",
+}
+
+
+def load_policy(path: str, *, owner: int | None = None, host: Host = _SYSTEM) -> tuple[dict[str, Any], str]:
+    """Return the policy in the file at `path`, and the SHA-256 (hex) of the very bytes that it was made from.
+
+    `owner` is R. None means the caller's own effective uid, which is right for every stage, because they run as R, and
+    fails closed for anybody else. It is deliberately not "whoever owns what the file calls its state directory": then a
+    file of anybody's would vouch for itself. People's commands, which run as others, use `load_policy_as_reader`.
+
+    The directories are looked at before the file is opened, from / down, so nobody else can exchange one in between.
+    The file is opened once; owner, mode, hash and policy are those of the one descriptor.
+
+    Raises:
+        ConfigError: with every fault that was found.
+    """
+    runner = os.geteuid() if owner is None else owner
+    data = _trusted_bytes(path, runner)
+    return policy_from(data, path, runner_uid=runner, host=host), hashlib.sha256(data).hexdigest()
+
+
+def load_policy_as_reader(path: str, *, host: Host = _SYSTEM) -> tuple[dict[str, Any], str]:
+    """Return what `load_policy` does, for a caller who is not R and cannot know who is, such as `gate approve`.
+
+    R is taken to be the owner of the file's state directory, and the file must then be R's or root's as ever. This
+    says that file and state belong together and that no third user had a hand in it, not that the gate is a genuine
+    one: that lies with whoever chose `path`. So it is never for deciding or releasing anything.
+
+    Raises:
+        ConfigError: with every fault that was found.
+    """
+    return load_policy(path, owner=_state_owner(path), host=host)
+
+
+def policy_from(data: bytes, file: str, *, runner_uid: int, host: Host = _SYSTEM) -> dict[str, Any]:
+    """Return the policy in `data`; `file` is what its faults call it, `runner_uid` is R.
+
+    Raises:
+        ConfigError: with every fault that was found.
+    """
+    document = parse(data, file)
+    faults, value = schema.check(document)
+    if not isinstance(value, dict):
+        raise ConfigError(document.faults + _elsewhere(faults, document.faults))
+    accounts = look_up(value, host, runner_uid)
+    faults += meaning.check(document, value, accounts)
+    if document.faults or faults:
+        raise ConfigError(document.faults + _elsewhere(faults, document.faults))
+    return policy.make(schema.with_defaults(value), accounts)
+
+
+def _elsewhere(faults: list[Fault], first: list[Fault]) -> list[Fault]:
+    """Return the faults that are not at the place of one in `first`: what follows from an alias is not told again."""
+    places = {(fault.line, fault.column) for fault in first}
+    return [fault for fault in faults if (fault.line, fault.column) not in places]
+
+
+def _state_owner(path: str) -> int:
+    """Return the uid that the state directory named in `path` belongs to.
+
+    Where the file does not get so far as to name one, the file's own owner: its faults are for `load_policy` to tell.
+    """
+    data, state = _read(path)
+    document = parse(data, path)
+    value = schema.check(document)[1]
+    state_dir = value.get("state_dir") if isinstance(value, dict) else None
+    if state_dir is None:
+        return state.st_uid
+    try:
+        return os.lstat(state_dir).st_uid
+    except OSError as error:
+        message = f"{reason(error)}: the state directory is made when the gate is set up; ask its operator"
+        raise ConfigError([document.fault(("state_dir",), message)]) from None
+
+
+def _trusted_bytes(path: str, owner: int) -> bytes:
+    try:
+        problems = path_problems(os.path.dirname(path) or ".", owner)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    data, state = _read(path)
+    if state.st_uid not in (0, owner):
+        problems.append(
+            f"belongs to uid {state.st_uid}, and the gate runs as uid {owner}: chown it to {owner}, or to root"
+        )
+    if state.st_mode & 0o022:
+        mode = stat.S_IMODE(state.st_mode)
+        problems.append(f"can be written by others than its owner (mode {mode:04o}): chmod go-w it")
+    if problems:
+        raise ConfigError([Fault(path, 0, 0, problem) for problem in problems])
+    return data
+
+
+def _read(path: str) -> tuple[bytes, os.stat_result]:
+    """Return the bytes of a regular file and its status, both from one descriptor."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    try:
+        state = os.fstat(fd)
+        if not stat.S_ISREG(state.st_mode):
+            raise ConfigError([Fault(path, 0, 0, "not a regular file: name one")])
+        data = _bytes(fd)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    finally:
+        os.close(fd)
+    if len(data) > MAX_BYTES:
+        raise ConfigError([Fault(path, 0, 0, f"larger than {MAX_BYTES} bytes: name the right file")])
+    return data, state
+
+
+def _bytes(fd: int) -> bytes:
+    """Return what is in the file, one byte more than `MAX_BYTES` at most."""
+    with open(fd, "rb", closefd=False) as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def _unreadable(path: str, error: OSError | ValueError) -> ConfigError:
+    if isinstance(error, ValueError):
+        return ConfigError([Fault(path, 0, 0, "no path that a file can have: name another")])
+    advice = _ADVICE.get(error.errno or 0, "name a file that can be read")
+    return ConfigError([Fault(path, 0, 0, f"{reason(error)}: {advice}")])

@@ -1,0 +1,97 @@
+"""The reference page of gate.yaml, made from the schema: `python -m config.reference > docs/reference/gate-yaml.md`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from config.schema import as_yaml, resolved, schema
+
+_TYPES = {"object": "keys", "array": "list", "string": "text", "integer": "whole number", "boolean": "true or false"}
+_HEAD = """# gate.yaml
+
+<!-- Made from config/schema.json by `python -m config.reference`; change it there. -->
+
+{description} A complete file with comments: `config/example.yaml`.
+
+An editor with a YAML language server completes and checks the file if its first line is
+`# yaml-language-server: $schema=` and the path of `config/schema.json`.
+
+`<name>` stands for a name of the operator's choice, `[]` for each entry of a list. **required** means: where what it
+belongs to is given.
+
+| key | value | default | meaning | example |
+|---|---|---|---|---|
+"""
+_FOOT = """
+## Values
+
+Durations are one number and its unit: `30s`, `15m`, `4h`, `2d`. YAML reads some plain words as something else: `no` as
+false, `1.10` as a number, `4:00` as 240. Where text is wanted, put these in quotes. Anchors, aliases, merge keys, tags
+and doubled keys are faults.
+
+## What else is a fault
+
+All faults are told at once, each as `file:line:column: what is wrong: what to do`.
+
+- The file belongs to anybody but root or the user that the runner runs as, or anybody else can write it, or one of the
+  directories above it. (A sticky directory of root's, such as /tmp, is fine.) It is a symbolic link, or over 1 MiB.
+- A person called `signed`; a group called like a person, with unknown people or other groups in it.
+- Two people with one Unix user, GitLab user name (upper and lower case are the same) or GitLab id.
+- `of` names nobody known, or `count` is more than the different people that it names.
+- `approvers_group` is no group on this host.
+- `run_as` is missing, is the user that the runner runs as, or a person's, unless `allow_same_user: true` is there.
+- `run_as` is no user on this host, is in `approvers_group`, is root where the runner is not, or is another user than
+  the runner's where the runner is not root.
+- Two outcomes with one exit code.
+
+Not a fault but a warning: a person whose Unix user is not known on this host, or who has no `gitlab` entry while a rule
+asks for them without `self_approval: true`.
+"""
+
+
+def render() -> str:
+    """Return the whole page as Markdown."""
+    whole = schema()
+    rows = "".join(_row(*entry) for entry in _entries("", whole))
+    return _HEAD.replace("{description}", whole["description"]) + rows + _FOOT
+
+
+def _entries(prefix: str, part: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Yield dotted name, schema, and whether it is required, for every key under `part`, in the schema's order."""
+    for key, child in part.get("properties", {}).items():
+        yield prefix + key, resolved(child), key in part.get("required", [])
+        yield from _entries(f"{prefix}{key}.", resolved(child))
+    others = part.get("additionalProperties")
+    if others:
+        name = f"{prefix}<name>"
+        yield name, resolved(others), False
+        yield from _entries(f"{name}.", resolved(others))
+    if "properties" in part.get("items", {}):
+        yield from _entries(f"{prefix.removesuffix('.')}[].", part["items"])
+
+
+def _row(name: str, part: dict[str, Any], required: bool) -> str:
+    example = f"{name.rpartition('.')[2]}: {as_yaml(part['examples'][0])}"
+    default = "**required**" if required else _default(part)
+    return f"| `{name}` | {_value(part)} | {default} | {part['description']} | `{example}` |\n"
+
+
+def _default(part: dict[str, Any]) -> str:
+    if part.get("default", {}) == {}:
+        return ""
+    return f"`{as_yaml(part['default'])}`"
+
+
+def _value(part: dict[str, Any]) -> str:
+    if "const" in part or "enum" in part:
+        return " or ".join(f"`{choice}`" for choice in part.get("enum", [part.get("const")]))
+    if "maximum" in part:
+        return f"{_TYPES[part['type']]}, {part['minimum']} to {part['maximum']}"
+    wanted = part["type"]
+    if wanted == "array":
+        item = resolved(part["items"])["type"]
+        return "list of " + " or ".join(_TYPES[name] for name in ([item] if isinstance(item, str) else item))
+    return _TYPES[wanted]
+
+
+if __name__ == "__main__":
+    print(render(), end="")

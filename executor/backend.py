@@ -1,0 +1,245 @@
+"""The `shell` backend: runs the scripts of an approved job on this host, as the job's user.
+
+- A stage's script can be read by R only, so it goes over as a sealed memfd: `bash /proc/self/fd/N`.
+- `executor/init.py` stands between the stage and the script. With `isolate: pid_namespace` it is pid 1 of a namespace,
+  in the stage's own process group; with `process_group` it is a child subreaper in a session of its own.
+- The stage holds one end of a control pipe. Signals go over it as bytes; when it closes, however the stage ended, even
+  by SIGKILL, init ends the job. (A death signal would fire when a *thread* of ours ends, and not if we ended too early.)
+- The script's exit code comes back as words over a pipe, never as an exit status: that may be unshare's or setpriv's own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+from executor import supervise
+
+TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SHELLS = ("bash", "sh")
+_MFD_NOEXEC_SEAL = 0x8  # memfd_create(2), Linux 6.3; with sysctl vm.memfd_noexec=2 no other is allowed
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_LOADER_VARIABLES = (
+    "LD_",
+    "GLIBC_",
+    "GCONV_PATH",
+    "LOCPATH",
+)  # ld.so(8): these would act on root's unshare and setpriv
+
+
+class BackendError(Exception):
+    """The backend cannot do what it was asked; one plain line for people."""
+
+
+def check(backend: dict[str, Any]) -> str | None:
+    """Say in one line why scripts cannot be run here as `backend` asks, or None; really tries unshare and setpriv."""
+    try:
+        harmless = [_tool("true")]
+        _tool("bash")
+        _try([*_privileges(backend), *harmless], f"cannot run anything as {_user(backend)!r}")
+        namespace = _namespace(backend)
+        if namespace:
+            _try([*namespace, *harmless], "no process-id namespace can be made here", "; or set isolate: process_group")
+    except BackendError as fault:
+        return str(fault)
+    return None
+
+
+def make_work(backend: dict[str, Any], work_dir: str, cache_dir: str) -> None:
+    """Make the job's own tree, with builds/ and tmp/, and its project's cache directory if there is none yet.
+
+    Raises BackendError if `work_dir` exists or something else than a directory of the job's user is at `cache_dir`.
+    """
+    from executor import work_tree
+
+    uid, gid = _uid(backend), backend["gid"] if backend["uid"] is not None else os.getegid()
+    try:
+        work_tree.make_cache(cache_dir, uid, gid)
+        work_tree.make(work_dir, uid, gid)
+    except FileExistsError as fault:
+        raise BackendError(f"{fault.filename!r} is left over from an earlier attempt: remove it") from fault
+    except OSError as fault:
+        raise BackendError(f"cannot make the job's directories: {fault.strerror}: {fault.filename!r}") from fault
+
+
+def remove_work(work_dir: str) -> None:
+    """Remove the job's tree, whatever the job made of it, following no link; nothing there is fine.
+
+    Raises BackendError if something of it is left.
+    """
+    from executor import work_tree
+
+    try:
+        work_tree.remove(work_dir)
+    except OSError as fault:
+        raise BackendError(f"cannot remove {work_dir!r}: {fault.strerror}: {fault.filename!r}") from fault
+
+
+def run_script(backend: dict[str, Any], script: str, work_dir: str, env: dict[str, str]) -> int:
+    """Run a stage's script to its end and return its exit code, 0 to 255 (128+n: killed by signal n).
+
+    Nothing that the script started is left when this returns. SIGTERM, SIGINT and SIGHUP reach the script as SIGTERM
+    meanwhile, and do not end this process. Call it from the main thread. Raises BackendError if the script could not
+    be run, or its end is not known.
+    """
+    source = _open_script(script)
+    try:
+        shell = _interpreter(source, script)
+        copy = _sealed_copy(source, script)
+    finally:
+        os.close(source)
+    try:
+        _let_job_reopen_output(_uid(backend))
+        command = [*_privileges(backend), shell, f"/proc/self/fd/{copy}"]
+        scrubbed = _environment(backend, shell, work_dir, env)
+        said, status = supervise.run_under_init(_namespace(backend), copy, work_dir, command, scrubbed)
+    except (OSError, ValueError) as fault:
+        raise BackendError(f"cannot run the stage script: {fault}") from fault
+    finally:
+        os.close(copy)
+    return _exit_code(said, status)
+
+
+def _open_script(script: str) -> int:
+    try:
+        source = os.open(script, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as fault:
+        raise BackendError(f"cannot read the stage script {script!r}: {fault.strerror}") from fault
+    if stat.S_ISREG(os.fstat(source).st_mode):
+        return source
+    os.close(source)
+    raise BackendError(f"the stage script {script!r} is not a regular file")
+
+
+def _interpreter(source: int, script: str) -> str:
+    first = os.pread(source, 256, 0).partition(b"\n")[0].decode(errors="backslashreplace")
+    words = first.removeprefix("#!").split() if first.startswith("#!") else []
+    if words and os.path.basename(words[0]) == "env":
+        words = words[1:]
+    if len(words) == 1 and os.path.basename(words[0]) in SHELLS:
+        return _tool(os.path.basename(words[0]))
+    raise BackendError(
+        f'{script!r} starts with {first!r}: only {" and ".join(SHELLS)} scripts work, set shell = "bash"'
+    )
+
+
+def _sealed_copy(source: int, script: str) -> int:
+    # Sealed, because the job could open /proc/self/fd/N for writing and change what its shell has not read yet.
+    try:
+        copy = _memfd()
+        while os.sendfile(copy, source, None, 1 << 20):
+            pass
+        os.fchmod(copy, 0o444)
+        fcntl.fcntl(copy, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError as fault:
+        raise BackendError(f"cannot copy the stage script {script!r} to memory: {fault.strerror}") from fault
+    return copy
+
+
+def _memfd() -> int:
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        return os.memfd_create("script", flags | _MFD_NOEXEC_SEAL)
+    except OSError:  # EINVAL before Linux 6.3
+        return os.memfd_create("script", flags)
+
+
+def _let_job_reopen_output(uid: int) -> None:
+    # `echo … >/dev/stderr` opens the runner's pipe anew, as the job's user: without this it is denied. Writing only.
+    for descriptor in (1, 2):
+        found = os.fstat(descriptor)
+        if stat.S_ISFIFO(found.st_mode) and found.st_uid == os.geteuid() != uid:
+            os.fchmod(descriptor, 0o622)
+
+
+def _tool(name: str) -> str:
+    for directory in TOOL_PATH.split(":"):
+        path = os.path.join(directory, name)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    package = {"unshare": "util-linux", "setpriv": "util-linux (or setpriv)", "true": "coreutils"}.get(name, name)
+    raise BackendError(f"{name!r} is not in {TOOL_PATH}: install {package}")
+
+
+def _uid(backend: dict[str, Any]) -> int:
+    own = os.geteuid()
+    uid = backend["uid"]
+    if uid is None and backend["run_as"] is None:
+        uid = own  # no run_as: R itself
+    if uid is None:
+        raise BackendError(f"run_as {backend['run_as']!r} is not a user of this host: add it, or name another")
+    if uid == own and not backend["allow_same_user"]:
+        raise BackendError(f"the job would run as uid {uid}, like the gate itself: name another user in run_as")
+    if uid != own != 0:
+        raise BackendError(f"uid {own} cannot run anything as {_user(backend)!r}: run gitlab-runner as root")
+    return int(uid)
+
+
+def _user(backend: dict[str, Any]) -> str:
+    if backend["run_as"] is not None:
+        return str(backend["run_as"])
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _privileges(backend: dict[str, Any]) -> list[str]:
+    uid = _uid(backend)
+    setpriv = [_tool("setpriv"), "--no-new-privs"]
+    if uid == os.geteuid():
+        return [*setpriv, "--"]
+    # --init-groups would ask for the groups of whichever name the uid is found under first; these are the name's own.
+    groups = ",".join(map(str, os.getgrouplist(backend["run_as"], backend["gid"])))
+    switch = [
+        f"--reuid={uid}",
+        f"--regid={backend['gid']}",
+        f"--groups={groups}",
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+    ]
+    return [*setpriv, *switch, "--"]
+
+
+def _namespace(backend: dict[str, Any]) -> list[str]:
+    if backend["isolate"] == "pid_namespace":
+        return [_tool("unshare"), "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+    if backend["isolate"] == "process_group":
+        return []
+    raise BackendError(f"isolate {backend['isolate']!r} is neither pid_namespace nor process_group")
+
+
+def _environment(backend: dict[str, Any], shell: str, work_dir: str, env: dict[str, str]) -> dict[str, str]:
+    for name in env:
+        if name.startswith(_LOADER_VARIABLES):
+            raise BackendError(f"{name!r} cannot be set for a job: it would act on the gate's own tools")
+    user = _user(backend)
+    own = {"PATH": TOOL_PATH, "HOME": backend["home"], "USER": user, "LOGNAME": user, "SHELL": shell, "LANG": "C.UTF-8"}
+    return {**own, "TMPDIR": os.path.join(work_dir, "tmp"), **env}
+
+
+def _exit_code(said: bytes, status: int) -> int:
+    before, _, report = said.rpartition(b"\0")
+    word, _, rest = report.partition(b" ")
+    if word == b"exit":
+        return int(rest)
+    if word == b"fault":
+        raise BackendError(f"cannot run the stage script: {supervise.last_line(rest)}")
+    reason = supervise.last_line(before + report) or f"its init ended with wait status {status}"
+    raise BackendError(f"the stage script could not be started, or its end is unknown: {reason}")
+
+
+def _try(argv: list[str], what_fails: str, otherwise: str = "") -> None:
+    try:
+        reason = supervise.reason_of_failure(argv)
+    except OSError as fault:
+        reason = str(fault)
+    if reason is not None:
+        raise BackendError(f"{what_fails}: {reason}: run gitlab-runner as root{otherwise}")

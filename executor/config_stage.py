@@ -1,0 +1,136 @@
+"""`config`: read gate.yaml and the job response, check the host, and write down this attempt's plan.
+
+This is the one stage that parses. What prepare, run and cleanup need is in `jobs/<key>/plan.<n>.json`, and job_env names
+it: a job cannot set those names (its own variables all begin with CUSTOM_ENV_), and only the gate's uid writes there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from config.faults import ConfigError
+from executor import backend
+from executor.response import read_response, sha256
+from executor.surroundings import STDERR, StageError, say
+from gate import __version__, layout
+from gate.facts import job_facts, key_of, project_key_of
+from gate.files import write_json_once
+from gate.request import keyed_hash
+from gate.rules import pick_rule
+from gate.sweep import sweep
+
+MAX_ATTEMPTS = 1000
+
+
+def config(config_file: str) -> int:
+    """Print what the runner wants to know about this driver and this job (custom executor's config_exec, JSON).
+
+    Raises:
+        StageError: gate.yaml or the host has a fault, or the runner is too old.
+    """
+    if "BUILD_EXIT_CODE_FILE" not in os.environ:
+        raise StageError("gitlab-runner 17.9.0 or newer is needed: this one sets no BUILD_EXIT_CODE_FILE")
+    response = read_response()
+    policy, digest = load_policy(config_file)
+    facts = job_facts(_parsed(response))
+    drop_warnings = _prepare_host(policy)
+    key = key_of(facts)
+    job_dir = layout.make_job(policy, key)
+    plan = _plan(policy, digest, facts, config_file) | {
+        "response_sha256": sha256(response),
+        "drop_warnings": drop_warnings,
+        "token_hash": keyed_hash(policy["state_dir"], str(_parsed(response).get("token", ""))),
+    }
+    plan_file = _write_plan(job_dir, plan)
+    for line in sweep(policy, own_key=key):
+        say(line, STDERR)
+    print(json.dumps(_answer(policy, plan, plan_file, job_dir)))
+    sys.stdout.flush()
+    return 0
+
+
+def print_policy(config_file: str) -> int:
+    """Print the policy that gate.yaml comes to, for a waiting job that has seen the file change."""
+    policy, digest = load_policy(config_file)
+    print(json.dumps({"policy": policy, "sha256": digest}))
+    sys.stdout.flush()
+    return 0
+
+
+def load_policy(config_file: str) -> tuple[dict[str, Any], str]:
+    """As config.load.load_policy, with all its faults in one line.
+
+    Raises:
+        StageError: gate.yaml has faults.
+    """
+    from config.load import load_policy as load
+
+    try:
+        return load(config_file)
+    except ConfigError as error:
+        first, *others = str(error).splitlines()
+        more = f" (and {len(others)} more: gate --config {config_file} check)" if others else ""
+        raise StageError(f"{first}{more}") from error
+
+
+def _parsed(response: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(response)
+    except (ValueError, RecursionError) as error:
+        raise StageError(f"JOB_RESPONSE_FILE is not the JSON that gitlab-runner writes: {error}") from error
+    if not isinstance(parsed, dict):
+        raise StageError("JOB_RESPONSE_FILE holds no JSON object")
+    return parsed
+
+
+def _prepare_host(policy: dict[str, Any]) -> list[str]:
+    from config.host import check_state_dir
+
+    layout_warnings = layout.make(policy)
+    problems = check_state_dir(policy["state_dir"], os.geteuid())
+    cannot = backend.check(policy["backend"])
+    problems += [cannot] if cannot else []
+    if problems:
+        raise StageError("; ".join(problems))
+    return layout_warnings
+
+
+def _plan(policy: dict[str, Any], digest: str, facts: dict[str, Any], config_file: str) -> dict[str, Any]:
+    rule = pick_rule(policy)
+    work_dir = layout.work(policy["state_dir"], key_of(facts))
+    return {
+        "v": 1,
+        "key": key_of(facts),
+        "config_file": config_file,
+        "config_sha256": digest,
+        "policy": policy,
+        "facts": facts,
+        "rule": rule["name"] if rule else "",
+        "runner_pid": os.getppid(),
+        "work_dir": work_dir,
+        "cache_dir": layout.cache(policy["state_dir"], project_key_of(facts)),
+    }
+
+
+def _write_plan(job_dir: str, plan: dict[str, Any]) -> str:
+    for attempt in range(1, MAX_ATTEMPTS):
+        name = f"plan.{attempt}.json"
+        if write_json_once(job_dir, name, plan | {"attempt": attempt}):
+            return os.path.join(job_dir, name)
+    raise StageError(
+        f"{job_dir} holds {MAX_ATTEMPTS} plans: this job is tried again and again, look into the runner's log"
+    )
+
+
+def _answer(policy: dict[str, Any], plan: dict[str, Any], plan_file: str, job_dir: str) -> dict[str, Any]:
+    return {
+        "driver": {"name": "gitlab-runner-gate", "version": f"v{__version__}"},
+        "hostname": policy["site"],
+        "builds_dir": os.path.join(plan["work_dir"], "builds"),
+        "cache_dir": plan["cache_dir"],
+        "builds_dir_is_shared": False,
+        "job_env": {"GATE_PLAN": plan_file, "GATE_JOB_DIR": job_dir},
+    }

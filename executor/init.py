@@ -1,0 +1,210 @@
+"""Runs one script and outlives everything that it starts; `executor.backend` starts this file under `python -I -S`.
+
+As pid 1 of a process-id namespace it reaps, passes SIGTERM on, and takes the rest of the namespace with it when it exits.
+Without a namespace (`process_group`) it is a child subreaper in a session of its own, and ends what descends from it itself.
+
+Nothing here comes from our packages: `-I` leaves no path to them. Words on the command line: `namespace` or `group`; the
+numbers of three inherited descriptors (control, stderr, script); the working directory; the command. What it has to say
+goes to the descriptor it was given as stderr, as the last thing there: NUL, then `exit <0..255>` or `fault <text>`.
+"""
+
+import os
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal  # what `signal` wraps: its enums alone cost 4 ms, half of Python's own start
+
+ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+END_WITHIN_S = 10.0
+JOB_UMASK = 0o022
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+_COMM_LENGTH = 15  # proc_pid_comm(5)
+
+
+class Fault(Exception):
+    """The script could not be run or ended; one plain line."""
+
+
+class StageGoneError(Fault):
+    """The stage that started us has ended: its end of the control pipe is closed."""
+
+
+def main(words: list[str]) -> None:
+    """Run the script that `words` describe, report how it ended, and end this process."""
+    report = os.dup(2)  # not inheritable: the job must not be able to speak for us
+    try:
+        said = f"exit {_run(words, report)}"
+    except BaseException as fault:  # noqa: BLE001  whatever it is, the stage must hear of it
+        said = f"fault {fault if isinstance(fault, Fault) else repr(fault)}"
+    try:
+        os.write(report, b"\0" + said.encode(errors="backslashreplace"))
+    finally:
+        os._exit(0)
+
+
+def _run(words: list[str], report: int) -> int:
+    isolate, control, stderr, script, work_dir, *command = words
+    os.dup2(int(stderr), 2)
+    close_all_but({0, 1, 2, report, int(control), int(script)})
+    os.set_inheritable(int(control), False)
+    if isolate == "group":
+        _become_subreaper()
+    os.umask(JOB_UMASK)
+    _enter(work_dir)
+    wake = _catch_signals()
+    child = _start(command)
+    os.close(int(script))
+    try:
+        return _wait(child, command, int(control), wake)
+    finally:
+        if isolate == "group":
+            end_descendants(child)
+
+
+def _enter(work_dir: str) -> None:
+    try:
+        os.chdir(work_dir)
+    except OSError as fault:
+        raise Fault(f"cannot enter {work_dir!r}: {fault.strerror}") from fault
+
+
+def close_all_but(wanted: set[int]) -> None:
+    """Close every descriptor that is not in `wanted`, such as one the runner forgot to mark close-on-exec."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in wanted:
+            try:
+                os.close(int(name))
+            except OSError:  # the one that listdir itself used
+                continue
+
+
+def _become_subreaper() -> None:
+    # Orphans then come to us rather than to the host's init, so that none of them is ever out of our tree.
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise Fault(f"cannot become a child subreaper: {os.strerror(ctypes.get_errno())}")
+
+
+def _catch_signals() -> int:
+    # The stage blocked these signals before it started us, so none was lost on the way: what came is delivered here.
+    # Each leaves its number as a byte in the pipe, from C, so no signal falls between looking and going to sleep.
+    wake, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    for number in (*ENDING, signal.SIGCHLD):
+        signal.signal(number, lambda _number, _frame: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+    return wake
+
+
+def _start(command: list[str]) -> int:
+    # A session of its own: SIGTERM can be sent to all of it and to nothing else. Python ignores SIGPIPE, and what is
+    # ignored when a shell starts cannot be trapped in it: everything goes back to its default.
+    default = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+    try:
+        return os.posix_spawn(command[0], command, os.environ, setsid=True, setsigmask=(), setsigdef=default)
+    except OSError as fault:
+        raise Fault(f"cannot start {command[0]}: {fault.strerror}") from fault
+
+
+def _wait(script: int, command: list[str], control: int, wake: int) -> int:
+    import select
+
+    poller = select.poll()
+    poller.register(control, select.POLLIN)
+    poller.register(wake, select.POLLIN)
+    passed_on = False
+    while True:
+        code = _ended(script, command)
+        if code is not None:
+            return code
+        for descriptor, _ in poller.poll():
+            signals = os.read(descriptor, 512)
+            if not signals:
+                raise StageGoneError("the stage has gone")
+            # Sent to the group, a signal reaches us and the stage, which passes it on too: the script gets one SIGTERM.
+            if not passed_on and not ENDING.isdisjoint(signals):
+                passed_on = True
+                os.killpg(script, signal.SIGTERM)
+
+
+def _ended(script: int, command: list[str]) -> int | None:
+    # Reaps all but the script: while that stays a zombie, its number is still the number of its process group.
+    while True:
+        dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if dead is None:
+            return None
+        if dead.si_pid == script:
+            if dead.si_code != os.CLD_EXITED:
+                return 128 + dead.si_status
+            _look_for_failed_start(script, command, dead.si_status)
+            return dead.si_status
+        os.waitpid(dead.si_pid, 0)
+
+
+def _look_for_failed_start(script: int, command: list[str], status: int) -> None:
+    # setpriv exits 1, 126 or 127 when it fails, and so do scripts. A zombie keeps the name of the last program that it was.
+    with open(f"/proc/{script}/comm", "rb") as file:
+        name = file.read().rstrip(b"\n")
+    first = os.path.basename(command[0])[:_COMM_LENGTH]
+    if status != 0 and name == first.encode():
+        raise Fault(f"{first} could not start the script (exit code {status}): it said why on stderr")
+
+
+def end_descendants(script: int) -> None:
+    """SIGKILL and reap every process that descends from this one; raises Fault if some live on after END_WITHIN_S.
+
+    Only children of our own are ever signalled, one generation after the other: until we reap it, a child's number cannot
+    come to mean a neighbour's process, as a grandchild's can between looking and killing. What a killed child leaves
+    behind becomes ours. A child forked meanwhile is ours too once its parent is dead, so the next round finds it, and
+    ECHILD, not an empty list, says that nothing is left (the kernel's list may miss some while others exit).
+    """
+    # First the script's own group: the kernel lets no member fork out of a group signal, so a fork bomb ends here.
+    # The script is alive or a zombie of ours; either way the number is still its own.
+    os.killpg(script, signal.SIGKILL)
+    deadline = time.monotonic() + END_WITHIN_S
+    pause_s = 0.0
+    while True:
+        for pid in children():
+            os.kill(pid, signal.SIGKILL)
+        if not _reap():
+            return
+        if time.monotonic() > deadline:
+            raise Fault(f"processes of the job live on after SIGKILL: {children()}")
+        time.sleep(pause_s)  # no pause at first: something that forks and exits all the time must be overtaken
+        pause_s = min(pause_s + 0.0002, 0.02)
+
+
+def _reap() -> bool:
+    try:
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def children(proc: str = "/proc") -> list[int]:
+    """The pids of our own children, zombies included; where the kernel keeps no list of them, from every stat file."""
+    try:
+        with open(f"{proc}/thread-self/children", "rb") as file:
+            return [int(pid) for pid in file.read().split()]
+    except FileNotFoundError:
+        return [pid for pid in map(int, filter(str.isdecimal, os.listdir(proc))) if _parent(proc, pid) == os.getpid()]
+
+
+def _parent(proc: str, pid: int) -> int | None:
+    try:
+        with open(f"{proc}/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])  # the name before it may hold anything
+    except OSError:
+        return None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,97 @@
+"""`gate-executor [--config FILE] config|prepare|run|cleanup …`: one stage of one job, then the process ends.
+
+Every way out goes through `main`, which starts from a system failure: an exception, a bug or an odd exit can fail a job,
+never let one through.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from executor.surroundings import STDERR, StageError, say, system_failure_code
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+DEFAULT_CONFIG = "/etc/gitlab-runner-gate/gate.yaml"
+USAGE = "usage: gate-executor [--config FILE] config | prepare [--prepare-timeout SECONDS] | run SCRIPT STAGE | cleanup"
+
+
+def main(arguments: list[str]) -> NoReturn:
+    """Run the stage that `arguments` name and end the process with its exit code."""
+    os.umask(0o077)
+    code = system_failure_code()
+    try:
+        code = _run_stage(arguments)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
+        say(in_words(error), STDERR)
+    # No interpreter shutdown: it could still turn the code into another one (120, when a closed stdout is flushed).
+    os._exit(code)
+
+
+def in_words(error: BaseException) -> str:
+    """An exception, in one line for people; never a traceback."""
+    if isinstance(error, StageError) or type(error).__name__ in (
+        "StateError",
+        "AuditError",
+        "BackendError",
+        "FactsError",
+    ):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}"
+    trace, where = error.__traceback__, ""
+    while trace is not None:
+        where = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"internal fault, please report it: {type(error).__name__} at {where}: {' '.join(str(error).split())}"
+
+
+def _run_stage(arguments: list[str]) -> int:
+    config_file, stage, rest = split(arguments)
+    if stage == "run":
+        from executor.run import run
+
+        return run(rest)
+    if stage == "prepare":
+        if not sys.flags.no_site:
+            _start_again_small(arguments)
+        from executor.prepare import prepare
+
+        return prepare(config_file, rest)
+    if stage == "config":
+        from executor.config_stage import config
+
+        return config(config_file)
+    if stage == "cleanup":
+        from executor.cleanup import cleanup
+
+        return cleanup(config_file)
+    if stage == "policy":
+        from executor.config_stage import print_policy
+
+        return print_policy(config_file)
+    raise StageError(USAGE)
+
+
+def split(arguments: list[str]) -> tuple[str, str, list[str]]:
+    """(gate.yaml's path, stage, the stage's own arguments) of a command line."""
+    config_file = os.environ.get("GATE_CONFIG") or DEFAULT_CONFIG
+    rest = list(arguments)
+    while rest and rest[0].startswith("--"):
+        option = rest.pop(0)
+        name, equals, value = option.partition("=")
+        if name != "--config" or not (equals or rest):
+            raise StageError(f"unknown option {option!r}; {USAGE}")
+        config_file = value if equals else rest.pop(0)
+    return os.path.abspath(config_file), rest.pop(0) if rest else "", rest
+
+
+def _start_again_small(arguments: list[str]) -> NoReturn:
+    """The same process, without site-packages and with no PYTHON* variable heeded: what waits for days is small."""
+    entry = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "gitlab_runner_gate.py")
+    if not os.path.exists(entry):  # in the wheel, this package lies one directory deeper
+        entry = os.path.join(os.path.dirname(os.path.dirname(entry)), "gitlab_runner_gate.py")
+    os.execv(sys.executable, [sys.executable, "-I", "-S", entry, *arguments])  # noqa: S606

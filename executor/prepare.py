@@ -1,0 +1,314 @@
+"""`prepare`: hold the job until it is decided. This process only waits; each step of work is a fork of it.
+
+- It starts as a failure. One line, marked below, makes it a 0, after release.json is durably there.
+- A step (executor/steps.py) runs in a forked child, imports what it needs, and ends. A step that dies or fails is a fault
+  of the gate: said, waited out, tried again until the deadline. A fault is never an answer.
+- It wakes by inotify, by the deadline, by a signal, and every POLL_MS as a net; most wake-ups end after a look at the
+  names in the drop directories, without a fork.
+- SIGTERM says that the runner has ended the wait. A death signal alone proves nothing (it comes when the parent's
+  *thread* ends, prctl(2)), so it only makes us look at getppid().
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import select
+import signal
+
+from executor.inotify import Inotify
+from executor.surroundings import StageError, build_failure_code, say, system_failure_code, tell_exit_code
+from gate import waiting
+from gate.clock import boottime_ms
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+DEFAULT_PREPARE_TIMEOUT_S = 3600  # the runner's own default, its executors/custom/consts.go
+POLL_MS = 10_000
+POLL_WITHOUT_INOTIFY_MS = 1000
+FAULT_RETRY_MS = 10_000
+TALK_AFTER_MS = (60_000, 120_000, 300_000, 600_000, 1_200_000, 1_800_000)
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_PR_SET_PDEATHSIG = 1
+
+
+class Signals:
+    """What the runner has told us by signals. A forked step inherits the handlers, and sees `ended` as well."""
+
+    def __init__(self) -> None:
+        """Install the handlers; from here on no signal ends this process by itself, but SIGKILL."""
+        self.ended = False
+        self.parent = os.getppid()
+        self.wake, wake_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
+        for number in _ENDING_SIGNALS:
+            signal.signal(number, self._on_end)
+        signal.signal(signal.SIGUSR1, lambda _number, _frame: None)
+        # A read lease on a drop that somebody opens for writing is broken by SIGIO, which would end us.
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGUSR1), 0, 0, 0)
+
+    def _on_end(self, _number: int, _frame: object) -> None:
+        self.ended = True
+
+    def has_ended(self) -> bool:
+        """Whether the runner has ended the wait. A method: it is asked again and again while a signal may come."""
+        return self.ended
+
+    def orphaned(self) -> bool:
+        """Whether the runner that started us is gone."""
+        return os.getppid() != self.parent
+
+    def drain(self) -> None:
+        """Read away the wake-up bytes."""
+        try:
+            while os.read(self.wake, 4096):
+                pass
+        except BlockingIOError:
+            return
+
+
+def prepare(config_file: str, arguments: list[str]) -> int:
+    """Hold the job; returns prepare's exit code."""
+    signals = Signals()
+    context = {
+        "config_file": config_file,
+        "prepare_timeout_s": _prepare_timeout(arguments),
+        "runner_pid": signals.parent,
+    }
+    talk = Talk()
+    result = step("opening", context, signals)
+    talk.about(result)
+    if result["state"] == "waiting":
+        result = Wait(result, context, signals, talk).until_over()
+    if result["state"] == "failed":
+        tell_exit_code(result["exit_code"])
+        return build_failure_code()
+    if result["state"] == "released" and os.path.exists(result["release"]):
+        return 0  # The one line that lets a job through: its release is durable, and so are the records of it.
+    return system_failure_code()
+
+
+def _prepare_timeout(arguments: list[str]) -> int:
+    from gate.rules import MIN_PREPARE_TIMEOUT_S
+
+    if not arguments:
+        return DEFAULT_PREPARE_TIMEOUT_S
+    option, _, value = " ".join(arguments).replace("=", " ", 1).partition(" ")
+    if option != "--prepare-timeout" or not (value.isascii() and value.isdigit()):
+        raise StageError(
+            f"prepare takes --prepare-timeout SECONDS, not {' '.join(arguments)!r}; mend prepare_args in config.toml"
+        )
+    if int(value) < MIN_PREPARE_TIMEOUT_S:
+        raise StageError(
+            f"--prepare-timeout {value} leaves no time to decide: make it at least {MIN_PREPARE_TIMEOUT_S}, and no more than"
+            " prepare_exec_timeout in config.toml"
+        )
+    return int(value)
+
+
+class Wait:
+    """The wait of one attempt, from the opened request until a step says that it is over."""
+
+    def __init__(self, opened: dict[str, Any], context: dict[str, Any], signals: Signals, talk: Talk) -> None:
+        """`opened` is the result of the step `opening`."""
+        self.now, self.context, self.signals, self.talk = opened, context, signals, talk
+        self.beat = waiting.start_beating(opened["job_dir"], opened["attempt"])
+        self.beat_ms = boottime_ms()
+        self.inotify = Inotify()
+        self.seen: object = None
+        self.woken = False
+        self.look_at_ms: int | None = None
+        self.fault = ""
+        self.poller = select.poll()
+        self.poller.register(signals.wake, select.POLLIN)
+        if self.inotify.descriptor < 0:
+            say(
+                "no inotify instance is left on this host (fs.inotify.max_user_instances): looking once a second instead"
+            )
+        else:
+            self.poller.register(self.inotify.descriptor, select.POLLIN)
+
+    def until_over(self) -> dict[str, Any]:
+        """Wait; returns the result of the last step."""
+        while True:
+            for directory in self.now["watch"]:
+                self.inotify.watch(directory)
+            over = self._turn()
+            if over:
+                return over
+            self._sleep()
+
+    def _turn(self) -> dict[str, Any] | None:
+        if self.signals.orphaned():
+            return self._last_step("abandoning")
+        if self.signals.has_ended():
+            return self._last_step("canceling")
+        glance = self._glance()
+        if not self._due(glance):
+            self.talk.at_intervals(self.now)
+            return None
+        self.seen, self.woken = glance, False
+        return self._look()
+
+    def _due(self, glance: tuple[Any, ...]) -> bool:
+        now_ms = boottime_ms()
+        again = self.look_at_ms is not None and now_ms >= self.look_at_ms
+        return glance != self.seen or (self.woken and bool(glance[0])) or again or now_ms >= self.now["deadline_ms"]
+
+    def _look(self) -> dict[str, Any] | None:
+        late = boottime_ms() >= self.now["deadline_ms"]
+        result = step("looking", self.context | {"deadline_ms": self.now["deadline_ms"]}, self.signals)
+        if result["state"] == "fault":
+            return self._wait_out(result, late=late)
+        if self.fault:
+            self.talk.over(self.fault)
+            self.fault = ""
+        self.talk.about(result)
+        if result["state"] != "waiting":
+            return result
+        self.now = self.now | result
+        self.look_at_ms = boottime_ms() + result["again_ms"] if result["again_ms"] else None
+        return None
+
+    def _wait_out(self, result: dict[str, Any], *, late: bool) -> dict[str, Any] | None:
+        """A fault of the gate while it waits: say why, keep what was answered, try again until the deadline."""
+        self.fault = result["lines"][0]
+        self.talk.once(f"cannot decide now: {self.fault}")
+        if late and not self.signals.has_ended():
+            say("the time is up, and the gate could not record it; nobody has said no, and nothing runs")
+            return result
+        self.look_at_ms = boottime_ms() + FAULT_RETRY_MS
+        return None
+
+    def _last_step(self, name: str) -> dict[str, Any]:
+        result = step(name, self.context, self.signals)
+        self.talk.about(result)
+        return result
+
+    def _glance(self) -> tuple[Any, ...]:
+        """What could be an answer, cheaply: names in the drop directories that are for this job, votes, gate.yaml."""
+        names = self.now["names"]
+        dropped = tuple(
+            (directory, name, _identity(os.path.join(directory, name)))
+            for directory in self.now["drops"]
+            for name in sorted(_listed(directory))
+            if name in names
+        )
+        return dropped, tuple(sorted(_listed(self.now["votes"]))), _identity(self.context["config_file"])
+
+    def _sleep(self) -> None:
+        now_ms = boottime_ms()
+        poll_ms = POLL_WITHOUT_INOTIFY_MS if self.inotify.descriptor < 0 else POLL_MS
+        wake_ms = min(now_ms + poll_ms, self.now["deadline_ms"], self.look_at_ms or self.now["deadline_ms"])
+        self.poller.poll(max(wake_ms - now_ms, 0) + 1)
+        self.signals.drain()
+        self.woken = self.inotify.drain()
+        self._beat()
+
+    def _beat(self) -> None:
+        if boottime_ms() - self.beat_ms < waiting.BEAT_EVERY_MS:
+            return
+        try:
+            waiting.write_beat(self.beat)
+        except OSError as error:
+            self.talk.once(f"the heartbeat cannot be written: {error.strerror}")
+        self.beat_ms = boottime_ms()
+
+
+class Talk:
+    """What the job log is told: each line once in an attempt, and a sign of life at growing intervals."""
+
+    def __init__(self) -> None:
+        """Nothing is said yet."""
+        self.said: set[str] = set()
+        self.started_ms = boottime_ms()
+        self.signs = 0
+
+    def once(self, line: str) -> None:
+        """Say a line, unless it was said before."""
+        if line not in self.said:
+            self.said.add(line)
+            say(line)
+
+    def over(self, fault: str) -> None:
+        """Say that a fault is mended; it is said again, should it come back."""
+        self.said.discard(f"cannot decide now: {fault}")
+        say("that is mended; the wait goes on")
+
+    def about(self, result: dict[str, Any]) -> None:
+        """Say what a step has to say."""
+        for line in result["lines"]:
+            self.once(line)
+
+    def at_intervals(self, now: dict[str, Any]) -> None:
+        """Say that the job still waits, when it is time for that."""
+        from gate.words import duration
+
+        waited_ms = boottime_ms() - self.started_ms
+        index = min(self.signs, len(TALK_AFTER_MS) - 1)
+        due_ms = TALK_AFTER_MS[index] + (self.signs - index) * TALK_AFTER_MS[-1]
+        if waited_ms < due_ms:
+            return
+        self.signs += 1
+        left_s = (now["deadline_ms"] - boottime_ms()) / 1000
+        say(f"still waiting, {duration(waited_ms / 1000)} by now, {duration(left_s)} left: {now['progress']}")
+
+
+def step(name: str, context: dict[str, Any], signals: Signals) -> dict[str, Any]:
+    """Do one step of work in a forked child; returns its result, or state "fault" where it failed or died."""
+    try:
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        child = os.fork()
+    except OSError as error:
+        return fault(f"cannot start a process: {error.strerror}")
+    if child == 0:
+        _in_child(name, context, signals.has_ended, writer)
+    os.close(writer)
+    with open(reader, "rb") as source:
+        content = source.read()
+    os.waitpid(child, 0)
+    # marshal needs no import; what comes is our own child's.
+    return marshal.loads(content) if content else fault(f"a process of the gate died while {name}")  # noqa: S302
+
+
+def fault(why: str) -> dict[str, Any]:
+    """The result of a step that could not do its work."""
+    return {"state": "fault", "lines": [why]}
+
+
+def _in_child(name: str, context: dict[str, Any], interrupted: Callable[[], bool], writer: int) -> None:
+    """Never returns: whatever happens, the child ends here and says only what it wrote to the pipe."""
+    try:
+        from executor import steps
+        from executor.main import in_words
+
+        try:
+            result = getattr(steps, name)(context, interrupted)
+        except Exception as error:  # noqa: BLE001
+            result = fault(in_words(error))
+        content = marshal.dumps(result)
+        while content:
+            content = content[os.write(writer, content) :]
+    finally:
+        os._exit(0)
+
+
+def _listed(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
+
+
+def _identity(path: str) -> tuple[int, ...]:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return ()
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_nlink, found.st_uid)

@@ -1,0 +1,74 @@
+"""The stages' scripts: the simplest that do the job. No git, no cache, no artifacts."""
+
+from __future__ import annotations
+
+import re
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from executor.rehearsal_variables import file_path, scripts_see
+
+if TYPE_CHECKING:
+    from executor.rehearsal_variables import Directories, Variable
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEAD = ["#!/usr/bin/env bash", "set -eo pipefail"]
+
+
+def prepare_script() -> str:
+    """Says where the job runs; needs no variables, as the tree may not be there yet."""
+    return _text([*_HEAD, 'echo "Running on $(hostname)..."'])
+
+
+def get_sources(job: dict[str, Any], variables: list[Variable], directories: Directories) -> str:
+    """Makes the project's directory; the two hooks about it run in it."""
+    project = quote(directories.project)
+    return _text(
+        [
+            *_HEAD,
+            f"mkdir -p {project}",
+            *_variables(variables, directories),
+            f"cd {project}",
+            *_lines(_hook(job, "pre_get_sources_script")),
+            "echo 'The rehearsal fetches no sources.'",
+            *_lines(_hook(job, "post_get_sources_script")),
+        ]
+    )
+
+
+def step(lines: list[str], variables: list[Variable], directories: Directories, announce: str = "") -> str:
+    """One step of the job; the first line that fails ends it. `announce` is said before."""
+    project = quote(directories.project)
+    said = [_say(announce)] if announce else []
+    return _text([*_HEAD, *_variables(variables, directories), f"cd {project}", *said, *_lines(lines)])
+
+
+def cleanup_file_variables(variables: list[Variable], directories: Directories) -> str:
+    """Removes the files that hold file variables."""
+    files = [quote(file_path(directories.temporary, v.key)) for v in variables if v.file]
+    return _text([*_HEAD, *(f"rm -f {file}" for file in files)])
+
+
+def _variables(variables: list[Variable], directories: Directories) -> list[str]:
+    files = [variable for variable in variables if variable.file]
+    return [
+        *([f"mkdir -p {quote(directories.temporary)}"] if files else []),
+        *(f"printf %s {quote(v.value)} > {quote(file_path(directories.temporary, v.key))}" for v in files),
+        *(f"export {key}={quote(value)}" for key, value in scripts_see(variables) if _IDENTIFIER.fullmatch(key)),
+    ]
+
+
+def _lines(lines: list[str]) -> list[str]:
+    return [part for line in lines for part in (_say(f"$ {line.splitlines()[0] if line else ''}"), line)]
+
+
+def _say(text: str) -> str:
+    return "echo " + quote(f"\x1b[32;1m{text}\x1b[0;m")
+
+
+def _hook(job: dict[str, Any], name: str) -> list[str]:
+    return [line for hook in job.get("hooks") or [] if hook["name"] == name for line in hook["script"]]
+
+
+def _text(lines: list[str]) -> str:
+    return "\n".join(lines) + "\n"

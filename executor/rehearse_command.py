@@ -1,0 +1,41 @@
+"""`gate rehearse`: the command around executor.rehearsal."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from executor.rehearsal import RehearsalError, run
+from gate.commands.fault import CommandError
+
+
+@click.command()
+@click.option("--job", "job_file", metavar="FILE", help="A job response (JSON); without it, a sample deployment.")
+@click.option("--runner-config", metavar="FILE", help="A runner's config.toml; without it, this installation.")
+@click.option(
+    "--runner", "runner_name", metavar="NAME", help="Which [[runners]] of that file; else its first custom one."
+)
+@click.option(
+    "--set", "settings", metavar="KEY=VALUE", multiple=True, help="A variable, as a pipeline's author may set it."
+)
+@click.option(
+    "--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="The job's timeout, instead of the job's own."
+)
+@click.option("--report", metavar="FILE", help="Write the outcome there, as JSON.")
+@click.pass_obj
+def rehearse(
+    config: str,
+    job_file: str | None,
+    runner_config: str | None,
+    runner_name: str | None,
+    settings: tuple[str, ...],
+    timeout: int | None,
+    report: str | None,
+) -> None:
+    """Play gitlab-runner for one job and show its log; Ctrl-C cancels it. The exit status is the job's."""
+    try:
+        status = run(job_file, runner_config, config, list(settings), timeout, report, runner_name)
+    except RehearsalError as error:
+        raise CommandError(str(error)) from error
+    sys.exit(status)

@@ -1,0 +1,63 @@
+"""`run SCRIPT STAGE`: run one stage script of a released job.
+
+Refuses unless a release exists for this request and for the SHA-256 of this very job response, and the request has not
+ended, whatever the runner's config says: prepare is optional there, and can be mis-wired (DESIGN rule 3).
+"""
+
+from __future__ import annotations
+
+import os
+
+from executor import backend
+from executor.response import read_response, sha256
+from executor.surroundings import StageError, build_failure_code, from_config, tell_exit_code
+from gate.clock import boot_id
+from gate.files import fsync_directory, read_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def run(arguments: list[str]) -> int:
+    """Run a stage; returns its exit code for the runner. The runner puts script and stage last.
+
+    Raises:
+        StageError: the job is not released.
+        BackendError: the script could not be run.
+    """
+    if len(arguments) < 2:  # noqa: PLR2004
+        raise StageError(
+            "run takes the script and the stage that gitlab-runner puts last; is run_args right in config.toml?"
+        )
+    job_dir = from_config("GATE_JOB_DIR")
+    released = _release(job_dir)
+    work_dir, started = released["work_dir"], os.path.join(job_dir, "started")
+    if not os.path.lexists(started):
+        # `started` comes first: from here on it is cleanup that ends the request, whatever becomes of the stage.
+        os.close(os.open(started, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640))
+        fsync_directory(job_dir)
+        backend.make_work(released["backend"], work_dir, released["cache_dir"])
+    code = backend.run_script(released["backend"], arguments[-2], work_dir, {})
+    if code == 0:
+        return 0
+    tell_exit_code(code)
+    return build_failure_code()
+
+
+def _release(job_dir: str) -> dict[str, Any]:
+    """The release of this job.
+
+    Raises:
+        StageError: there is none, or it is another job's, or the request has ended.
+    """
+    released = read_json(os.path.join(job_dir, "release.json"))
+    if released is None:
+        raise StageError("refused: nobody has let this job through; is prepare_exec wired in the runner's config.toml?")
+    if released["key"] != os.path.basename(job_dir) or released["response_sha256"] != sha256(read_response()):
+        raise StageError("refused: what was let through is another job than this one")
+    if released["boot_id"] != boot_id() or os.path.lexists(os.path.join(job_dir, "ended.json")):
+        raise StageError(
+            "refused: this job was let through once and has ended; run it again, so that it is asked for again"
+        )
+    return released

@@ -1,0 +1,292 @@
+"""The steps of prepare, each run in a process of its own: opening, looking, canceling, abandoning.
+
+Each reads what it needs from disk again and returns a plain dict for the waiting process: `state` is waiting, released,
+failed (with `exit_code`), over or fault; `lines` are for the job log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+
+from audit import log
+from executor.response import read_response, sha256
+from executor.surroundings import StageError, from_config
+from gate import drop, layout, rules, waiting
+from gate.clock import boot_id, boottime_ms
+from gate.decide import (
+    BUILD_FAILURES,
+    Interrupted,
+    TooLate,
+    decide,
+    end,
+    left_words,
+    outcome_words,
+    record_decided,
+    release,
+)
+from gate.files import StateError, read_json, write_json_once
+from gate.inbox import Inbox
+from gate.opening import lines_of
+from gate.request import Request, load
+from gate.words import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Result = dict[str, Any]
+
+
+def opening(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
+    """Open the request, or resume it; or finish what an earlier attempt decided."""
+    plan = _plan()
+    response = sha256(read_response())
+    if response != plan["response_sha256"] or context["runner_pid"] != plan["runner_pid"]:
+        raise StageError(
+            "the config stage that ran before was for another job or another runner; is config_exec wired?"
+        )
+    request = load(plan["policy"]["state_dir"], plan["key"])
+    resumed = request is not None
+    if request is None:
+        request = _open(plan, context)
+    _check_resumable(request, plan, response)
+    head = _record_requested(request, plan)
+    decision = request.file("decision.json")
+    if decision and decision["decision"] == "approved" and request.has("ended.json"):
+        raise StageError(
+            f"{request.key} was approved and has ended already; run the job again, so that it gets a new number"
+        )
+    if decision:
+        return _settle(request, decision, plan, interrupted)
+    lines = lines_of(request, plan, context["config_file"], resumed=resumed)
+    return _waiting(
+        request, plan, [*lines, _head_line(head)], request.opened["deadline_boottime_ms"], "nobody has answered"
+    )
+
+
+def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
+    """Take in what has been answered, weigh it, and decide if that decides."""
+    plan = _plan()
+    request = _request(plan)
+    decision = request.file("decision.json")
+    if decision:
+        return _settle(request, decision, plan, interrupted)
+    late = boottime_ms() >= context["deadline_ms"]
+    try:
+        policy, config = current_policy(plan, context["config_file"])
+    except StageError as error:
+        if not late:
+            raise
+        decision = decide(
+            request, "expired", f"the time was up, and {error}", rule=plan["rule"], config=plan["config_sha256"]
+        )
+        return _settle(request, decision, plan, interrupted)
+    rule = rules.pick_rule(policy)
+    if rule is None or rule["name"] != plan["rule"]:
+        why = f"gate.yaml has no rule {plan['rule']!r} for this job any more"
+        decision = decide(request, "refused", why, rule=plan["rule"], config=config)
+        return _settle(request, decision, plan, interrupted)
+    inbox = Inbox(request, policy, rule)
+    votes = inbox.collect()
+    deadline_ms = min(context["deadline_ms"], request.opened["opened_boottime_ms"] + rule["decide_within_s"] * 1000)
+    verdict = rules.weigh(rule, policy, request.facts, votes, boottime_ms(), deadline_ms)
+    lines = inbox.lines + _changed_lines(plan, config, rule)
+    if verdict.state == "open" or interrupted():
+        again_ms = 1000 if inbox.again else 0
+        return _waiting(request, plan | {"policy": policy}, lines, deadline_ms, verdict.why, again_ms)
+    decision = decide(request, verdict.state, verdict.why, rule=rule["name"], config=config, vote=verdict.by)
+    return _settle(request, decision, plan | {"policy": policy}, interrupted, lines)
+
+
+def canceling(_context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
+    """The runner has ended the wait: by a cancel, a timeout or its own end, it does not say which."""
+    return _give_up("canceled", "the runner ended the wait (a cancel, a timeout, or the runner's own end)", interrupted)
+
+
+def abandoning(_context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
+    """The runner that started us is gone, and nobody will run this job."""
+    result = _give_up("abandoned", "the runner that held this job is gone", interrupted)
+    end(_request(_plan()), "the runner that held this job is gone")
+    return result
+
+
+def current_policy(plan: dict[str, Any], config_file: str) -> tuple[dict[str, Any], str]:
+    """The policy of gate.yaml as it is now, and the file's SHA-256.
+
+    A changed file is read and checked by the config package in a process of its own; what comes out is kept beside the
+    request, so that it is done once for each content.
+
+    Raises:
+        StageError: gate.yaml cannot be read, or has faults.
+    """
+    try:
+        with open(config_file, "rb") as source:
+            digest = hashlib.sha256(source.read()).hexdigest()
+    except OSError as error:
+        raise StageError(f"cannot read {config_file}: {error.strerror}") from error
+    if digest == plan["config_sha256"]:
+        return plan["policy"], digest
+    directory = layout.job(plan["policy"]["state_dir"], plan["key"])
+    name = f"policy.{digest}.json"
+    kept = read_json(os.path.join(directory, name))
+    if kept is None:
+        kept = _compile(config_file)
+        write_json_once(directory, f"policy.{kept['sha256']}.json", kept)
+    return kept["policy"], kept["sha256"]
+
+
+def _compile(config_file: str) -> dict[str, Any]:
+    import json
+    import subprocess
+
+    entry = os.path.abspath(sys.argv[0])
+    command = [sys.executable, "-I", entry, "--config", config_file, "policy"]
+    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        why = done.stderr.decode("utf-8", "replace").strip().removeprefix("gate: ")
+        raise StageError(why or f"{config_file} could not be checked")
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def _plan() -> dict[str, Any]:
+    plan = read_json(from_config("GATE_PLAN"))
+    if plan is None:
+        raise StateError(f"{from_config('GATE_PLAN')} has gone; look who removed it")
+    return plan
+
+
+def _request(plan: dict[str, Any]) -> Request:
+    request = load(plan["policy"]["state_dir"], plan["key"])
+    if request is None:
+        raise StateError(f"the request {plan['key']} has gone from {layout.jobs(plan['policy']['state_dir'])}")
+    return request
+
+
+def _open(plan: dict[str, Any], context: dict[str, Any]) -> Request:
+    policy, facts, key = plan["policy"], plan["facts"], plan["key"]
+    rule = rules.pick_rule(policy)
+    if rule is None:
+        raise StageError("gate.yaml has no rule for this job")
+    opened_ms = boottime_ms()
+    deadline = rules.deadline(rule, opened_ms, context["prepare_timeout_s"], facts["timeout_s"])
+    opened = {
+        "v": 1,
+        "key": key,
+        "facts": facts,
+        "response_sha256": plan["response_sha256"],
+        "token_hash": plan["token_hash"],
+        "boot_id": boot_id(),
+        "opened_boottime_ms": opened_ms,
+        "opened_wall_s": time.time(),
+        "deadline_boottime_ms": deadline.at_ms,
+        "deadline_set_by": deadline.set_by,
+        "deadline_shortened": deadline.shortened,
+        "start_by_boottime_ms": deadline.start_by_ms,
+        "rule": rule["name"],
+        "log_position": list(log.position(layout.audit(policy["state_dir"]))),
+    }
+    directory = layout.job(policy["state_dir"], key)
+    write_json_once(directory, "request.json", opened)
+    return _request(plan)
+
+
+def _check_resumable(request: Request, plan: dict[str, Any], response: str) -> None:
+    if request.opened["token_hash"] != plan["token_hash"] or request.opened["response_sha256"] != response:
+        raise StageError(
+            f"{request.key} was another job here before, with another token or content (a restored GitLab?): refused;"
+            " run the job again, so that it gets a new number"
+        )
+    if not request.of_this_boot:
+        raise StageError(f"{request.key} was opened before this host was started anew: run the job again")
+    if waiting.is_waiting(request.directory):
+        raise StageError(
+            f"{request.key} is held by another process already: two runners with one job, or one that hangs"
+        )
+
+
+def _record_requested(request: Request, plan: dict[str, Any]) -> log.Head:
+    rule = rules.pick_rule(plan["policy"])
+    why = rules.wanted_words(rule) if rule else ""
+    return request.record("requested", rule=request.opened["rule"], config=plan["config_sha256"], why=why)
+
+
+def _waiting(request: Request, plan: dict[str, Any], lines: list[str], deadline_ms: int, progress: str,
+             again_ms: int = 0) -> Result:  # fmt: skip
+    root = layout.drops(request.state_dir)
+    drops = [
+        os.path.join(root, person) for person, known in plan["policy"]["people"].items() if known["uid"] is not None
+    ]
+    votes = layout.votes(request.directory)
+    return {
+        "state": "waiting",
+        "lines": lines,
+        "job_dir": request.directory,
+        "attempt": plan["attempt"],
+        "deadline_ms": deadline_ms,
+        "progress": progress,
+        "again_ms": again_ms,
+        "drops": drops,
+        "votes": votes,
+        "watch": [*drops, votes, os.path.dirname(plan["config_file"])],
+        "names": frozenset(drop.names_of(request.facts["job_id"], request.key)),
+    }
+
+
+def _settle(request: Request, decision: dict[str, Any], plan: dict[str, Any], interrupted: Callable[[], bool],
+            lines: list[str] | None = None) -> Result:  # fmt: skip
+    """Finish a decision, whoever made it: record it, and release or fail the job."""
+    said = lines or []
+    word, codes = decision["decision"], plan["policy"]["exit_codes"]
+    if word == "approved":
+        return _let_through(request, decision, plan, interrupted, said)
+    head = record_decided(request, decision)
+    result = {"lines": [*said, f"{word}: {shown_outcome(decision)}", _head_line(head)]}
+    if word in BUILD_FAILURES:
+        return result | {"state": "failed", "exit_code": codes[word]}
+    return result | {"state": "over"}
+
+
+def _let_through(request: Request, decision: dict[str, Any], plan: dict[str, Any], interrupted: Callable[[], bool],
+                 said: list[str]) -> Result:  # fmt: skip
+    try:
+        head = release(request, decision, plan, interrupted)
+    except TooLate as error:
+        end(request, str(error))
+        return {"state": "failed", "exit_code": plan["policy"]["exit_codes"]["expired"], "lines": [*said, str(error)]}
+    except Interrupted as error:
+        return {"state": "over", "lines": [*said, str(error)]}
+    lines = [f"approved: {shown_outcome(decision)}", f"the job goes on; {left_words(request)}", _head_line(head)]
+    return {
+        "state": "released",
+        "lines": [*said, *lines],
+        "release": os.path.join(request.directory, "release.json"),
+    }
+
+
+def _give_up(word: str, why: str, interrupted: Callable[[], bool]) -> Result:
+    plan = _plan()
+    request = _request(plan)
+    decision = decide(request, word, why, rule=plan["rule"], config=plan["config_sha256"])
+    if decision["decision"] == "approved" and not request.has("release.json"):
+        record_decided(request, decision)
+        return {"state": "over", "lines": ["approved, but the runner ended the wait before the job was let through"]}
+    return _settle(request, decision, plan, interrupted)
+
+
+def _changed_lines(plan: dict[str, Any], config: str, rule: dict[str, Any]) -> list[str]:
+    if config == plan["config_sha256"]:
+        return []
+    return [f"gate.yaml has changed; what counts now: {rules.wanted_words(rule)}"]
+
+
+def shown_outcome(decision: dict[str, Any]) -> str:
+    """A decision for the job log."""
+    return shown(outcome_words(decision), 1500)
+
+
+def _head_line(head: log.Head) -> str:
+    return f"audit head seq={head.seq} sha256={head.sha256}"

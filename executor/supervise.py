@@ -1,0 +1,131 @@
+"""The stage's side of `executor/init.py`: starts it, passes signals on to it, and hears how the script ended."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from types import FrameType
+else:
+    import _signal as signal  # what `signal` wraps: its enums alone cost 4 ms
+
+_INIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "init.py")
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_LONGEST_REPORT = 4096
+
+
+def run_under_init(
+    namespace: list[str], script: int, work_dir: str, command: list[str], env: dict[str, str]
+) -> tuple[bytes, int]:
+    """Run `command` under init, itself started by the `namespace` command (may be empty), and wait for the end of both.
+
+    Returns the end of what they said (init.py's docstring has its form) and the wait status. `script` is the one
+    descriptor that the command gets beside 0, 1 and 2. Raises OSError or ValueError if nothing could be started.
+    """
+    for standard in (0, 1, 2):
+        os.fstat(standard)  # were one closed, a pipe of ours would take its number
+    control, control_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    report, report_write = os.pipe2(os.O_CLOEXEC)
+    stderr = os.dup(2)
+    words = ["namespace" if namespace else "group", str(control), str(stderr), str(script), work_dir, *command]
+    try:
+        with _SignalsAsBytes(control_write) as signals:
+            try:
+                for descriptor in (control, stderr, script):
+                    os.set_inheritable(descriptor, True)
+                child = _spawn(
+                    [*namespace, sys.executable, "-I", "-S", _INIT, *words], env, report_write, namespace == []
+                )
+            finally:
+                _close(report_write, stderr)
+            signals.let_in()
+            said = _read_to_end(report)  # the end: unshare and init are both gone, and with them the job
+            return said, _status(child)
+    finally:
+        _close(control, control_write, report)
+
+
+def reason_of_failure(argv: list[str]) -> str | None:
+    """Run a harmless command; what it said on stderr if it failed, else None. Raises OSError if it cannot be started."""
+    report, report_write = os.pipe2(os.O_CLOEXEC)
+    try:
+        try:
+            child = _spawn(argv, {"LANG": "C"}, report_write, own_session=False)
+        finally:
+            _close(report_write)
+        said = _read_to_end(report)
+        status = _status(child)
+    finally:
+        _close(report)
+    return None if status == 0 else last_line(said) or f"{argv[0]} ended with wait status {status}"
+
+
+def last_line(said: bytes) -> str:
+    """The last line of a tool's or a traceback's output: that is where the reason stands."""
+    lines = said.decode(errors="backslashreplace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+class _SignalsAsBytes:
+    """While entered, SIGTERM, SIGINT and SIGHUP do nothing but go into a pipe, as bytes, once they are let in.
+
+    Python's wakeup descriptor does that from C, at once, even while this thread is blocked in read().
+    """
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+
+    def __enter__(self) -> _SignalsAsBytes:
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        self._handlers = [(number, signal.signal(number, _do_nothing)) for number in _ENDING]
+        self._wakeup = signal.set_wakeup_fd(self._pipe, warn_on_full_buffer=False)
+        return self
+
+    def let_in(self) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._wakeup)
+        for number, handler in self._handlers:
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    pass
+
+
+def _spawn(argv: list[str], env: dict[str, str], stderr: int, own_session: bool) -> int:
+    # The signals are held back until init has its handlers: none is lost, and unshare itself never dies of one.
+    # What unshare, or a Python that does not start, writes to its stderr is the reason that people need to see.
+    return os.posix_spawn(
+        argv[0],
+        argv,
+        env,
+        file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, stderr, 2)],
+        setsid=own_session,
+        setsigmask=_ENDING,
+        setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+    )
+
+
+def _read_to_end(pipe: int) -> bytes:
+    said = b""
+    while part := os.read(pipe, _LONGEST_REPORT):
+        said = (said + part)[-_LONGEST_REPORT:]
+    return said
+
+
+def _status(child: int) -> int:
+    try:
+        return os.waitpid(child, 0)[1]
+    except ChildProcessError:  # SIGCHLD ignored by whoever started us
+        return 0
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

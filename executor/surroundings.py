@@ -1,0 +1,73 @@
+"""What the runner gives every stage: exit codes and files named in the environment (runner-contract 1.2, 1.4).
+
+The environment names files and codes only. Who and what a job is comes from the job response, never from here.
+"""
+
+from __future__ import annotations
+
+import os
+
+DEFAULT_BUILD_FAILURE = 1
+DEFAULT_SYSTEM_FAILURE = 2
+STDERR = 2  # the descriptor: config and run say there what keeps them from their work
+_MAX_EXIT_CODE = 255
+
+
+class StageError(Exception):
+    """A stage that cannot do its work: one line for the job log, and a system failure."""
+
+
+def build_failure_code() -> int:
+    """The exit code that tells the runner: this job has failed, for good."""
+    return _code("BUILD_FAILURE_EXIT_CODE", DEFAULT_BUILD_FAILURE)
+
+
+def system_failure_code() -> int:
+    """The exit code that tells the runner: the stage could not do its work; prepare is then tried again."""
+    return _code("SYSTEM_FAILURE_EXIT_CODE", DEFAULT_SYSTEM_FAILURE)
+
+
+def _code(name: str, default: int) -> int:
+    """Never 0: whatever the environment says, a failure must not read as success (threats T5)."""
+    value = os.environ.get(name, "")
+    code = int(value) if value.isascii() and value.isdigit() else default
+    return code if 0 < code <= _MAX_EXIT_CODE else default
+
+
+def tell_exit_code(code: int) -> None:
+    """Write the code that GitLab is to see into BUILD_EXIT_CODE_FILE.
+
+    Raises:
+        StageError: it cannot be written; a job's end would be told wrongly.
+    """
+    path = os.environ.get("BUILD_EXIT_CODE_FILE", "")
+    if not path:
+        raise StageError("BUILD_EXIT_CODE_FILE is not set: gitlab-runner 17.9.0 or newer is needed")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="ascii") as target:
+            target.write(f"{code}\n")
+    except OSError as error:
+        raise StageError(f"cannot write BUILD_EXIT_CODE_FILE {path}: {error.strerror}") from error
+
+
+def from_config(name: str) -> str:
+    """A value that the config stage handed on through job_env.
+
+    Raises:
+        StageError: it is not there, so the config stage is not wired.
+    """
+    value = os.environ.get(name, "")
+    if not value:
+        raise StageError(
+            f"{name} is not set: wire config_exec in the runner's config.toml, see runner-config.example.toml"
+        )
+    return value
+
+
+def say(line: str, descriptor: int = 1) -> None:
+    """One line to the job log. A log that nobody reads any more stops nothing."""
+    try:
+        os.write(descriptor, f"gate: {line}\n".encode("utf-8", "backslashreplace"))
+    except OSError:
+        return

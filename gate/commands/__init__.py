@@ -1,0 +1,58 @@
+"""The `gate` command, for people: one module a subcommand."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from audit.log import AuditError
+from config.faults import ConfigError
+from gate import __version__
+from gate.commands.answer import approve, reject
+from gate.commands.audit import audit
+from gate.commands.check import check
+from gate.commands.fault import CommandError
+from gate.commands.look import list_, show
+from gate.files import StateError
+from gate.opening import DEFAULT_CONFIG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gitlab-runner-gate")
+@click.option(
+    "--config", metavar="FILE", envvar="GATE_CONFIG", default=DEFAULT_CONFIG, show_default=True, help="gate.yaml"
+)
+@click.pass_context
+def gate(context: click.Context, config: str) -> None:
+    """Put a human in front of a CI job: see what waits, and answer."""
+    context.obj = config
+
+
+for command in (approve, reject, list_, show, check, audit):
+    gate.add_command(command)
+
+
+def main(more: Iterable[click.Command] = ()) -> None:
+    """Run the command line, with `more` subcommands; exits with 1 for a fault that is told in one line, 2 for misuse."""
+    for command in more:
+        gate.add_command(command)
+    try:
+        sys.exit(gate.main(standalone_mode=False) or 0)
+    except (CommandError, ConfigError, StateError, AuditError) as error:
+        click.echo(f"gate: {error}", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        click.echo(f"gate: {error.strerror}: {error.filename}", err=True)
+        sys.exit(1)

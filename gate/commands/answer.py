@@ -1,0 +1,149 @@
+"""`gate approve` and `gate reject`: write a correct drop, and say what came of it.
+
+The command has no right of its own: it does what a person could do with a text editor, and reads what came of it in the
+audit log.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from audit import log
+from config.load import load_policy_as_reader
+from gate import drop, layout
+from gate.commands.fault import CommandError
+from gate.commands.target import drop_directory, me, state_words, waiting_request
+from gate.files import StateError, write_once
+from gate.words import shown
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from gate.request import Request
+
+FOLLOW_S = 20.0
+SETTLE_S = 1.0
+POLL_S = 0.05
+
+_JOB = click.argument("job")
+_MESSAGE = click.option("-m", "--message", default="", metavar="TEXT", help="Your comment; it is recorded and shown.")
+_NO_WAIT = click.option("--no-wait", is_flag=True, help="Leave the answer and do not wait for what comes of it.")
+_EARLY = click.option("--early", is_flag=True, help="Answer a job that does not wait yet; see `early` in gate.yaml.")
+
+
+@click.command()
+@_JOB
+@_MESSAGE
+@_NO_WAIT
+@_EARLY
+@click.pass_obj
+def approve(config: str, job: str, message: str, no_wait: bool, early: bool) -> None:
+    """Let JOB run; JOB is its number, or its key as `gate list` shows it."""
+    _answer(config, job, "approve", message, no_wait=no_wait, early=early)
+
+
+@click.command()
+@_JOB
+@_MESSAGE
+@_NO_WAIT
+@_EARLY
+@click.pass_obj
+def reject(config: str, job: str, message: str, no_wait: bool, early: bool) -> None:
+    """Do not let JOB run; it fails, with the exit code for rejected jobs."""
+    _answer(config, job, "reject", message, no_wait=no_wait, early=early)
+
+
+def _answer(config: str, job: str, answer: str, message: str, *, no_wait: bool, early: bool) -> None:
+    policy, _digest = load_policy_as_reader(config)
+    person, text = me(policy), message.strip()
+    fault = drop.comment_fault(text)
+    if fault:
+        raise CommandError(f"{fault}; nothing was answered")
+    directory = drop_directory(policy["state_dir"], person)
+    request = _request(policy["state_dir"], job, early=early)
+    if request is None:
+        path = _drop(directory, f"{job}.{answer}", text)
+        outcome = "it counts when that job comes, if its rule allows" if early else _unseen(policy)
+        click.echo(f"left {path}; {outcome}")
+        return
+    since = log.position(layout.audit(policy["state_dir"]))
+    path = _drop(directory, f"{request.key}.{answer}", text)
+    if no_wait:
+        click.echo(f"left {path}; see `gate show {job}` for what comes of it")
+        return
+    click.echo(_follow(request, person, answer, path, since))
+
+
+def _unseen(policy: dict[str, Any]) -> str:
+    group = policy["approvers_group"] or "approvers_group"
+    return f"what comes of it cannot be seen from here: you are not in {group}"
+
+
+def _request(state_dir: str, job: str, *, early: bool) -> Request | None:
+    """The waiting request; None where it cannot be seen from here, or is still to come."""
+    if "/" in job or job.startswith(".") or not job:
+        raise CommandError(f"{job!r} is no job number and no key, see `gate list`")
+    try:
+        return waiting_request(state_dir, job)
+    except PermissionError:
+        return None
+    except CommandError:
+        if early:
+            return None
+        raise
+
+
+def _drop(directory: str, name: str, text: str) -> str:
+    path = os.path.join(directory, name)
+    try:
+        made = write_once(directory, name, text.encode() + b"\n", 0o600)
+    except StateError as error:
+        raise CommandError(f"{error}; nothing was answered") from error
+    if not made:
+        raise CommandError(f"{path} is there already and nobody has taken it yet; remove it to answer anew")
+    return path
+
+
+def _follow(request: Request, person: str, answer: str, path: str, since: tuple[int, int]) -> str:
+    """What came of a drop, by the audit log.
+
+    Raises:
+        CommandError: it did not count, came too late, or nobody has taken it.
+    """
+    give_up = time.monotonic() + FOLLOW_S
+    counted_at: float | None = None
+    while time.monotonic() < give_up:
+        for _head, record in log.records(layout.audit(request.state_dir), since):
+            if record.get("request") != request.key:
+                continue
+            _raise_if_turned_away(record, person, os.path.basename(path))
+            if record["event"] == "vote" and record["by"]["person"] == person and counted_at is None:
+                counted_at = time.monotonic()
+        decision = request.file("decision.json")
+        if decision:
+            return _outcome(request, decision["decision"], answer, path, counted=counted_at is not None)
+        if counted_at is not None and time.monotonic() > counted_at + SETTLE_S:
+            return f"counted: your {answer} of {request.key}; more is needed before it is decided"
+        time.sleep(POLL_S)
+    raise CommandError(f"nobody has taken your answer yet; it stays at {path}; look at `gate show {request.key}`")
+
+
+def _raise_if_turned_away(record: dict[str, Any], person: str, name: str) -> None:
+    if record["event"] != "drop-turned-away" or record["by"]["person"] != person:
+        return
+    dropped = record.get("drop")
+    if dropped is None or dropped["name"] == name:
+        raise CommandError(f"your answer does not count: {shown(record['why'], 500)}")
+
+
+def _outcome(request: Request, decision: str, answer: str, path: str, *, counted: bool) -> str:
+    wanted = {"approve": "approved", "reject": "rejected"}[answer]
+    if decision == wanted:
+        return f"{request.key} is {state_words(request)}"
+    if not counted and os.path.exists(path):
+        os.unlink(path)
+    raise CommandError(f"too late: {request.key} is {state_words(request)}; your {answer} came to nothing")

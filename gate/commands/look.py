@@ -1,0 +1,122 @@
+"""`gate list` and `gate show`: what waits, and one request whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from audit import log
+from audit.show import format_record
+from config.load import load_policy_as_reader
+from gate import layout, rules
+from gate.clock import boottime_ms, utc_text
+from gate.commands.fault import CommandError
+from gate.commands.target import requests, state_words, waits
+from gate.opening import job_words
+from gate.words import duration, shown
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from gate.request import Request
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout.")
+@click.pass_obj
+def list_(config: str, as_json: bool) -> None:
+    """What waits for an answer, oldest first."""
+    policy, _digest = load_policy_as_reader(config)
+    found = [request for request in _all(policy) if waits(request)]
+    found.sort(key=lambda request: request.opened["opened_boottime_ms"])
+    if as_json:
+        click.echo(json.dumps([_summary(request) for request in found], indent=2))
+        return
+    if not found:
+        click.echo("nothing waits", err=True)
+    for request in found:
+        click.echo(f"{request.key}  {_times(request)}\n    {job_words(request.facts)}")
+
+
+@click.command()
+@click.argument("job")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.pass_obj
+def show(config: str, job: str, as_json: bool) -> None:
+    """One request: what it is, what was answered, and its records in the audit log."""
+    policy, _digest = load_policy_as_reader(config)
+    found = _all(policy, job)
+    if not found:
+        raise CommandError(f"no request {shown(job)!r} is known here, see `gate list`")
+    shown_ones = [request for request in found if waits(request)] or found[-1:]
+    for request in shown_ones:
+        records = _records(request)
+        if as_json:
+            click.echo(json.dumps(_summary(request) | {"records": records}, indent=2))
+        else:
+            _print(request, policy, records)
+
+
+def _all(policy: dict[str, Any], job: str | None = None) -> list[Request]:
+    try:
+        return requests(policy["state_dir"], job)
+    except FileNotFoundError as error:
+        raise CommandError(f"{error.filename} is not there: no job has come to this gate yet") from error
+    except PermissionError as error:
+        group = policy["approvers_group"]
+        hint = (
+            f"members of {group} and the gate's own user can"
+            if group
+            else "only the gate's own user can: no approvers_group"
+        )
+        raise CommandError(f"requests cannot be read from here: {hint}") from error
+
+
+def _records(request: Request) -> list[dict[str, Any]]:
+    position = request.opened["log_position"]
+    found = log.records(layout.audit(request.state_dir), (position[0], position[1]))
+    return [record for _head, record in found if record.get("request") == request.key]
+
+
+def _summary(request: Request) -> dict[str, Any]:
+    deadline_ms = request.opened["deadline_boottime_ms"]
+    left_s = max(deadline_ms - boottime_ms(), 0) // 1000 if waits(request) else None
+    facts = {name: value for name, value in request.facts.items() if name != "triggered_by"}
+    return {
+        "key": request.key,
+        "state": state_words(request),
+        "waiting": waits(request),
+        "rule": request.opened["rule"],
+        "opened": utc_text(request.opened["opened_wall_s"]),
+        "seconds_left": left_s,
+        "facts": facts,
+    }
+
+
+def _times(request: Request) -> str:
+    now_ms = boottime_ms()
+    waited = duration((now_ms - request.opened["opened_boottime_ms"]) / 1000)
+    left = duration((request.opened["deadline_boottime_ms"] - now_ms) / 1000)
+    return f"waits for {waited}, {left} left"
+
+
+def _print(request: Request, policy: dict[str, Any], records: list[dict[str, Any]]) -> None:
+    rule = rules.pick_rule(policy)
+    click.echo(f"{request.key}: {state_words(request)}")
+    click.echo(f"  job     {job_words(request.facts)}")
+    if request.facts["environment"] is not None:
+        click.echo(f"  claims  environment {shown(request.facts['environment'])}")
+    if waits(request):
+        click.echo(f"  rule    {request.opened['rule']}: {rules.wanted_words(rule) if rule else 'none any more'}")
+        click.echo(f"  times   {_times(request)}")
+    else:
+        asked_s = max(time.time() - request.opened["opened_wall_s"], 0)
+        click.echo(f"  asked   {utc_text(request.opened['opened_wall_s'])}, {duration(asked_s)} ago")
+    for record in records:
+        click.echo(f"  {format_record(record)}")
+    if not os.access(layout.audit(request.state_dir), os.R_OK):
+        click.echo("  (the audit log cannot be read from here)")

@@ -1,0 +1,96 @@
+"""Which request a person means, and who that person is."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+from gate import layout, sweep
+from gate.commands.fault import CommandError
+from gate.decide import outcome_words
+from gate.request import Request, is_open, keys, load
+from gate.words import listed, shown
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def me(policy: dict[str, Any]) -> str:
+    """The person whose Unix user runs this command.
+
+    Raises:
+        CommandError: gate.yaml has no such person.
+    """
+    uid = os.getuid()
+    for person, known in policy["people"].items():
+        if known["uid"] == uid:
+            return str(person)
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"uid {uid}"
+    raise CommandError(f"{name} is nobody in gate.yaml: ask the operator to add a person with `unix: {name}`")
+
+
+def requests(state_dir: str, job: str | None = None) -> list[Request]:
+    """All requests, or those of one job number or key.
+
+    Raises:
+        PermissionError: requests cannot be read from here.
+    """
+    wanted = [key for key in keys(state_dir) if job is None or job in (key, key.rpartition("-")[2])]
+    found = [load(state_dir, key) for key in wanted]
+    return [request for request in found if request is not None]
+
+
+def waits(request: Request) -> bool:
+    """Whether an answer would still reach somebody."""
+    return is_open(request) and not sweep.over(request)
+
+
+def waiting_request(state_dir: str, job: str) -> Request:
+    """The one waiting request that `job` names.
+
+    Raises:
+        CommandError: there is none, or more than one.
+        PermissionError: requests cannot be read from here.
+    """
+    found = requests(state_dir, job)
+    open_ones = [request for request in found if waits(request)]
+    if len(open_ones) == 1:
+        return open_ones[0]
+    if open_ones:
+        names = listed([request.key for request in open_ones])
+        raise CommandError(f"more than one waiting job has the number {job}: name one as {names}")
+    if not found:
+        raise CommandError(
+            f"no job {shown(job)!r} waits here, see `gate list`; --early answers a job that is still to come"
+        )
+    raise CommandError(f"job {shown(job)} is not waiting: {state_words(found[-1])}")
+
+
+def state_words(request: Request) -> str:
+    """How far a request is, in one line."""
+    decision = request.file("decision.json")
+    ended = request.file("ended.json")
+    if decision is None:
+        return "waiting" if waits(request) else "its gate is gone; it will be recorded as abandoned"
+    words = f"{decision['decision']} ({shown(outcome_words(decision), 1500)})"
+    if decision["decision"] != "approved":
+        return words
+    if ended:
+        return f"{words}, ended ({ended['why']})"
+    return f"{words}, running" if request.has("started") else words
+
+
+def drop_directory(state_dir: str, person: str) -> str:
+    """Where a person's drops go.
+
+    Raises:
+        CommandError: it is not there.
+    """
+    path = os.path.join(layout.drops(state_dir), person)
+    if not os.path.isdir(path):
+        raise CommandError(f"{path} is not there: the gate makes it when the first job comes, or the operator does")
+    return path

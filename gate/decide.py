@@ -1,0 +1,136 @@
+"""Deciding and releasing, in the one order that holds.
+
+decision.json (linked in, so the first wins) -> `decided` in the log -> `released` in the log, fsynced -> release.json.
+
+Every step can be done again: a crash between two of them is finished by whoever comes next, with no record twice.
+"""
+
+from __future__ import annotations
+
+import time
+
+from gate.clock import boottime_ms
+from gate.files import StateError, write_json_once
+from gate.inbox import said
+from gate.words import duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from audit.log import Head
+    from gate.request import Request
+
+FINAL_AND_NEGATIVE = ("rejected", "refused", "expired", "superseded", "canceled", "abandoned")
+BUILD_FAILURES = ("rejected", "refused", "expired", "superseded")
+
+
+class NotReleased(Exception):  # noqa: N818
+    """An approved job that is not let through after all; the message says why."""
+
+
+class TooLate(NotReleased):
+    """The job has too little of its own timeout left to be let through."""
+
+
+class Interrupted(NotReleased):
+    """The runner ended the wait between the decision and the release; the next attempt finishes it."""
+
+
+def decide(request: Request, decision: str, why: str, *, rule: str, config: str,
+           vote: dict[str, Any] | None = None) -> dict[str, Any]:  # fmt: skip
+    """Write the decision, unless there is one; returns the one that stands. `config` is gate.yaml's SHA-256.
+
+    Raises:
+        StateError: it could not be written or read back.
+    """
+    by = {"person": vote["person"], "via": vote["via"], "uid": vote["uid"]} if vote else None
+    write_json_once(
+        request.directory,
+        "decision.json",
+        {
+            "v": 1,
+            "key": request.key,
+            "decision": decision,
+            "why": why,
+            "by": by,
+            "comment": vote["comment"] if vote else "",
+            "rule": rule,
+            "config": config,
+            "wall_s": time.time(),
+            "boottime_ms": boottime_ms(),
+        },
+    )
+    standing = request.file("decision.json")
+    if standing is None:
+        raise StateError(f"{request.directory}/decision.json has gone; look who removed it")
+    return standing
+
+
+def record_decided(request: Request, decision: dict[str, Any]) -> Head:
+    """The `decided` record of a decision.
+
+    Raises:
+        AuditError: it is not durably in the log.
+    """
+    by = {"by": decision["by"]} if decision["by"] else {}
+    fields = {name: decision[name] for name in ("decision", "comment", "why", "rule", "config")}
+    return request.record("decided", **fields, **by)
+
+
+def release(request: Request, decision: dict[str, Any], plan: dict[str, Any], interrupted: Callable[[], bool]) -> Head:
+    """Let an approved job through: its records first, durably, then release.json.
+
+    Raises:
+        NotReleased: the wait has ended, or too little of the job's timeout is left.
+        AuditError, StateError: something could not be made durable; nothing is released.
+    """
+    already = request.file("release.json")
+    record_decided(request, decision)
+    if already is None and interrupted():
+        raise Interrupted("approved, but the runner ended the wait before the job was let through")
+    left_ms = request.opened["start_by_boottime_ms"] - boottime_ms()
+    if already is None and left_ms < 0:
+        raise TooLate("approved, but too little of the job's timeout is left to run it; run the job again")
+    backend = plan["policy"]["backend"]
+    same_user = {"same_user": True} if backend["allow_same_user"] else {}
+    head = request.record("released", rule=decision["rule"], **same_user)
+    content = {
+        "v": 1,
+        "key": request.key,
+        "response_sha256": request.opened["response_sha256"],
+        "backend": backend,
+        "work_dir": plan["work_dir"],
+        "cache_dir": plan["cache_dir"],
+        "boot_id": request.opened["boot_id"],
+        "released_boottime_ms": boottime_ms(),
+        "head": [head.seq, head.sha256],
+    }
+    write_json_once(request.directory, "release.json", content)
+    return head
+
+
+def end(request: Request, why: str) -> None:
+    """Record the end of a request and mark it, once.
+
+    Raises:
+        AuditError, StateError: it could not be made durable; done again by the next sweep.
+    """
+    if request.has("ended.json"):
+        return
+    request.record("ended", why=why)
+    content = {"v": 1, "key": request.key, "why": why, "wall_s": time.time()}
+    write_json_once(request.directory, "ended.json", content)
+
+
+def outcome_words(decision: dict[str, Any]) -> str:
+    """A decision, in one line for people: `rejected by alice: "not today"`."""
+    return f"{decision['why']}{said(decision['comment'])}" if decision["by"] else decision["why"]
+
+
+def left_words(request: Request) -> str:
+    """How long an approved job may still run, by the job's own timeout."""
+    spent_ms = boottime_ms() - request.opened["opened_boottime_ms"]
+    left_s = request.facts["timeout_s"] - spent_ms / 1000
+    return f"{duration(left_s)} of its {duration(request.facts['timeout_s'])} are left for it to run"

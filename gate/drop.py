@@ -1,0 +1,229 @@
+"""Reading a drop: a file that a person leaves in their own drop directory, with the comment as its text.
+
+Rules, in this order; the first that fails decides (threats T9, T15 to T17):
+
+- The directory is opened without following a link and counts only if its owner is the person's uid, nobody else has any
+  right on it (an ACL shows in the mode's group bits, as its mask) and it is on the device of `drop/`.
+- The file is opened by O_PATH first, relative to that directory and without following a link: nothing that is not a
+  regular file is ever opened for reading. Its owner is the person, it has one link.
+- It is ready when nobody has it open for writing: a read lease is granted then and only then (fcntl(2), F_SETLEASE).
+  A writer that comes while we read breaks the lease, and what was read is thrown away. Where leases are not allowed, a
+  file is ready when it has not changed for SETTLED_S.
+- What is counted or turned away is first moved to a directory of ours by rename(2). If the inode that arrives is not the
+  one judged, somebody swapped it: it is moved back without replacing anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+
+    class Reading(NamedTuple):
+        """What became of one drop: state is ready, later, gone or bad; `why` says more; `file` identifies the inode."""
+
+        state: str
+        text: str
+        why: str
+        file: os.stat_result | None
+else:
+    from collections import namedtuple
+
+    Reading = namedtuple("Reading", "state text why file")  # noqa: PYI024
+
+ANSWERS = ("approve", "reject")
+FILE_MAX_BYTES = 16 * 1024
+COMMENT_MAX_CHARACTERS = 1000
+COMMENT_MAX_RECORD_BYTES = 5000  # as ASCII JSON, so that a record with it stays under the log's 8 KiB
+SETTLED_S = 1.0
+SECOND_LINK_GRACE_S = 5.0
+
+
+class DropDirectoryError(Exception):
+    """A drop directory that counts for nobody; the message says why and what to do."""
+
+
+def open_directory(root: int, person: str, uid: int) -> int:
+    """A descriptor on `drop/<person>/`, relative to a descriptor on `drop/`.
+
+    Raises:
+        DropDirectoryError: it is not there, or is not the person's alone.
+    """
+    try:
+        directory = os.open(person, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+    except OSError as error:
+        raise DropDirectoryError(f"drop/{person} cannot be opened: {error.strerror}") from error
+    found = os.fstat(directory)
+    why = _directory_fault(found, uid, os.fstat(root).st_dev)
+    if why:
+        os.close(directory)
+        raise DropDirectoryError(f"drop/{person} {why}")
+    return directory
+
+
+def _directory_fault(found: os.stat_result, uid: int, device: int) -> str | None:
+    if found.st_uid != uid:
+        return f"belongs to uid {found.st_uid}, not {uid}; chown it"
+    if found.st_mode & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        return f"has mode {mode:04o}, others have rights on it; remove any ACL (setfacl -b) and chmod 0700"
+    if found.st_dev != device:
+        return "is on another file system; unmount that"
+    return None
+
+
+def candidates(names: list[str], job_id: int, key: str) -> list[str]:
+    """Those of `names` that answer this request, approvals first: where one person left both, the rejection is later."""
+    return [name for name in names_of(job_id, key) if name in names]
+
+
+def names_of(job_id: int, key: str) -> list[str]:
+    """The names of drops that answer this request: by its job number or by its key."""
+    return [f"{stem}.{answer}" for answer in ANSWERS for stem in (str(job_id), key)]
+
+
+def answer_of(name: str) -> tuple[str, str] | None:
+    """(job number or key, answer) of a drop's name, or None where it is not one."""
+    stem, _, answer = name.rpartition(".")
+    if not stem or stem.startswith(".") or answer not in ANSWERS:
+        return None
+    return stem, answer
+
+
+def read(directory: int, name: str, uid: int) -> Reading:
+    """Judge and read one drop; see the module's rules."""
+    try:
+        held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return Reading("gone", "", "", None)
+    except OSError as error:
+        return Reading("later", "", f"cannot be opened: {error.strerror}", None)
+    try:
+        found = os.fstat(held)
+        why = _file_fault(found, uid)
+        if why:
+            return Reading("bad", "", why, found)
+        if found.st_nlink != 1:
+            return _second_link(found)
+        return _read_when_ready(held, found)
+    finally:
+        os.close(held)
+
+
+def _file_fault(found: os.stat_result, uid: int) -> str | None:
+    if not stat.S_ISREG(found.st_mode):
+        return "not a regular file"
+    if found.st_uid != uid:
+        return f"belongs to uid {found.st_uid}, not {uid}"
+    return None
+
+
+def _second_link(found: os.stat_result) -> Reading:
+    """A second name may be a half-done `ln` and `rm` of a careful writer: it gets a moment."""
+    if found.st_nlink == 0:
+        return Reading("gone", "", "", None)
+    if time.time() - found.st_ctime < SECOND_LINK_GRACE_S:
+        return Reading("later", "", "has a second link", found)
+    return Reading("bad", "", "has a second link", found)
+
+
+def _read_when_ready(held: int, judged: os.stat_result) -> Reading:
+    try:
+        # The link in /proc leads to the very inode that was judged, whatever has that name by now.
+        source = os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.ENOENT):
+            return Reading("later", "", "is open for writing", judged)
+        return Reading("bad", "", f"cannot be opened: {error.strerror}", judged)
+    try:
+        leased = _lease(source, judged)
+        if leased is None:
+            return Reading("later", "", "is open for writing", judged)
+        content = _read_up_to(source, FILE_MAX_BYTES + 1)
+        intact = not leased or fcntl.fcntl(source, fcntl.F_GETLEASE) == fcntl.F_RDLCK
+        now = os.fstat(source)
+    finally:
+        os.close(source)
+    if not intact or _version(now) != _version(judged):
+        return Reading("later", "", "changed while it was read", now)
+    return _judge_content(content, judged)
+
+
+def _lease(source: int, judged: os.stat_result) -> bool | None:
+    """True: leased. False: leases are not allowed here, but the file has settled. None: somebody writes, or may."""
+    try:
+        fcntl.fcntl(source, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        if error.errno == errno.EAGAIN:
+            return None
+        settled = time.time() - max(judged.st_mtime, judged.st_ctime) >= SETTLED_S
+        return False if settled else None
+    return True
+
+
+def _read_up_to(source: int, limit: int) -> bytes:
+    content = b""
+    while len(content) < limit:
+        piece = os.read(source, limit - len(content))
+        if not piece:
+            break
+        content += piece
+    return content
+
+
+def _version(found: os.stat_result) -> tuple[int, ...]:
+    return (found.st_ino, found.st_dev, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _judge_content(content: bytes, judged: os.stat_result) -> Reading:
+    if len(content) > FILE_MAX_BYTES:
+        return Reading("bad", "", f"is larger than {FILE_MAX_BYTES // 1024} KiB", judged)
+    try:
+        text = content.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return Reading("bad", "", "is not UTF-8 text", judged)
+    fault = comment_fault(text)
+    return Reading("bad", "", fault, judged) if fault else Reading("ready", text, "", judged)
+
+
+def comment_fault(text: str) -> str | None:
+    """Why `text` cannot be a comment, or None."""
+    if len(text) > COMMENT_MAX_CHARACTERS:
+        return f"its comment has {len(text)} characters, more than {COMMENT_MAX_CHARACTERS}"
+    if sum(1 if 0x20 <= ord(c) < 0x7F else 6 if ord(c) < 0x10000 else 12 for c in text) > COMMENT_MAX_RECORD_BYTES:  # noqa: PLR2004
+        return f"its comment needs more than {COMMENT_MAX_RECORD_BYTES} bytes in the audit log; write less"
+    if "\0" in text:
+        return "its comment holds a NUL character"
+    return None
+
+
+def take(directory: int, name: str, judged: os.stat_result, into: int, new_name: str) -> bool:
+    """Move a judged drop to `new_name` in our directory `into`; False where it was swapped or has gone.
+
+    Raises:
+        OSError: it could not be moved.
+    """
+    try:
+        os.rename(name, new_name, src_dir_fd=directory, dst_dir_fd=into)
+    except FileNotFoundError:
+        return False
+    moved = os.lstat(new_name, dir_fd=into)
+    if (moved.st_ino, moved.st_dev) == (judged.st_ino, judged.st_dev):
+        return True
+    _move_back(into, new_name, directory, name)
+    return False
+
+
+def _move_back(source: int, source_name: str, target: int, target_name: str) -> None:
+    """rename(2) without replacing: if that name is taken again already, what we hold stays turned away."""
+    import ctypes
+
+    renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    rename_noreplace = 1
+    renameat2(source, os.fsencode(source_name), target, os.fsencode(target_name), rename_noreplace)

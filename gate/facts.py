@@ -1,0 +1,164 @@
+"""What a job is, read from the runner's job response and from nowhere else.
+
+Rules, in this order:
+
+- Typed fields of the response come first: GitLab wrote them and a job's author cannot (runner-contract section 5).
+- Where an older runner sends no typed field, the *first* occurrence of the predefined variable stands in: the server
+  puts its own before the author's. That does not hold for `GITLAB_USER_*` (there, every occurrence counts as the one
+  who triggered the job) nor for `CI_ENVIRONMENT_NAME` (absent unless the job has one, so it is only a claim).
+- `CUSTOM_ENV_*` is never looked at: the last occurrence wins there, which is the author's.
+- What comes out is an allow-list. No token, no credential and no value of another variable is in it.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+DEFAULT_JOB_TIMEOUT_S = 7200  # what the runner takes where GitLab sends none (its common/build.go)
+_COMPARED = (
+    ("CI_JOB_ID", "job_id"),
+    ("CI_JOB_NAME", "name"),
+    ("CI_JOB_STAGE", "stage"),
+    ("CI_PROJECT_ID", "project_id"),
+    ("CI_PROJECT_PATH", "path"),
+    ("CI_PIPELINE_ID", "pipeline_id"),
+    ("CI_COMMIT_SHA", "sha"),
+    ("CI_COMMIT_REF_NAME", "ref"),
+)
+_TRIGGER_VARIABLES = ("GITLAB_USER_LOGIN", "GITLAB_USER_ID", "GITLAB_USER_EMAIL")
+
+
+class FactsError(Exception):
+    """The job response lacks what identifies a job; the message is one line for people."""
+
+
+def job_facts(response: dict[str, Any]) -> dict[str, Any]:
+    """The facts of one job, as a JSON object (docs/reference/state.md).
+
+    Raises:
+        FactsError: a fact that the job's key needs is missing or of another type.
+    """
+    info, git = _object(response, "job_info"), _object(response, "git_info")
+    variables = _variables(response)
+    host, repo_path = _repository(_text(git, "repo_url"))
+    facts: dict[str, Any] = {
+        "instance": host,
+        "project_id": _number(info, "project_id"),
+        "job_id": _number(response, "id"),
+        "path": _clean(str(info.get("project_full_path") or repo_path)),
+        "pipeline_id": info.get("pipeline_id") or _first_number(variables, "CI_PIPELINE_ID"),
+        "name": _text(info, "name"),
+        "stage": _text(info, "stage"),
+        "ref": _text(git, "ref"),
+        "ref_type": _text(git, "ref_type"),
+        "sha": _text(git, "sha"),
+        "environment": _first(variables, "CI_ENVIRONMENT_NAME"),
+        "triggered_by": _triggered_by(info, variables),
+        "timeout_s": _timeout_s(response),
+    }
+    facts["overridden"] = _overridden(facts, variables)
+    return facts
+
+
+def key_of(facts: dict[str, Any]) -> str:
+    """The request's name on disk: `<instance>-<project id>-<job id>`."""
+    return f"{_safe(facts['instance'])}-{facts['project_id']}-{facts['job_id']}"
+
+
+def project_key_of(facts: dict[str, Any]) -> str:
+    """The name on disk of what all jobs of one project share, its cache."""
+    return f"{_safe(facts['instance'])}-{facts['project_id']}"
+
+
+def triggerer(facts: dict[str, Any]) -> str:
+    """Who triggered the job, in words: every login that the response names, the true one among them."""
+    by = facts["triggered_by"]
+    names = by["names"] or by["emails"] or [f"user id {number}" for number in by["ids"]]
+    return " / ".join(names) or "somebody unknown"
+
+
+def _repository(url: str) -> tuple[str, str]:
+    """Lower-cased host[:port] and the project's path, out of `git_info.repo_url`."""
+    scheme, separator, rest = url.partition("://")
+    authority, _, path = rest.partition("/")
+    host = authority.rpartition("@")[2].lower()
+    if not separator or not scheme or not host:
+        raise FactsError(
+            "the job response's git_info.repo_url names no host; a gate cannot tell GitLab instances apart"
+        )
+    return host, path.removesuffix(".git").strip("/")
+
+
+def _safe(instance: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "_" for c in instance)
+
+
+def _triggered_by(info: dict[str, Any], variables: list[tuple[str, str]]) -> dict[str, list[Any]]:
+    names, numbers, emails = ([v for k, v in variables if k == wanted and v] for wanted in _TRIGGER_VARIABLES)
+    ids = [int(n) for n in numbers if n.isascii() and n.isdigit()]
+    typed = info.get("user_id")
+    if isinstance(typed, int) and typed > 0:
+        ids.insert(0, typed)
+    return {"names": _distinct(names), "ids": _distinct(ids), "emails": _distinct(emails)}
+
+
+def _overridden(facts: dict[str, Any], variables: list[tuple[str, str]]) -> list[str]:
+    """Predefined variables whose last occurrence, the one a script sees, differs from the fact: [name, …]."""
+    last = dict(variables)
+    differing = [k for k, fact in _COMPARED if k in last and facts[fact] is not None and last[k] != str(facts[fact])]
+    doubled = [k for k in _TRIGGER_VARIABLES if len({v for name, v in variables if name == k}) > 1]
+    return differing + doubled
+
+
+def _variables(response: dict[str, Any]) -> list[tuple[str, str]]:
+    found = response.get("variables") or []
+    if not isinstance(found, list):
+        raise FactsError("the job response's variables are not a list; is this a file that gitlab-runner wrote?")
+    pairs = [(v.get("key"), v.get("value")) for v in found if isinstance(v, dict)]
+    return [(k, _clean(v)) for k, v in pairs if isinstance(k, str) and isinstance(v, str)]
+
+
+def _first(variables: list[tuple[str, str]], wanted: str) -> str | None:
+    return next((value for key, value in variables if key == wanted and value), None)
+
+
+def _first_number(variables: list[tuple[str, str]], wanted: str) -> int | None:
+    value = _first(variables, wanted)
+    return int(value) if value and value.isascii() and value.isdigit() else None
+
+
+def _timeout_s(response: dict[str, Any]) -> int:
+    timeout = (response.get("runner_info") or {}).get("timeout")
+    return timeout if isinstance(timeout, int) and timeout > 0 else DEFAULT_JOB_TIMEOUT_S
+
+
+def _object(holder: dict[str, Any], name: str) -> dict[str, Any]:
+    value = holder.get(name)
+    if not isinstance(value, dict):
+        raise FactsError(f"the job response has no object {name!r}; is this a file that gitlab-runner wrote?")
+    return value
+
+
+def _number(holder: dict[str, Any], name: str) -> int:
+    value = holder.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise FactsError(f"the job response's {name!r} is {value!r}, not a positive number")
+    return value
+
+
+def _text(holder: dict[str, Any], name: str) -> str:
+    value = holder.get(name)
+    if not isinstance(value, str):
+        raise FactsError(f"the job response's {name!r} is {value!r}, not text")
+    return _clean(value)
+
+
+def _clean(text: str) -> str:
+    """Without lone surrogates, which JSON can spell and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))

@@ -1,0 +1,140 @@
+"""How state reaches the disk: each file is written once, whole, and durably, or not at all.
+
+A file is made without a name (O_TMPFILE), filled, fsynced and closed for writing; only then is it linked in from a read
+descriptor. link(2) never replaces, so the first of two writers wins, and a reader never meets half a file. A crash
+before the link leaves nothing behind. See open(2) O_TMPFILE and threats T17, T31.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+STATE_FILE_MAX_BYTES = 4 * 1024 * 1024
+STATE_MODE = 0o640
+
+
+class StateError(Exception):
+    """The state on disk could not be read or written; the message is one line for people."""
+
+
+def write_once(directory: str, name: str, content: bytes, mode: int = STATE_MODE) -> bool:
+    """Make `directory/name` with exactly `content`, durably; False where the name was taken already.
+
+    Raises:
+        StateError: it could not be written, or not made durable; then nothing has that name because of us, unless only
+            the directory's fsync failed.
+    """
+    try:
+        written = _nameless_file(directory, content, mode)
+    except OSError as error:
+        raise StateError(f"cannot write {os.path.join(directory, name)}: {error.strerror}") from error
+    try:
+        return _link_in(written, directory, name)
+    except OSError as error:
+        raise StateError(f"cannot write {os.path.join(directory, name)}: {error.strerror}") from error
+    finally:
+        os.close(written)
+
+
+def write_json_once(directory: str, name: str, value: dict[str, Any], mode: int = STATE_MODE) -> bool:
+    """As write_once, for one JSON object."""
+    import json
+
+    return write_once(directory, name, json.dumps(value, sort_keys=True, indent=1).encode() + b"\n", mode)
+
+
+def read_json(path: str) -> dict[str, Any] | None:
+    """The JSON object in a state file, or None where there is none.
+
+    Raises:
+        StateError: there is something else there, or it cannot be read.
+    """
+    import json
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(f"cannot read {path}: {error.strerror}") from error
+    with open(descriptor, "rb") as source:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise StateError(f"{path} is not a regular file")
+        content = source.read(STATE_FILE_MAX_BYTES + 1)
+    try:
+        value = json.loads(content)
+    except ValueError as error:
+        raise StateError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise StateError(f"{path} holds no JSON object")
+    return value
+
+
+def fsync_directory(directory: str) -> None:
+    """Make a new name in `directory` durable: fsync of a file does not (fsync(2))."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: str, mode: int, *, gid: int = -1) -> None:
+    """Make a directory of ours with exactly `mode`, or bring an existing one of ours to it.
+
+    Raises:
+        StateError: it cannot be made, or what is there is not a directory of this uid.
+    """
+    try:
+        _make_directory(path, mode, gid)
+    except OSError as error:
+        raise StateError(f"cannot make {path}: {error.strerror}") from error
+
+
+def _make_directory(path: str, mode: int, gid: int) -> None:
+    try:
+        os.mkdir(path, 0o700)
+        fsync_directory(os.path.dirname(path))
+    except FileExistsError:
+        pass
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise StateError(f"{path} is not a directory of uid {os.geteuid()}; move it away")
+    if gid not in (-1, found.st_gid):
+        os.chown(path, -1, gid)
+    if stat.S_IMODE(os.lstat(path).st_mode) != mode:
+        os.chmod(path, mode)
+
+
+def _nameless_file(directory: str, content: bytes, mode: int) -> int:
+    """A durable file without a name; returns a read descriptor on it, with no writer left."""
+    writer = os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        # A full disk shows as a short write first, and as ENOSPC only at the next one.
+        if os.write(writer, content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fchmod(writer, mode)
+        os.fsync(writer)
+        return os.open(f"/proc/self/fd/{writer}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(writer)
+
+
+def _link_in(descriptor: int, directory: str, name: str) -> bool:
+    target = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # src_dir_fd makes Python call linkat(2) with AT_SYMLINK_FOLLOW; plain link() would link the /proc symlink itself.
+        os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=target, dst_dir_fd=target)
+    except FileExistsError:
+        return False
+    else:
+        os.fsync(target)
+        return True
+    finally:
+        os.close(target)

@@ -1,0 +1,190 @@
+"""From drops to votes: what waits in the drop directories is counted, turned away, or left for later.
+
+For a drop that counts: vote file, then its record, then the drop goes. For one that does not: its record, then it is
+moved to turned-away/. A crash in between leaves the drop where it is, and the next look does the rest: the vote's name
+comes from the drop's inode, and a record is appended once.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from gate import drop, layout
+from gate.clock import boottime_ms
+from gate.files import read_json, write_json_once
+from gate.request import FIELD_MAX_RECORD_BYTES, fit, is_open, load, with_job_number
+from gate.rules import may_approve, may_reject
+from gate.words import duration, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from gate.request import Request
+
+LOOK_AGAIN_MS = 1000
+
+
+class Inbox:
+    """One look at everything that answers a request; `lines` is for its job log, `again` whether something is not ready."""
+
+    def __init__(self, request: Request, policy: dict[str, Any], rule: dict[str, Any]) -> None:
+        """`policy` and `rule` are those of gate.yaml as it is now."""
+        self.request, self.policy, self.rule = request, policy, rule
+        self.lines: list[str] = []
+        self.again = False
+
+    def collect(self) -> list[dict[str, Any]]:
+        """Take in what has been dropped; returns all votes on the request, oldest first.
+
+        Raises:
+            StateError, AuditError, OSError: something could not be kept; nothing is lost, the next look goes on from there.
+        """
+        root = os.open(layout.drops(self.request.state_dir), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for person, known in self.policy["people"].items():
+                if known["uid"] is not None and os.geteuid() in (0, known["uid"]):
+                    self._look_into(root, person, known["uid"])
+        finally:
+            os.close(root)
+        votes = votes_on(self.request)
+        for vote in votes:
+            self._record(vote)
+        return votes
+
+    def _look_into(self, root: int, person: str, uid: int) -> None:
+        try:
+            directory = drop.open_directory(root, person, uid)
+        except drop.DropDirectoryError as error:
+            self._pass_over(person, str(error))
+            return
+        try:
+            for name in drop.candidates(os.listdir(directory), self.request.facts["job_id"], self.request.key):
+                self._judge(directory, name, person, uid)
+        finally:
+            os.close(directory)
+
+    def _pass_over(self, person: str, why: str) -> None:
+        by = {"person": person, "via": "drop"}
+        self.request.record("drop-turned-away", "by", "why", by=by, why=fit(why))
+        self.lines.append(f"drops of {person} do not count: {shown(why)}")
+
+    def _judge(self, directory: int, name: str, person: str, uid: int) -> None:
+        reading = drop.read(directory, name, uid)
+        if reading.state == "later":
+            self.again = True
+        if reading.file is None or reading.state in ("later", "gone"):
+            return
+        why = reading.why or self._why_not(name, person, reading.file)
+        if why:
+            self._turn_away(directory, name, person, reading.file, why)
+        else:
+            self._count(directory, name, person, reading)
+
+    def _why_not(self, name: str, person: str, file: os.stat_result) -> str | None:
+        stem, _, answer = name.rpartition(".")
+        namesakes = self._namesakes() if stem != self.request.key else []
+        if namesakes:
+            both = " or ".join(f"{key}.{answer}" for key in sorted([self.request.key, *namesakes]))
+            return f"more than one waiting job has the number {stem}; name it {both}"
+        if answer == "reject":
+            return may_reject(person, self.rule)
+        return may_approve(person, self.rule, self.policy, self.request.facts) or self._too_early(file)
+
+    def _namesakes(self) -> list[str]:
+        """Other requests that wait under the same job number, on another GitLab instance."""
+        state_dir = self.request.state_dir
+        others = [
+            key for key in with_job_number(state_dir, str(self.request.facts["job_id"])) if key != self.request.key
+        ]
+        return [key for key in others if (other := load(state_dir, key)) is not None and is_open(other)]
+
+    def _too_early(self, file: os.stat_result) -> str | None:
+        if not self._is_early(file):
+            return None
+        if not self.rule["early"]:
+            return f"it was there before its job, and rule {self.rule['name']!r} takes no early approval"
+        if time.time() - file.st_ctime > self.rule["decide_within_s"]:
+            return f"it is early and older than {duration(self.rule['decide_within_s'])}"
+        return None
+
+    def _is_early(self, file: os.stat_result) -> bool:
+        return file.st_ctime < float(self.request.opened["opened_wall_s"])
+
+    def _count(self, directory: int, name: str, person: str, reading: drop.Reading) -> None:
+        file = reading.file
+        assert file is not None  # noqa: S101
+        vote = {
+            "v": 1,
+            "key": self.request.key,
+            "person": person,
+            "answer": name.rpartition(".")[2],
+            "comment": reading.text,
+            "via": "drop",
+            "uid": file.st_uid,
+            "early": self._is_early(file),
+            "counted_boottime_ms": boottime_ms(),
+        }
+        vote_name = f"{person}.{file.st_ino}-{file.st_ctime_ns}.{vote['answer']}.json"
+        write_json_once(layout.votes(self.request.directory), vote_name, vote)
+        self._record(vote | {"file": vote_name})
+        self._remove(directory, name, file)
+
+    def _record(self, vote: dict[str, Any]) -> None:
+        by = {"person": vote["person"], "via": vote["via"], "uid": vote["uid"], "vote": vote["file"]}
+        early = {"early": True} if vote["early"] else {}
+        self.request.record("vote", "by", by=by, decision=vote["answer"], comment=vote["comment"], **early)
+        verb = "approves" if vote["answer"] == "approve" else "rejects"
+        before = " (answered before the job was here)" if vote["early"] else ""
+        self.lines.append(f"{vote['person']} {verb}{before}{said(vote['comment'])}")
+
+    def _turn_away(self, directory: int, name: str, person: str, file: os.stat_result, why: str) -> None:
+        by = {"person": person, "via": "drop"}
+        dropped = {"name": name, "inode": file.st_ino, "ctime_ns": str(file.st_ctime_ns)}
+        self.request.record(
+            "drop-turned-away", "by", "drop", by=by, drop=dropped, why=fit(why, FIELD_MAX_RECORD_BYTES * 2)
+        )
+        self._take(directory, name, file)
+        self.lines.append(f"a drop of {person} was turned away: {shown(name)}: {shown(why, 500)}")
+
+    def _take(self, directory: int, name: str, file: os.stat_result) -> str:
+        return take_away(self.request.state_dir, directory, name, file)
+
+    def _remove(self, directory: int, name: str, file: os.stat_result) -> None:
+        taken = self._take(directory, name, file)
+        if taken:
+            os.unlink(taken)
+
+
+def take_away(state_dir: str, directory: int, name: str, file: os.stat_result) -> str:
+    """Move a drop into turned-away/ under a name of our own; returns its path, or "" where it was swapped or has gone."""
+    path = layout.turned_away(state_dir)
+    into = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        own_name = f"{int(time.time())}-{file.st_uid}-{os.urandom(8).hex()}"
+        return os.path.join(path, own_name) if drop.take(directory, name, file, into, own_name) else ""
+    finally:
+        os.close(into)
+
+
+def votes_on(request: Request) -> list[dict[str, Any]]:
+    """All votes on a request, oldest first; where two are of one moment, the rejection is the later one.
+
+    Only files of the gate's own uid count, and only under the request that they name (DESIGN "On disk").
+    """
+    directory = layout.votes(request.directory)
+    found = []
+    for name in os.listdir(directory):
+        path = os.path.join(directory, name)
+        if os.lstat(path).st_uid != os.geteuid():
+            continue
+        vote = read_json(path)
+        if vote and vote.get("key") == request.key:
+            found.append(vote | {"file": name})
+    return sorted(found, key=lambda vote: (vote["counted_boottime_ms"], vote["answer"] == "reject", vote["file"]))
+
+
+def said(comment: str) -> str:
+    """A comment, for the end of a line: `: "go ahead"`, or nothing."""
+    return f': "{shown(comment, drop.COMMENT_MAX_CHARACTERS)}"' if comment else ""

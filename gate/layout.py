@@ -1,0 +1,118 @@
+"""Where everything lies under state_dir, and with which owner and mode (DESIGN "On disk")."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from gate.files import StateError, make_directory, write_once
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+SECRET_BYTES = 32
+
+
+def jobs(state_dir: str) -> str:
+    """The directory of all requests."""
+    return os.path.join(state_dir, "jobs")
+
+
+def job(state_dir: str, key: str) -> str:
+    """The directory of one request."""
+    return os.path.join(state_dir, "jobs", key)
+
+
+def votes(job_dir: str) -> str:
+    """The directory of a request's votes."""
+    return os.path.join(job_dir, "votes")
+
+
+def drops(state_dir: str) -> str:
+    """The directory that holds one drop directory for each person."""
+    return os.path.join(state_dir, "drop")
+
+
+def turned_away(state_dir: str) -> str:
+    """Where drops go that do not count."""
+    return os.path.join(state_dir, "turned-away")
+
+
+def audit(state_dir: str) -> str:
+    """The directory of the audit log."""
+    return os.path.join(state_dir, "audit")
+
+
+def work(state_dir: str, key: str) -> str:
+    """The job's own tree: made after the release, removed by cleanup."""
+    return os.path.join(state_dir, "work", key)
+
+
+def cache(state_dir: str, project_key: str) -> str:
+    """The cache that the jobs of one project share."""
+    return os.path.join(state_dir, "cache", project_key)
+
+
+def make(policy: dict[str, Any]) -> list[str]:
+    """Make what is missing under state_dir; returns a line for each person whose drops cannot be served, and why.
+
+    Raises:
+        StateError: something cannot be made, or is there already and is not ours.
+    """
+    state_dir, gid = policy["state_dir"], policy["approvers_gid"]
+    group_mode = 0o700 if gid is None else 0o2750
+    make_directory(state_dir, 0o755)
+    for path in (jobs(state_dir), audit(state_dir)):
+        make_directory(path, group_mode, gid=-1 if gid is None else gid)
+    make_directory(turned_away(state_dir), 0o700)
+    for path in (drops(state_dir), os.path.join(state_dir, "work"), os.path.join(state_dir, "cache")):
+        make_directory(path, 0o755 if path == drops(state_dir) else 0o711)
+    write_once(state_dir, "secret", os.urandom(SECRET_BYTES), 0o600)
+    lines = [_make_drop(state_dir, person, known["uid"]) for person, known in policy["people"].items()]
+    return [line for line in lines if line]
+
+
+def make_job(policy: dict[str, Any], key: str) -> str:
+    """Make a request's directory and its votes/; returns its path."""
+    path = job(policy["state_dir"], key)
+    make_directory(path, 0o700 if policy["approvers_gid"] is None else 0o2750)
+    make_directory(votes(path), 0o700)
+    return path
+
+
+def secret(state_dir: str) -> bytes:
+    """The key of keyed hashes.
+
+    Raises:
+        StateError: it cannot be read, or somebody else could have.
+    """
+    path = os.path.join(state_dir, "secret")
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as source:
+            found, key = os.fstat(source.fileno()), source.read()
+    except OSError as error:
+        raise StateError(f"cannot read {path}: {error.strerror}") from error
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077 or len(key) != SECRET_BYTES:
+        raise StateError(f"{path} must be {SECRET_BYTES} bytes, of uid {os.geteuid()} and mode 0600")
+    return key
+
+
+def _make_drop(state_dir: str, person: str, uid: int | None) -> str | None:
+    """A person's drop directory; never mends an existing one: what is wrong with it is told where it is read."""
+    path, own = os.path.join(drops(state_dir), person), os.geteuid()
+    if uid is None:
+        return None
+    if own not in (0, uid):
+        return f"{person} cannot answer by drop: a gate that is not root serves no drop directory but its own uid's"
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        return None
+    except OSError as error:
+        raise StateError(f"cannot make {path}: {error.strerror}") from error
+    # The umask may have taken bits away; the mode is set before the owner, since the new owner could be at work at once.
+    os.chmod(path, stat.S_IRWXU)
+    if uid != own:
+        os.chown(path, uid, -1)
+    return None

@@ -1,0 +1,94 @@
+"""What the job log is told when a job starts to wait: what is asked, of whom, how to answer, and until when."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+
+from gate import layout, rules
+from gate.clock import boottime_ms, utc_text
+from gate.facts import triggerer
+from gate.words import duration, listed, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from gate.request import Request
+
+DEFAULT_CONFIG = "/etc/gitlab-runner-gate/gate.yaml"
+SHORT_SHA = 8
+
+
+def lines_of(request: Request, plan: dict[str, Any], config_file: str, *, resumed: bool) -> list[str]:
+    """The lines, without the audit head."""
+    policy = plan["policy"]
+    rule = rules.pick_rule(policy)
+    if rule is None:
+        return []
+    first = "this job waits for an approval; nothing of it has run yet"
+    if resumed:
+        first = "this job still waits for the approval that it asked for before; nothing of it has run yet"
+    lines = [
+        first,
+        f"  job       {job_words(request.facts)}",
+        *_environment(request.facts),
+        f"  rule      {shown(rule['name'])}: {rules.wanted_words(rule)}",
+        f"  answer    {_commands(request, policy, config_file)}",
+        f"  or drop   {_drop_words(request)}",
+        f"  until     {_until(request)}",
+    ]
+    return lines + [f"warning: {warning}" for warning in _warnings(request, plan, rule)]
+
+
+def job_words(facts: dict[str, Any]) -> str:
+    """One job, in one line: `deploy #1001 (stage deploy) of shop/app, main at 01234567, triggered by dev`."""
+    ref = f"{shown(facts['ref'])} at {shown(facts['sha'][:SHORT_SHA])}"
+    return (
+        f"{shown(facts['name'])} #{facts['job_id']} (stage {shown(facts['stage'])}) of {shown(facts['path'])}, {ref},"
+        f" triggered by {shown(triggerer(facts))}"
+    )
+
+
+def _environment(facts: dict[str, Any]) -> list[str]:
+    if facts["environment"] is None:
+        return []
+    return [f"  claims    environment {shown(facts['environment'])} (the job says so; GitLab was not asked)"]
+
+
+def _commands(request: Request, policy: dict[str, Any], config_file: str) -> str:
+    gate = "gate" if config_file == DEFAULT_CONFIG else f"gate --config {shlex.quote(config_file)}"
+    job = request.facts["job_id"]
+    return f'{gate} approve {job}   or   {gate} reject {job} -m "why"   on {policy["site"]}'
+
+
+def _drop_words(request: Request) -> str:
+    path = os.path.join(layout.drops(request.state_dir), "<you>", str(request.facts["job_id"]))
+    return f"a file {path}.approve or .reject; its text is your comment"
+
+
+def _until(request: Request) -> str:
+    left_s = (request.opened["deadline_boottime_ms"] - boottime_ms()) / 1000
+    return f"{utc_text(time.time() + left_s)}, in {duration(left_s)}, set by {request.opened['deadline_set_by']}"
+
+
+def _warnings(request: Request, plan: dict[str, Any], rule: dict[str, Any]) -> list[str]:
+    policy, facts = plan["policy"], request.facts
+    found = list(policy["warnings"]) + list(plan["drop_warnings"])
+    if request.opened["deadline_shortened"]:
+        found.append(
+            f"that is less than the {duration(rule['decide_within_s'])} that rule {rule['name']!r} gives to decide"
+        )
+    if policy["backend"]["allow_same_user"]:
+        found.append(
+            "allow_same_user is on: jobs run as the gate's own user and could approve themselves; for trying out only"
+        )
+    if facts["overridden"]:
+        names = listed([shown(name) for name in facts["overridden"]], "and")
+        found.append(f"the job's own variables set {names} to something else; the gate goes by what GitLab says")
+    people = rule["approvals"][0]["people"]
+    own = [person for person in people if not rule["self_approval"] and rules.triggered(person, policy, facts)]
+    if own:
+        found.append(f"{listed(own, 'and')} triggered this job, or its variables say so, and cannot approve it")
+    return found

@@ -1,0 +1,128 @@
+"""A request: one job that waits, as it lies in `jobs/<key>/`.
+
+request.json is written once, by the first attempt that gets here; the runner's second and third attempt resume it, with
+its deadline. The files of a request tell its state, in this order: decision.json, release.json, started, ended.json.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+
+from audit import log
+from gate import __version__, layout
+from gate.clock import boot_id
+from gate.files import StateError, read_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FIELD_MAX_RECORD_BYTES = 256
+
+
+class Request:
+    """One request on disk. `facts` is what gate.facts made of the job response."""
+
+    def __init__(self, directory: str, opened: dict[str, Any]) -> None:
+        """`opened` is the content of request.json."""
+        self.directory = directory
+        self.key: str = opened["key"]
+        self.facts: dict[str, Any] = opened["facts"]
+        self.opened = opened
+
+    @property
+    def state_dir(self) -> str:
+        """The state_dir that this request lies in."""
+        return os.path.dirname(os.path.dirname(self.directory))
+
+    def file(self, name: str) -> dict[str, Any] | None:
+        """The JSON object in one of the request's files, or None."""
+        return read_json(os.path.join(self.directory, name))
+
+    def has(self, name: str) -> bool:
+        """Whether one of the request's files is there."""
+        return os.path.lexists(os.path.join(self.directory, name))
+
+    @property
+    def of_this_boot(self) -> bool:
+        """Whether it was opened since the host started; if not, its clock has stopped."""
+        return bool(self.opened["boot_id"] == boot_id())
+
+    def record(self, event: str, *same: str, **more: Any) -> log.Head:
+        """Append a record about this request to the audit log, once.
+
+        A record of this request and event that equals it in `same`, too, stands for it: a step that was cut short after
+        its record is done again without another one.
+
+        Raises:
+            AuditError: it is not durably in the log.
+        """
+        fields = {"event": event, "request": self.key, "job": record_of(self.facts), **more}
+        return log.append_once(
+            layout.audit(self.state_dir),
+            fields,
+            same=("event", "request", *same),
+            since=(self.opened["log_position"][0], self.opened["log_position"][1]),
+            version=__version__,
+        )
+
+
+def load(state_dir: str, key: str) -> Request | None:
+    """The request of that key, or None.
+
+    Raises:
+        StateError: it is there and cannot be read.
+    """
+    directory = layout.job(state_dir, key)
+    opened = read_json(os.path.join(directory, "request.json"))
+    if opened is None:
+        return None
+    if opened.get("v") != 1 or opened.get("key") != key:
+        raise StateError(f"{directory}/request.json is not of this version of the gate, or not of this request")
+    return Request(directory, opened)
+
+
+def keys(state_dir: str) -> list[str]:
+    """The keys of all requests on disk, sorted.
+
+    Raises:
+        OSError: jobs/ cannot be read, as by somebody outside approvers_group.
+    """
+    return sorted(name for name in os.listdir(layout.jobs(state_dir)) if not name.startswith("."))
+
+
+def with_job_number(state_dir: str, number: str) -> list[str]:
+    """The keys of all requests of that job number, on whatever GitLab instance."""
+    return [key for key in keys(state_dir) if key.rpartition("-")[2] == number]
+
+
+def is_open(request: Request) -> bool:
+    """Whether nothing is decided yet."""
+    return not request.has("decision.json") and not request.has("ended.json")
+
+
+def keyed_hash(state_dir: str, text: str) -> str:
+    """SHA-256, keyed with the gate's secret: equal texts can be told, nothing else (HMAC, RFC 2104)."""
+    return hmac.new(layout.secret(state_dir), text.encode(), "sha256").hexdigest()
+
+
+def record_of(facts: dict[str, Any]) -> dict[str, Any]:
+    """The `job` object of an audit record: an allow-list, each text short enough for the log's 8 KiB a line."""
+    from gate.facts import triggerer
+
+    fields = {name: facts[name] for name in ("instance", "project_id", "path", "pipeline_id")}
+    fields |= {"id": facts["job_id"], "user": triggerer(facts)}
+    fields |= {name: facts[name] for name in ("name", "stage", "environment", "ref", "sha")}
+    return {name: fit(value) if isinstance(value, str) else value for name, value in fields.items()}
+
+
+def fit(text: str, limit: int = FIELD_MAX_RECORD_BYTES) -> str:
+    """`text`, cut to `limit` bytes as ASCII JSON, with an ellipsis where it was cut."""
+    sizes = (1 if " " <= c <= "~" else 6 if c <= "\uffff" else 12 for c in text)
+    used = 0
+    for index, size in enumerate(sizes):
+        used += size
+        if used > limit:
+            return text[:index] + "…"
+    return text

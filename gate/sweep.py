@@ -1,0 +1,130 @@
+"""What every config and cleanup tidies, for other requests than its own.
+
+- A request that nobody holds any more is abandoned, and ended: its heartbeat's lock is free and the last beat is older
+  than 60 s, or it is of another boot. One that was decided is only ended.
+- A released request whose run stages never came within 10 min, or of another boot, is ended. One that started is ended by
+  its own cleanup, or when it is of another boot.
+- Drops for ended requests, or over 7 days old, are turned away, with a record.
+
+A fault here harms no job: it is returned as a line, and the next sweep tries again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from audit import log
+from gate import __version__, drop, layout, waiting
+from gate.clock import boottime_ms
+from gate.decide import decide, end, record_decided
+from gate.files import StateError
+from gate.inbox import take_away
+from gate.request import Request, fit, keys, load
+from gate.words import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+RUN_WITHIN_MS = 600_000
+DROP_MAX_AGE_S = 7 * 24 * 3600
+_FAULTS = (StateError, log.AuditError, OSError, KeyError)
+
+
+def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
+    """Sweep all requests but `own_key`, and all drops; returns a line for each fault."""
+    state_dir, faults = policy["state_dir"], []
+    try:
+        others = [key for key in keys(state_dir) if key != own_key]
+    except OSError as error:
+        return [f"cannot sweep {layout.jobs(state_dir)}: {error.strerror}"]
+    for key in others:
+        try:
+            _sweep_request(state_dir, key)
+        except _FAULTS as error:
+            faults.append(f"cannot sweep {key}: {error}")
+    for person, known in policy["people"].items():
+        try:
+            _sweep_drops(state_dir, person, known["uid"])
+        except drop.DropDirectoryError:
+            continue  # said in the job log of whoever waits for that person
+        except _FAULTS as error:
+            faults.append(f"cannot sweep the drops of {person}: {error}")
+    return faults
+
+
+def _sweep_request(state_dir: str, key: str) -> None:
+    directory = layout.job(state_dir, key)
+    if os.path.lexists(os.path.join(directory, "ended.json")):
+        return
+    request = load(state_dir, key)
+    if request is None or not over(request):
+        return
+    if not request.has("decision.json"):
+        why = "nobody holds this job any more: its runner or its gate was killed, or the host was started anew"
+        decide(request, "abandoned", why, rule=request.opened["rule"], config="")
+    decision = request.file("decision.json")
+    if decision:
+        record_decided(request, decision)
+    end(request, "nobody held or ran this job any more")
+
+
+def over(request: Request) -> bool:
+    """Whether nobody will take this request further, so that a sweep may end it."""
+    if not request.of_this_boot:
+        return True
+    if request.has("started"):
+        return False
+    released = request.file("release.json")
+    if released:
+        return boottime_ms() - int(released["released_boottime_ms"]) > RUN_WITHIN_MS
+    last_sign_ms = max(waiting.last_beat_ms(request.directory), request.opened["opened_boottime_ms"])
+    return boottime_ms() - last_sign_ms > waiting.STALE_AFTER_MS and not waiting.is_waiting(request.directory)
+
+
+def _sweep_drops(state_dir: str, person: str, uid: int | None) -> None:
+    if uid is None or os.geteuid() not in (0, uid):
+        return
+    root = os.open(layout.drops(state_dir), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        directory = drop.open_directory(root, person, uid)
+    finally:
+        os.close(root)
+    try:
+        for name in os.listdir(directory):
+            _sweep_drop(state_dir, directory, person, name)
+    finally:
+        os.close(directory)
+
+
+def _sweep_drop(state_dir: str, directory: int, person: str, name: str) -> None:
+    if name.startswith(".") or name.endswith(".tmp"):
+        return
+    try:
+        file = os.lstat(name, dir_fd=directory)
+    except FileNotFoundError:
+        return
+    why = _why_old(state_dir, name, file)
+    if not why:
+        return
+    fields = {
+        "event": "drop-turned-away",
+        "by": {"person": person, "via": "drop"},
+        "drop": {"name": fit(shown(name)), "inode": file.st_ino, "ctime_ns": str(file.st_ctime_ns)},
+        "why": why,
+    }
+    # Recorded before it goes, so that no drop goes unrecorded; a crash in between leaves two records of one drop.
+    log.append(layout.audit(state_dir), fields, version=__version__)
+    take_away(state_dir, directory, name, file)
+
+
+def _why_old(state_dir: str, name: str, file: os.stat_result) -> str:
+    if time.time() - file.st_ctime > DROP_MAX_AGE_S:
+        return "it is over 7 days old"
+    meant = drop.answer_of(name)
+    if meant is None:
+        return ""
+    found = [key for key in keys(state_dir) if meant[0] in (key, key.rpartition("-")[2])]
+    ended = [key for key in found if os.path.lexists(os.path.join(layout.job(state_dir, key), "ended.json"))]
+    return f"its job has ended: {shown(ended[0])}" if found and found == ended else ""

@@ -1,0 +1,31 @@
+"""Entry points of gitlab-runner-gate; the only public module (docs/adr/0001-layout.md).
+
+`gate-executor` is what GitLab Runner calls for each stage of a job, `gate` is for people. The stage word is looked for
+before anything else is imported: a job starts ten or so of these processes, and one of them may wait for days.
+"""
+
+import sys
+from os.path import abspath, dirname, isdir, join
+
+_HERE = dirname(abspath(__file__))
+_PRIVATE = join(_HERE, "_gitlab_runner_gate")
+sys.path.insert(0, _PRIVATE if isdir(_PRIVATE) else _HERE)
+
+
+def executor_main() -> None:
+    """Run the stage that the command line names; ends the process with the stage's exit code."""
+    from executor.main import main
+
+    main(sys.argv[1:])
+
+
+def gate_main() -> None:
+    """Run the `gate` command: gate's own subcommands, and the rehearsal, which lives with what it plays."""
+    from executor.rehearse_command import rehearse
+    from gate.commands import main
+
+    main([rehearse])
+
+
+if __name__ == "__main__":
+    executor_main()
