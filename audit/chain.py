@@ -7,20 +7,19 @@ later one telling (docs/reference/audit-log.md). Only the newest record and the 
 from __future__ import annotations
 
 import hashlib
-import json
+
+from audit.record import FIRST_SEQ, RECORD_VERSION, UnsoundError, decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any, NoReturn, Self
+    from collections.abc import Mapping
+    from typing import Any, Self
 
-RECORD_VERSION = 1
-RECORD_MAX_BYTES = 8192  # line feed included
-FIRST_SEQ = 1
 FIRST_PREV = "0" * 64
 # Put after torn bytes, before the line feed that ends them, so that no torn line can ever read as a record: not even
 # a whole one that lacked nothing but its line feed, and that its writer was told had failed.
 TORN_MARK = b"#"
+
 
 class Head(tuple[int, str]):
     """The last record's number, and the SHA-256 (hex) of its line's bytes, line feed included."""
@@ -74,14 +73,10 @@ def ending(torn_bytes: bytes) -> bytes:
     return b"" if not torn_bytes or torn_bytes.endswith(b"\n") else TORN_MARK + b"\n"
 
 
-def torn(offset: int, torn_bytes: bytes) -> dict[str, Any]:
+def torn_field(offset: int, torn_bytes: bytes) -> dict[str, Any]:
     """How the next record names the torn bytes at `offset`, with their ending but without the last line feed."""
-    return named(offset, (torn_bytes + ending(torn_bytes))[:-1])
-
-
-def named(offset: int, content: bytes) -> dict[str, Any]:
-    """The `torn` of a record: which bytes, exactly, are not one."""
-    return {"offset": offset, "length": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    named = (torn_bytes + ending(torn_bytes))[:-1]
+    return {"offset": offset, "length": len(named), "sha256": hashlib.sha256(named).hexdigest()}
 
 
 def links(

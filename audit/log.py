@@ -11,8 +11,9 @@ import os
 import time
 
 from audit import chain, segments
-from audit.chain import AuditError, Head
+from audit.chain import Head
 from audit.lock import Locked
+from audit.record import OWN_EVENTS, OWN_KEYS, AuditError, UnsoundError, decode, parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["AuditError", "Head", "append", "append_once", "head", "position", "records"]
 
 LOG_ID_BYTES = 16
-
 
 
 def append(directory: str, fields: dict[str, Any], *, version: str) -> Head:
@@ -65,10 +65,10 @@ def append_once(
         AuditError: it is not certain that such a record is on disk.
     """
     _check_fields(fields)
-    parts = record_.parts(fields, same)
+    wanted = parts(fields, same)
     try:
         with Locked(directory) as folder:
-            return _find(directory, folder, parts, since) or _append(directory, folder, fields, version)
+            return _find(directory, folder, wanted, since) or _append(directory, folder, fields, version)
     except OSError as error:
         raise _unusable(directory, error) from error
 
@@ -118,7 +118,7 @@ def records(
     try:
         for _, _, line in _lines(directory, since):
             try:
-                record = record_.decode(line)
+                record = decode(line)
             except UnsoundError:
                 continue
             yield chain.head_of(line, record), record
@@ -129,13 +129,13 @@ def records(
 def _append(directory: str, folder: int, fields: dict[str, Any], version: str) -> Head:
     number = max(segments.numbers(folder), default=segments.FIRST_SEGMENT)
     path = os.path.join(directory, segments.name(number))
-    log = segments.open_to_append(folder, number, path)
+    log = segments.open_to_append(folder, number, path, make=True)
     try:
         last, end, torn_bytes = segments.tail(log)
         before = last or _end_of_segment_before(directory, folder, number)
         new = [fields]
         if torn_bytes or not last:
-            torn = {"torn": chain.torn(end, torn_bytes)} if torn_bytes else {}
+            torn = {"torn": chain.torn_field(end, torn_bytes)} if torn_bytes else {}
             new.insert(0, {"event": "recovered" if last else "genesis", **torn})
         lines, new_head = chain.links(before, new, _stamp(version), os.urandom(LOG_ID_BYTES).hex())
         lines[0] = chain.ending(torn_bytes) + lines[0]
@@ -147,16 +147,16 @@ def _append(directory: str, folder: int, fields: dict[str, Any], version: str) -
         os.close(log)
 
 
-def _find(directory: str, folder: int, parts: dict[str, bytes], since: tuple[int, int]) -> Head | None:
+def _find(directory: str, folder: int, wanted: dict[str, bytes], since: tuple[int, int]) -> Head | None:
     for number, offset, line in _lines(directory, since):
         # Parsing is what costs; the canonical form lets the bytes tell which few lines are worth it.
-        if not all(part in line for part in parts.values()):
+        if not all(part in line for part in wanted.values()):
             continue
         try:
-            record = record_.decode(line)
+            record = decode(line)
         except UnsoundError:
             continue
-        if record.keys() >= parts.keys() and record_.parts(record, tuple(parts)) == parts:
+        if record.keys() >= wanted.keys() and parts(record, tuple(wanted)) == wanted:
             _make_sure(directory, folder, number, offset, line)
             return chain.head_of(line, record)
     return None
@@ -227,16 +227,15 @@ def _stamp(version: str) -> dict[str, Any]:
 
 
 def _check_fields(fields: dict[str, Any]) -> None:
-    taken = sorted(record_.OWN_KEYS & fields.keys())
+    taken = sorted(OWN_KEYS & fields.keys())
     if taken:
         raise AuditError(f"{taken[0]!r} is the audit log's own key; call it otherwise")
-    if fields.get("event") in record_.OWN_EVENTS:
+    if fields.get("event") in OWN_EVENTS:
         raise AuditError(f"only the audit log itself writes {fields['event']!r}")
 
 
 def _unusable(directory: str, error: OSError) -> AuditError:
-    file = error.filename if isinstance(error.filename, str) else ""
-    path = os.path.join(directory, file)
-    if isinstance(error, FileNotFoundError | NotADirectoryError) and path.rstrip("/") == directory.rstrip("/"):
+    path = os.path.join(directory, error.filename) if isinstance(error.filename, str) else directory
+    if isinstance(error, FileNotFoundError | NotADirectoryError) and path == directory:
         return AuditError(f"there is no directory {directory} for the audit log; `gate init` makes it")
     return AuditError(f"cannot use the audit log {path}: {error.strerror or error}")

@@ -64,10 +64,10 @@ def decode(line: bytes) -> dict[str, Any]:
     Raises:
         UnsoundError: it is not a record in canonical form, or one of its keys is missing or wrong.
     """
-    if not line.endswith(b"\n"):
-        raise UnsoundError("does not end in a line feed")
     if len(line) > RECORD_MAX_BYTES:
         raise UnsoundError(f"is longer than the {RECORD_MAX_BYTES} bytes that a record may have")
+    if not line.endswith(b"\n"):
+        raise UnsoundError("does not end in a line feed")
     try:
         text = line[:-1].decode("ascii")
         record = _DECODER.decode(text)

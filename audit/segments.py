@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
+    from audit.chain import Head
+
 FIRST_SEGMENT = 1
 TAIL_BYTES = 2 * RECORD_MAX_BYTES  # holds the last record whole, unless much is torn behind it
 _BEFORE, _AFTER = "audit.", ".jsonl"
@@ -53,15 +55,15 @@ def open_to_read(directory: str, number: int) -> BinaryIO:
     return open(descriptor, "rb")
 
 
-def open_to_append(folder: int, number: int, path: str) -> int:
-    """A descriptor that can only add to a segment, which is made where it is missing.
+def open_to_append(folder: int, number: int, path: str, *, make: bool = False) -> int:
+    """A descriptor that can only add to a segment, which is made, if `make` says so, where it is missing.
 
     Raises:
         AuditError: what is there is not a file of ours alone.
         OSError: it cannot be opened, or its name cannot be made durable.
     """
-    flags = os.O_RDWR | os.O_APPEND | _OPEN
-    log = os.open(name(number), flags | os.O_CREAT, 0o640, dir_fd=folder)
+    flags = os.O_RDWR | os.O_APPEND | _OPEN | (os.O_CREAT if make else 0)
+    log = os.open(name(number), flags, 0o640, dir_fd=folder)
     try:
         refuse_strange(log, path)
         if not os.fstat(log).st_size:
@@ -131,5 +133,3 @@ def _read(log: int, start: int, end: int) -> bytes:
             break
         data += more
     return data
-
-

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from audit import chain, segments
-from audit.chain import AuditError, Head
+from audit.chain import Head
+from audit.record import FIRST_SEQ, AuditError, UnsoundError, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,14 +95,17 @@ class _Torn:
     all_marked: bool = True
     _digest: Any = field(default_factory=hashlib.sha256)
     _held_back: bytes = b""
+    _last: bytes = b""
 
     def add(self, piece: bytes) -> None:
         self._digest.update(self._held_back)
         self._held_back = piece[-1:] if piece.endswith(b"\n") else b""
         self._digest.update(piece[: len(piece) - len(self._held_back)])
         self.length += len(piece)
-        if self._held_back and not piece.endswith(chain.TORN_MARK + b"\n"):
+        # A long line comes in pieces, so its mark may have come with the one before.
+        if self._held_back and (self._last + piece)[-2:] != chain.TORN_MARK + b"\n":
             self.all_marked = False
+        self._last = piece[-1:]
 
     @property
     def named(self) -> dict[str, Any]:
@@ -134,8 +138,8 @@ class _Reading:
         for offset, piece, begins in segments.pieces(source):
             self._line += begins
             try:
-                record = chain.decode(piece if begins else b"")
-            except chain.UnsoundError as error:
+                record = decode(piece if begins else b"")
+            except UnsoundError as error:
                 self._tear(offset, piece, str(error))
                 continue
             self._record(record, piece, first=first)
@@ -184,7 +188,7 @@ class _Reading:
 
     def _link(self, record: dict[str, Any], *, first: bool, follows: bool) -> None:
         """Compare a record with the one before it, which it cannot match where lines between them are spoilt."""
-        before = self._head or Head(chain.FIRST_SEQ - 1, chain.FIRST_PREV)
+        before = self._head or Head(FIRST_SEQ - 1, chain.FIRST_PREV)
         wanted: dict[str, Any] = {"seq": before.seq + 1, "prev": before.sha256} if follows else {}
         self._log_id = self._log_id or record["log_id"]
         wanted["log_id"] = self._log_id
@@ -192,10 +196,12 @@ class _Reading:
         for key, value in wanted.items():
             if record[key] != value:
                 self._problem(f"{key} {value}", f"{record[key]}")
-                break
+                return
         if first != (record["event"] == "genesis") and follows:
-            where = "as a segment's first record" if first else "after a segment's first record"
-            self._problem(f"{'a' if first else 'no'} genesis {where}", record["event"])
+            wanted_event = (
+                "a genesis as a segment's first record" if first else "no genesis after a segment's first record"
+            )
+            self._problem(wanted_event, record["event"])
 
     def _end_of_segment(self, *, last: bool) -> None:
         torn, self._torn = self._torn, None

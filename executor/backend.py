@@ -14,11 +14,11 @@ import fcntl
 import os
 import stat
 
+from executor import supervise
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-from executor import supervise
 
 TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHELLS = ("bash", "sh")
@@ -57,7 +57,8 @@ def make_work(backend: dict[str, Any], work_dir: str, cache_dir: str) -> None:
     """
     from executor import work_tree
 
-    uid, gid = _uid(backend), backend["gid"] if backend["uid"] is not None else os.getegid()
+    uid = _uid(backend)
+    gid = os.getegid() if backend["gid"] is None else backend["gid"]
     try:
         work_tree.make_cache(cache_dir, uid, gid)
         work_tree.make(work_dir, uid, gid)
@@ -242,4 +243,4 @@ def _try(argv: list[str], what_fails: str, otherwise: str = "") -> None:
     except OSError as fault:
         reason = str(fault)
     if reason is not None:
-        raise BackendError(f"{what_fails}: {reason}: run gitlab-runner as root{otherwise}")
+        raise BackendError(f"{what_fails}: {reason}: run gitlab-runner as root with all capabilities{otherwise}")

@@ -25,11 +25,11 @@ _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 _COMM_LENGTH = 15  # proc_pid_comm(5)
 
 
-class Fault(Exception):
+class InitError(Exception):
     """The script could not be run or ended; one plain line."""
 
 
-class StageGoneError(Fault):
+class StageGoneError(InitError):
     """The stage that started us has ended: its end of the control pipe is closed."""
 
 
@@ -39,7 +39,7 @@ def main(words: list[str]) -> None:
     try:
         said = f"exit {_run(words, report)}"
     except BaseException as fault:  # noqa: BLE001  whatever it is, the stage must hear of it
-        said = f"fault {fault if isinstance(fault, Fault) else repr(fault)}"
+        said = f"fault {fault if isinstance(fault, InitError) else repr(fault)}"
     try:
         os.write(report, b"\0" + said.encode(errors="backslashreplace"))
     finally:
@@ -69,7 +69,7 @@ def _enter(work_dir: str) -> None:
     try:
         os.chdir(work_dir)
     except OSError as fault:
-        raise Fault(f"cannot enter {work_dir!r}: {fault.strerror}") from fault
+        raise InitError(f"cannot enter {work_dir!r}: {fault.strerror}") from fault
 
 
 def close_all_but(wanted: set[int]) -> None:
@@ -88,7 +88,7 @@ def _become_subreaper() -> None:
 
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise Fault(f"cannot become a child subreaper: {os.strerror(ctypes.get_errno())}")
+        raise InitError(f"cannot become a child subreaper: {os.strerror(ctypes.get_errno())}")
 
 
 def _catch_signals() -> int:
@@ -109,7 +109,7 @@ def _start(command: list[str]) -> int:
     try:
         return os.posix_spawn(command[0], command, os.environ, setsid=True, setsigmask=(), setsigdef=default)
     except OSError as fault:
-        raise Fault(f"cannot start {command[0]}: {fault.strerror}") from fault
+        raise InitError(f"cannot start {command[0]}: {fault.strerror}") from fault
 
 
 def _wait(script: int, command: list[str], control: int, wake: int) -> int:
@@ -153,11 +153,11 @@ def _look_for_failed_start(script: int, command: list[str], status: int) -> None
         name = file.read().rstrip(b"\n")
     first = os.path.basename(command[0])[:_COMM_LENGTH]
     if status != 0 and name == first.encode():
-        raise Fault(f"{first} could not start the script (exit code {status}): it said why on stderr")
+        raise InitError(f"{first} could not start the script (exit code {status}): it said why on stderr")
 
 
 def end_descendants(script: int) -> None:
-    """SIGKILL and reap every process that descends from this one; raises Fault if some live on after END_WITHIN_S.
+    """SIGKILL and reap every process that descends from this one; raises InitError if some live on after END_WITHIN_S.
 
     Only children of our own are ever signalled, one generation after the other: until we reap it, a child's number cannot
     come to mean a neighbour's process, as a grandchild's can between looking and killing. What a killed child leaves
@@ -175,7 +175,7 @@ def end_descendants(script: int) -> None:
         if not _reap():
             return
         if time.monotonic() > deadline:
-            raise Fault(f"processes of the job live on after SIGKILL: {children()}")
+            raise InitError(f"processes of the job live on after SIGKILL: {children()}")
         time.sleep(pause_s)  # no pause at first: something that forks and exits all the time must be overtaken
         pause_s = min(pause_s + 0.0002, 0.02)
 

@@ -30,7 +30,7 @@ EXIT_SYSTEM_FAILURE = 2
 EXIT_CANCELED = 130
 
 
-def run(  # noqa: PLR0913, PLR0917 - one for each option of the command
+def run(
     job_file: str | None,
     runner_config: str | None,
     gate_config: str | None,

@@ -84,9 +84,11 @@ class Attempt:
 
     def run(self, stage: str, script: str, context: Context) -> None:
         """run_exec for one stage; raises BuildError or DriverError."""
-        directory = tempfile.mkdtemp(prefix="script", dir=self.temporary)
-        path = os.path.join(directory, "script")
-        _write(path, script, 0o700)
+        try:
+            path = os.path.join(tempfile.mkdtemp(prefix="script", dir=self.temporary), "script")
+            _write(path, script, 0o700)
+        except OSError as error:
+            raise DriverError(str(error)) from error
         self._call((*self.wiring.run, path, stage), context, self.log.stream(), self.log.stream())
 
     def cleanup(self) -> None:
@@ -98,7 +100,8 @@ class Attempt:
         except (BuildError, DriverError) as error:
             self.log.caution(f"Cleanup script failed: {error}")
         finally:
-            shutil.rmtree(self.temporary, ignore_errors=True)
+            if self.temporary:
+                shutil.rmtree(self.temporary, ignore_errors=True)
 
     @property
     def variables(self) -> list[Variable]:

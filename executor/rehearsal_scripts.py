@@ -21,17 +21,19 @@ def prepare_script() -> str:
 
 
 def get_sources(job: dict[str, Any], variables: list[Variable], directories: Directories) -> str:
-    """Makes the project's directory; the two hooks about it run in it."""
+    """Makes the project's directory; the two hooks about it run in it (as in the runner, not with GIT_STRATEGY none)."""
     project = quote(directories.project)
+    strategy = dict(scripts_see(variables)).get("GIT_STRATEGY")
+    hooks = [] if strategy == "none" else job.get("hooks") or []
     return _text(
         [
             *_HEAD,
             f"mkdir -p {project}",
             *_variables(variables, directories),
             f"cd {project}",
-            *_lines(_hook(job, "pre_get_sources_script")),
+            *_lines(_hook(hooks, "pre_get_sources_script")),
             "echo 'The rehearsal fetches no sources.'",
-            *_lines(_hook(job, "post_get_sources_script")),
+            *_lines(_hook(hooks, "post_get_sources_script")),
         ]
     )
 
@@ -66,8 +68,8 @@ def _say(text: str) -> str:
     return "echo " + quote(f"\x1b[32;1m{text}\x1b[0;m")
 
 
-def _hook(job: dict[str, Any], name: str) -> list[str]:
-    return [line for hook in job.get("hooks") or [] if hook["name"] == name for line in hook["script"]]
+def _hook(hooks: list[dict[str, Any]], name: str) -> list[str]:
+    return [line for hook in hooks if hook["name"] == name for line in hook["script"]]
 
 
 def _text(lines: list[str]) -> str:

@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
     from types import FrameType
+    from typing import Self
 else:
     import _signal as signal  # what `signal` wraps: its enums alone cost 4 ms
 
@@ -78,7 +79,7 @@ class _SignalsAsBytes:
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
 
-    def __enter__(self) -> _SignalsAsBytes:
+    def __enter__(self) -> Self:
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         self._handlers = [(number, signal.signal(number, _do_nothing)) for number in _ENDING]
         self._wakeup = signal.set_wakeup_fd(self._pipe, warn_on_full_buffer=False)

@@ -21,11 +21,11 @@ def make(path: str, uid: int, gid: int) -> None:
     try:
         top = os.open(path, _DIRECTORY)
         try:
+            os.fchmod(top, _PRIVATE)  # whatever the umask
             for name in ("builds", "tmp"):
                 os.mkdir(name, _PRIVATE, dir_fd=top)
-                os.chmod(name, _PRIVATE, dir_fd=top)  # whatever the umask
+                os.chmod(name, _PRIVATE, dir_fd=top)
                 os.chown(name, uid, gid, dir_fd=top, follow_symlinks=False)
-            os.fchmod(top, _PRIVATE)
             os.fchown(top, uid, gid)  # last: until now only we could get in
         finally:
             os.close(top)

@@ -21,6 +21,8 @@ import os
 import stat
 import time
 
+from gate.words import ascii_json_bytes
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NamedTuple
@@ -196,7 +198,7 @@ def comment_fault(text: str) -> str | None:
     """Why `text` cannot be a comment, or None."""
     if len(text) > COMMENT_MAX_CHARACTERS:
         return f"its comment has {len(text)} characters, more than {COMMENT_MAX_CHARACTERS}"
-    if sum(1 if 0x20 <= ord(c) < 0x7F else 6 if ord(c) < 0x10000 else 12 for c in text) > COMMENT_MAX_RECORD_BYTES:  # noqa: PLR2004
+    if ascii_json_bytes(text) > COMMENT_MAX_RECORD_BYTES:
         return f"its comment needs more than {COMMENT_MAX_RECORD_BYTES} bytes in the audit log; write less"
     if "\0" in text:
         return "its comment holds a NUL character"

@@ -26,8 +26,11 @@ _COMPARED = (
     ("CI_PIPELINE_ID", "pipeline_id"),
     ("CI_COMMIT_SHA", "sha"),
     ("CI_COMMIT_REF_NAME", "ref"),
+    ("CI_ENVIRONMENT_NAME", "environment"),
 )
 _TRIGGER_VARIABLES = ("GITLAB_USER_LOGIN", "GITLAB_USER_ID", "GITLAB_USER_EMAIL")
+_ID_MAX_DIGITS = 19  # a bigint; and int() of thousands of digits, which an author can write, raises
+_QUOTED_MAX_CHARACTERS = 80
 
 
 class FactsError(Exception):
@@ -47,8 +50,8 @@ def job_facts(response: dict[str, Any]) -> dict[str, Any]:
         "instance": host,
         "project_id": _number(info, "project_id"),
         "job_id": _number(response, "id"),
-        "path": _clean(str(info.get("project_full_path") or repo_path)),
-        "pipeline_id": info.get("pipeline_id") or _first_number(variables, "CI_PIPELINE_ID"),
+        "path": _text(info, "project_full_path") if info.get("project_full_path") else repo_path,
+        "pipeline_id": _number(info, "pipeline_id") if info.get("pipeline_id") else _first_number(variables),
         "name": _text(info, "name"),
         "stage": _text(info, "stage"),
         "ref": _text(git, "ref"),
@@ -97,10 +100,9 @@ def _safe(instance: str) -> str:
 
 def _triggered_by(info: dict[str, Any], variables: list[tuple[str, str]]) -> dict[str, list[Any]]:
     names, numbers, emails = ([v for k, v in variables if k == wanted and v] for wanted in _TRIGGER_VARIABLES)
-    ids = [int(n) for n in numbers if n.isascii() and n.isdigit()]
-    typed = info.get("user_id")
-    if isinstance(typed, int) and typed > 0:
-        ids.insert(0, typed)
+    ids = [number for number in map(_id, numbers) if number is not None]
+    if info.get("user_id"):
+        ids.insert(0, _number(info, "user_id"))
     return {"names": _distinct(names), "ids": _distinct(ids), "emails": _distinct(emails)}
 
 
@@ -124,14 +126,17 @@ def _first(variables: list[tuple[str, str]], wanted: str) -> str | None:
     return next((value for key, value in variables if key == wanted and value), None)
 
 
-def _first_number(variables: list[tuple[str, str]], wanted: str) -> int | None:
-    value = _first(variables, wanted)
-    return int(value) if value and value.isascii() and value.isdigit() else None
+def _first_number(variables: list[tuple[str, str]]) -> int | None:
+    return _id(_first(variables, "CI_PIPELINE_ID") or "")
+
+
+def _id(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _ID_MAX_DIGITS else None
 
 
 def _timeout_s(response: dict[str, Any]) -> int:
-    timeout = (response.get("runner_info") or {}).get("timeout")
-    return timeout if isinstance(timeout, int) and timeout > 0 else DEFAULT_JOB_TIMEOUT_S
+    info = _object(response, "runner_info") if response.get("runner_info") else {}
+    return _number(info, "timeout") if info.get("timeout") else DEFAULT_JOB_TIMEOUT_S
 
 
 def _object(holder: dict[str, Any], name: str) -> dict[str, Any]:
@@ -144,15 +149,21 @@ def _object(holder: dict[str, Any], name: str) -> dict[str, Any]:
 def _number(holder: dict[str, Any], name: str) -> int:
     value = holder.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        raise FactsError(f"the job response's {name!r} is {value!r}, not a positive number")
+        raise FactsError(f"the job response's {name!r} is {_quoted(value)}, not a positive number")
     return value
 
 
 def _text(holder: dict[str, Any], name: str) -> str:
     value = holder.get(name)
     if not isinstance(value, str):
-        raise FactsError(f"the job response's {name!r} is {value!r}, not text")
+        raise FactsError(f"the job response's {name!r} is {_quoted(value)}, not text")
     return _clean(value)
+
+
+def _quoted(value: object) -> str:
+    """A wrong value, short: what is inside a list or an object is nobody's business."""
+    scalar = value is None or isinstance(value, str | int | float)
+    return repr(value)[:_QUOTED_MAX_CHARACTERS] if scalar else f"of type {type(value).__name__}"
 
 
 def _clean(text: str) -> str:

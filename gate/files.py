@@ -63,13 +63,21 @@ def read_json(path: str) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise StateError(f"cannot read {path}: {error.strerror}") from error
-    with open(descriptor, "rb") as source:
+    try:
+        # Looked at before open(), which raises by itself on a directory.
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise StateError(f"{path} is not a regular file")
-        content = source.read(STATE_FILE_MAX_BYTES + 1)
+        with open(descriptor, "rb", closefd=False) as source:
+            content = source.read(STATE_FILE_MAX_BYTES + 1)
+    except OSError as error:
+        raise StateError(f"cannot read {path}: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    if len(content) > STATE_FILE_MAX_BYTES:
+        raise StateError(f"{path} is larger than {STATE_FILE_MAX_BYTES} bytes")
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StateError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise StateError(f"{path} holds no JSON object")
@@ -130,11 +138,13 @@ def _link_in(descriptor: int, directory: str, name: str) -> bool:
     target = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         # src_dir_fd makes Python call linkat(2) with AT_SYMLINK_FOLLOW; plain link() would link the /proc symlink itself.
-        os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=target, dst_dir_fd=target)
-    except FileExistsError:
-        return False
-    else:
+        try:
+            os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=target, dst_dir_fd=target)
+            first = True
+        except FileExistsError:
+            first = False
+        # Also where another was first: it may have been killed before its fsync, and we go on from its file.
         os.fsync(target)
-        return True
+        return first
     finally:
         os.close(target)

@@ -13,7 +13,7 @@ import time
 from gate import drop, layout
 from gate.clock import boottime_ms
 from gate.files import read_json, write_json_once
-from gate.request import FIELD_MAX_RECORD_BYTES, fit, is_open, load, with_job_number
+from gate.request import WHY_MAX_RECORD_BYTES, fit, is_open, load, with_job_number
 from gate.rules import may_approve, may_reject
 from gate.words import duration, shown
 
@@ -67,7 +67,7 @@ class Inbox:
 
     def _pass_over(self, person: str, why: str) -> None:
         by = {"person": person, "via": "drop"}
-        self.request.record("drop-turned-away", "by", "why", by=by, why=fit(why))
+        self.request.record("drop-turned-away", "by", "why", by=by, why=fit(why, WHY_MAX_RECORD_BYTES))
         self.lines.append(f"drops of {person} do not count: {shown(why)}")
 
     def _judge(self, directory: int, name: str, person: str, uid: int) -> None:
@@ -110,7 +110,8 @@ class Inbox:
         return None
 
     def _is_early(self, file: os.stat_result) -> bool:
-        return file.st_ctime < float(self.request.opened["opened_wall_s"])
+        # Not opened_wall_s: the clock that stamps files lags behind time.time(), by up to 10 ms.
+        return file.st_ctime_ns < os.lstat(os.path.join(self.request.directory, "request.json")).st_ctime_ns
 
     def _count(self, directory: int, name: str, person: str, reading: drop.Reading) -> None:
         file = reading.file
@@ -141,10 +142,9 @@ class Inbox:
 
     def _turn_away(self, directory: int, name: str, person: str, file: os.stat_result, why: str) -> None:
         by = {"person": person, "via": "drop"}
-        dropped = {"name": name, "inode": file.st_ino, "ctime_ns": str(file.st_ctime_ns)}
-        self.request.record(
-            "drop-turned-away", "by", "drop", by=by, drop=dropped, why=fit(why, FIELD_MAX_RECORD_BYTES * 2)
-        )
+        # As text: both can be 2^53 and more, which the log does not take as integers.
+        dropped = {"name": name, "inode": str(file.st_ino), "ctime_ns": str(file.st_ctime_ns)}
+        self.request.record("drop-turned-away", "by", "drop", by=by, drop=dropped, why=why)
         self._take(directory, name, file)
         self.lines.append(f"a drop of {person} was turned away: {shown(name)}: {shown(why, 500)}")
 

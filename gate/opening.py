@@ -75,7 +75,7 @@ def _until(request: Request) -> str:
 
 def _warnings(request: Request, plan: dict[str, Any], rule: dict[str, Any]) -> list[str]:
     policy, facts = plan["policy"], request.facts
-    found = list(policy["warnings"]) + list(plan["drop_warnings"])
+    found = list(plan["drop_warnings"])
     if request.opened["deadline_shortened"]:
         found.append(
             f"that is less than the {duration(rule['decide_within_s'])} that rule {rule['name']!r} gives to decide"

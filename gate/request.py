@@ -13,12 +13,15 @@ from audit import log
 from gate import __version__, layout
 from gate.clock import boot_id
 from gate.files import StateError, read_json
+from gate.words import ascii_json_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FIELD_MAX_RECORD_BYTES = 256
+# With a comment (drop.COMMENT_MAX_RECORD_BYTES) and all else at its longest, a record stays under the log's 8 KiB.
+FIELD_MAX_RECORD_BYTES = 180
+WHY_MAX_RECORD_BYTES = 360
 
 
 class Request:
@@ -53,11 +56,13 @@ class Request:
         """Append a record about this request to the audit log, once.
 
         A record of this request and event that equals it in `same`, too, stands for it: a step that was cut short after
-        its record is done again without another one.
+        its record is done again without another one. `why` is cut to what a record has room for.
 
         Raises:
             AuditError: it is not durably in the log.
         """
+        if "why" in more:
+            more["why"] = fit(more["why"], WHY_MAX_RECORD_BYTES)
         fields = {"event": event, "request": self.key, "job": record_of(self.facts), **more}
         return log.append_once(
             layout.audit(self.state_dir),
@@ -119,10 +124,11 @@ def record_of(facts: dict[str, Any]) -> dict[str, Any]:
 
 def fit(text: str, limit: int = FIELD_MAX_RECORD_BYTES) -> str:
     """`text`, cut to `limit` bytes as ASCII JSON, with an ellipsis where it was cut."""
-    sizes = (1 if " " <= c <= "~" else 6 if c <= "\uffff" else 12 for c in text)
+    if ascii_json_bytes(text) <= limit:
+        return text
     used = 0
-    for index, size in enumerate(sizes):
-        used += size
+    for index, character in enumerate(text):
+        used += ascii_json_bytes(character)
         if used > limit:
             return text[:index] + "…"
     return text

@@ -63,6 +63,8 @@ def may_approve(person: str, rule: dict[str, Any], policy: dict[str, Any], facts
     """Why an approval of `person` would not count, or None where it would."""
     if person not in rule["approvals"][0]["people"]:
         return f"{person} is not on the list of rule {rule['name']!r}"
+    if not rule["self_approval"] and not _triggerer_known(person, policy, facts):
+        return f"the job response does not tell whether {person} triggered this job; add their GitLab id to gate.yaml"
     if not rule["self_approval"] and triggered(person, policy, facts):
         return f"{person} triggered this job, and rule {rule['name']!r} allows no self-approval"
     return None
@@ -87,6 +89,12 @@ def triggered(person: str, policy: dict[str, Any], facts: dict[str, Any]) -> boo
     names = {name.casefold() for name in [*by["names"], *(email.partition("@")[0] for email in by["emails"])]}
     own = {name.casefold() for name in [person, known["unix"] or person, *known["gitlab_names"]]}
     return bool(names & own or set(by["ids"]) & set(known["gitlab_ids"]))
+
+
+def _triggerer_known(person: str, policy: dict[str, Any], facts: dict[str, Any]) -> bool:
+    """What is unknown never loosens (DESIGN rule 12): there must be a login, or an id on both sides, to compare."""
+    by, known = facts["triggered_by"], policy["people"].get(person)
+    return bool(by["names"] or (by["ids"] and known and known["gitlab_ids"]))
 
 
 def pick_rule(policy: dict[str, Any]) -> dict[str, Any] | None:

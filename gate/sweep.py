@@ -111,7 +111,7 @@ def _sweep_drop(state_dir: str, directory: int, person: str, name: str) -> None:
     fields = {
         "event": "drop-turned-away",
         "by": {"person": person, "via": "drop"},
-        "drop": {"name": fit(shown(name)), "inode": file.st_ino, "ctime_ns": str(file.st_ctime_ns)},
+        "drop": {"name": fit(shown(name)), "inode": str(file.st_ino), "ctime_ns": str(file.st_ctime_ns)},
         "why": why,
     }
     # Recorded before it goes, so that no drop goes unrecorded; a crash in between leaves two records of one drop.

@@ -19,6 +19,13 @@ def shown(text: object, limit: int = SHOWN_MAX_CHARACTERS) -> str:
     return harmless if len(text) <= limit else f"{harmless}… ({len(text)} characters)"
 
 
+def ascii_json_bytes(text: str) -> int:
+    """The bytes that `text` takes in the audit log, as ASCII JSON without its quotes."""
+    import json
+
+    return len(json.dumps(text)) - 2
+
+
 def duration(seconds: float) -> str:
     """A span of time in at most two units, rounded down: `4h`, `1h 30min`, `2min 5s`, `0s`."""
     left, parts = max(int(seconds), 0), []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from audit import log
-from audit.show import format_record
+from audit.show import as_line
 from config.load import load_policy_as_reader
 from gate import layout, rules
 from gate.clock import boottime_ms, utc_text
@@ -117,6 +117,6 @@ def _print(request: Request, policy: dict[str, Any], records: list[dict[str, Any
         asked_s = max(time.time() - request.opened["opened_wall_s"], 0)
         click.echo(f"  asked   {utc_text(request.opened['opened_wall_s'])}, {duration(asked_s)} ago")
     for record in records:
-        click.echo(f"  {format_record(record)}")
+        click.echo(f"  {as_line(record)}")
     if not os.access(layout.audit(request.state_dir), os.R_OK):
         click.echo("  (the audit log cannot be read from here)")

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.runner.gated import Gated
 from tests.support.harness import Harness, RealHarness, RehearsalHarness
 from tests.support.runner import MISSING, find_runner
+from tests.support.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,3 +55,24 @@ def both(tmp_path: Path) -> Iterator[tuple[HarnessFactory, HarnessFactory]]:
     """The rehearsal and the real runner, to be compared."""
     with ExitStack() as stack:
         yield _open_half("rehearsal", tmp_path, stack), _open_half("gitlab-runner", tmp_path, stack)
+
+
+@pytest.fixture
+def gated(harness: HarnessFactory) -> Iterator[Callable[..., Gated]]:
+    """Starts a gate and a runner before it: `gated(rule={…}, prepare_timeout=…, concurrent=…, wiring={…})`."""
+    with ExitStack() as stack:
+
+        def start(
+            *,
+            rule: dict[str, Any] | None = None,
+            prepare_timeout: int = 3600,
+            concurrent: int = 4,
+            wiring: dict[str, Any] | None = None,
+            site: Site | None = None,
+            **config: Any,
+        ) -> Gated:
+            place = site or stack.enter_context(Site(rule=rule, **config))
+            driver = place.wiring(prepare_timeout=prepare_timeout, **(wiring or {}))
+            return Gated(place, harness(driver, concurrent=concurrent))
+
+        yield start

@@ -74,7 +74,9 @@ def test_signal_ends_the_script_and_its_exit_code_counts(
 
 def test_script_gets_one_sigterm(site: Site) -> None:
     count = "n=0; trap 'n=$((n+1))' TERM; echo ready; "
-    stage = started(site, count + "until [ $n -gt 0 ]; do :; done; for i in {1..30}; do sleep 0.01; done; exit $((33 + n))")
+    stage = started(
+        site, count + "until [ $n -gt 0 ]; do :; done; for i in {1..30}; do sleep 0.01; done; exit $((33 + n))"
+    )
     os.killpg(stage.pid, signal.SIGTERM)
     stage.communicate(timeout=10)
     assert stage.returncode == 34
@@ -144,7 +146,9 @@ def test_nothing_survives_a_sigkill_of_the_stage(site: Site, kind: str, to_group
 
 
 def test_what_forks_and_exits_all_the_time_is_overtaken(site: Site) -> None:
-    comet = "import os\\nfor _ in range(40000):\\n if os.fork(): os._exit(0)\\n os.setsid()\\nopen(\"tmp/burnt-out\", \"w\")"
+    comet = (
+        'import os\\nfor _ in range(40000):\\n if os.fork(): os._exit(0)\\n os.setsid()\\nopen("tmp/burnt-out", "w")'
+    )
     stage = site.start(f"python3 -I -S -c $'{comet}' & sleep 0.2; kill -0 $! 2>/dev/null && exit 34; exit 33")
     _, err = stage.communicate(timeout=20)
     assert (stage.returncode, "not found" in err) == (33, False)  # 34: it stands still
@@ -199,9 +203,8 @@ def test_descendants_that_cannot_be_ended_are_a_fault(monkeypatch: pytest.Monkey
     child = subprocess.Popen(["sleep", "60"], process_group=0)
     monkeypatch.setattr(os, "kill", lambda *_: None)
     monkeypatch.setattr(os, "killpg", lambda *_: None)
-    with pytest.raises(init.Fault, match=f"live on after SIGKILL.*{child.pid}"):
+    with pytest.raises(init.InitError, match=f"live on after SIGKILL.*{child.pid}"):
         init.end_descendants(child.pid)
     monkeypatch.undo()
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-

@@ -180,7 +180,9 @@ def test_job_runs_without_privileges(site: Site) -> None:
         assert {"CapEff:0000000000000000", "CapBnd:0000000000000000"} <= set(found)
 
 
-def test_job_has_the_groups_of_its_name(site: Site, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_job_has_the_groups_of_its_name(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     skip_without_root("a change of groups")
     monkeypatch.setattr(os, "getgrouplist", lambda name, gid: [gid, {"nobody": 4711}[name]])
     assert run_here(site, "id -G", "bash") == "returned 0"
@@ -190,7 +192,9 @@ def test_job_has_the_groups_of_its_name(site: Site, monkeypatch: pytest.MonkeyPa
 def test_only_the_script_is_open_in_it(site: Site) -> None:
     leaked = os.open("/etc/passwd", os.O_RDONLY)  # the stage gets it, as if the runner had forgotten close-on-exec
     try:
-        code, out = site.run("for d in /proc/$$/fd/*; do readlink $d; done; ls /proc/self/fd | wc -l", pass_fds=(leaked,))
+        code, out = site.run(
+            "for d in /proc/$$/fd/*; do readlink $d; done; ls /proc/self/fd | wc -l", pass_fds=(leaked,)
+        )
     finally:
         os.close(leaked)
     *files, count = out.splitlines()
@@ -345,8 +349,8 @@ def test_policy_that_cannot_work_is_refused(site: Site, changes: dict[str, objec
 
 
 def test_other_user_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 4711)
     asked = policy(uid=NOBODY.pw_uid, run_as="nobody", gid=NOBODY.pw_gid)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
     assert "uid 4711 cannot run anything as 'nobody'" in str(backend.check(asked))
 
 
@@ -354,7 +358,11 @@ def test_children_are_the_same_from_both_sources() -> None:
     child = subprocess.Popen(["sleep", "60"])
     try:
         assert child.pid in init.children()
-        stats = [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if init._parent("/proc", pid) == os.getpid()]
+        stats = [
+            pid
+            for pid in map(int, filter(str.isdecimal, os.listdir("/proc")))
+            if init._parent("/proc", pid) == os.getpid()
+        ]
         assert set(init.children()) == set(stats)
     finally:
         child.kill()

@@ -1,5 +1,6 @@
 """The job's directories: made fresh, checked, and removed whatever the job made of them."""
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from executor import backend
+from executor import backend, work_tree
 from tests.stages.test_backend_run import NOBODY, policy, skip_without_root
 from tests.stages.test_backend_run import passable as passable  # noqa: PLC0414  a fixture
 
@@ -98,6 +99,20 @@ def test_cache_made_by_two_jobs_at_once_is_one(passable: Path) -> None:
     assert faults == []
 
 
+def test_cache_is_made_by_one_job_at_a_time(passable: Path) -> None:
+    parent = os.open(passable, os.O_RDONLY)
+    job = threading.Thread(target=make, args=(passable,))
+    try:
+        fcntl.flock(parent, fcntl.LOCK_EX)
+        job.start()
+        job.join(0.1)
+        assert job.is_alive()
+    finally:
+        os.close(parent)
+    job.join(10)
+    assert (passable / "project").is_dir()
+
+
 @pytest.mark.parametrize("missing", ["key", "project"])
 def test_missing_parent_is_said(passable: Path, missing: str) -> None:
     paths = {name: str(passable / name) for name in ("key", "project")} | {missing: str(passable / "no" / missing)}
@@ -107,7 +122,7 @@ def test_missing_parent_is_said(passable: Path, missing: str) -> None:
 
 def as_the_job(work: Path, text: str) -> None:
     user = NOBODY.pw_uid if os.geteuid() == 0 else None
-    subprocess.run(["bash", "-euc", text], cwd=work, user=user, check=True)
+    subprocess.run(["bash", "-euc", text], cwd=work, user=user, check=True, env={"PATH": backend.TOOL_PATH})
 
 
 HOSTILE = {
@@ -116,7 +131,7 @@ HOSTILE = {
     "read-only": "mkdir -p builds/a/b/c; touch builds/a/b/c/d; chmod 500 builds/a/b/c builds/a/b builds/a builds",
     "top closed": "touch builds/x; chmod 000 .",
     "odd files": "mkfifo builds/fifo; touch builds/-rf $'builds/a\\nb' $'builds/\\xff\\xfe' builds/.hidden; ln builds/fifo tmp/again",
-    "deep": "cd builds; for i in {1..3000}; do mkdir d; cd -P d 2>/dev/null || cd d; done; touch end",
+    "deep": 'cd builds; python3 -I -S -c \'import os; [(os.mkdir("d"), os.chdir("d")) for _ in range(3000)]\'',
     "wide": "cd builds; mkdir {1..300}; touch {1..300}/x {1..300}/y; mkdir {1..300}/z",
 }
 
@@ -156,6 +171,15 @@ def test_tree_that_another_process_still_fills_is_removed(passable: Path) -> Non
     finally:
         filler.kill()
         filler.communicate()
+
+
+def test_directory_being_removed_is_out_of_the_jobs_reach(passable: Path) -> None:
+    skip_without_root("a second user")
+    builds = make(passable) / "builds"
+    os.close(work_tree._take(str(builds)))
+    with pytest.raises(subprocess.CalledProcessError):
+        as_the_job(builds, "touch x")  # it stands in there already, as something that it left behind may
+    assert os.listdir(builds) == []
 
 
 def test_nothing_to_remove_is_fine(passable: Path) -> None:

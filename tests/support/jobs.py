@@ -22,13 +22,13 @@ FAILURE_REASONS = [
 Payload = dict[str, Any]
 
 
-def variable(  # noqa: PLR0913 - GitLab's fields
+def variable(
     key: str, value: str, *, public: bool = True, file: bool = False, masked: bool = False, raw: bool = False
 ) -> Payload:
     return {"key": key, "value": value, "public": public, "file": file, "masked": masked, "raw": raw}
 
 
-def job_payload(  # noqa: PLR0913 - what a case may want to change
+def job_payload(
     job_id: int,
     *,
     server_url: str = "http://gitlab.example",

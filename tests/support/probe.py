@@ -31,7 +31,8 @@ class Probe:
     def lines(self, job_id: int) -> list[Call]:
         """Everything about one job, in order; calls of the driver have `argv`."""
         text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
-        return [line for line in map(json.loads, text.splitlines()) if line["job"] == job_id]
+        whole = text[: text.rfind("\n") + 1]  # a line that is being written may be seen by half
+        return [line for line in map(json.loads, whole.splitlines()) if line["job"] == job_id]
 
     def calls(self, job_id: int, stage: str | None = None) -> list[Call]:
         return [line for line in self.lines(job_id) if "argv" in line and stage in (None, line["stage"])]

@@ -32,7 +32,7 @@ def find_runner() -> str | None:
 class Runner:
     """`gitlab-runner run` on one config.toml; `url` is the (fake) GitLab's, `env` adds to the runner's environment."""
 
-    def __init__(  # noqa: PLR0913 - a runner's settings
+    def __init__(
         self,
         url: str,
         wiring: DriverWiring,

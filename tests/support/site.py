@@ -6,6 +6,7 @@ person, `me`, and jobs run as the same user, which is what `allow_same_user` is 
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import pwd
@@ -16,12 +17,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
+from audit.verify import verify
 from tests.support.wiring import DriverWiring
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from audit.verify import Report
 
 CHECKOUT = Path(__file__).parents[2]
 ENTRY = CHECKOUT / "gitlab_runner_gate.py"
@@ -29,6 +34,7 @@ IS_ROOT = os.geteuid() == 0
 USERS = {"alice": "daemon", "bob": "bin", "carol": "games"} if IS_ROOT else {"me": pwd.getpwuid(os.geteuid()).pw_name}
 APPROVER = next(iter(USERS))
 RUN_AS = "nobody"
+APPROVERS_GROUP = "users"  # an own group of none of them: the tests give it to whoever acts as a person
 
 
 class Site:
@@ -40,7 +46,9 @@ class Site:
         self.state = self.base / "state"
         self.yaml = self.base / "gate.yaml"
         backend: dict[str, Any] = {"type": "shell", "run_as": RUN_AS, "isolate": "pid_namespace"}
-        if not IS_ROOT:
+        if IS_ROOT:
+            config = {"approvers_group": APPROVERS_GROUP, **config}
+        else:
             backend = {"type": "shell", "isolate": "process_group", "allow_same_user": True}
         self.config: dict[str, Any] = {
             "version": 1,
@@ -87,20 +95,35 @@ class Site:
     def uid(self, person: str) -> int:
         return pwd.getpwnam(USERS[person]).pw_uid
 
-    def shell(self, person: str, script: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a shell script as that person."""
-        return self._as(person, ["sh", "-c", script], check=check)
-
     def drop(self, person: str, name: str, text: str = "") -> Path:
-        """A drop as people make it: an editor or echo, as themselves, in their own directory."""
+        """A drop as people make it: with echo, as themselves, in their own directory."""
         path = self.state / "drop" / person / name
-        self.shell(person, f'printf %s "$1" > "$0"'.replace('"$0"', f"'{path}'").replace('"$1"', f"'{text}'"))
+        self.run_as(person, ["sh", "-c", 'printf %s "$2" > "$1"', "sh", str(path), text], check=True)
         return path
 
     def gate(self, person: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run the `gate` command as that person."""
-        command = [sys.executable, "-I", "-c", _GATE.format(checkout=str(CHECKOUT)), "--config", str(self.yaml), *words]
-        return self._as(person, command, check=False)
+        """Run the `gate` command as that person, to its end."""
+        return self.run_as(person, self._gate_command(person, words))
+
+    def start_gate(self, person: str, *words: str) -> subprocess.Popen[str]:
+        """Start the `gate` command as that person."""
+        return self.start_as(person, self._gate_command(person, words))
+
+    def run_as(self, person: str, command: list[str], *, check: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a command as that person, to its end."""
+        options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL}
+        return subprocess.run(self._as(person, command), check=check, env=_ENVIRONMENT, cwd="/", **options)
+
+    def start_as(self, person: str, command: list[str]) -> subprocess.Popen[str]:
+        """Start a command as that person, with pipes."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            self._as(person, command), env=_ENVIRONMENT, cwd="/", text=True, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+
+    def verify(self, anchors: list[tuple[str, str]] | None = None) -> Report:
+        """Verify the audit log, against heads as a job log shows them."""
+        return verify(str(self.state / "audit"), [(int(seq), sha256) for seq, sha256 in anchors or []])
 
     def records(self, event: str | None = None, job: int | None = None) -> list[dict[str, Any]]:
         """The audit log, all segments, whole or filtered."""
@@ -117,21 +140,21 @@ class Site:
         (found,) = (self.state / "jobs").glob(f"*-{job}")
         return found
 
-    def _as(self, person: str, command: list[str], *, check: bool) -> subprocess.CompletedProcess[str]:
-        if IS_ROOT:
-            uid = self.uid(person)
-            command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--", *command]
-        environment = {"PATH": os.environ["PATH"], "HOME": "/", "LANG": "C.UTF-8"}
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=check,
-            timeout=60,
-            env=environment,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-        )
+    def _gate_command(self, person: str, words: tuple[str, ...]) -> list[str]:
+        """As root, a person is another user, who needs a Python and a checkout that they can read."""
+        probe = [sys.executable, "-I", "-c", f"import click; open({str(ENTRY)!r})"]
+        try:
+            self.run_as(person, probe, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip(f"{sys.executable} or {CHECKOUT} cannot be used by other users: try PYTHON=/usr/bin/python3")
+        return [sys.executable, "-I", "-c", _GATE.format(checkout=str(CHECKOUT)), "--config", str(self.yaml), *words]
+
+    def _as(self, person: str, command: list[str]) -> list[str]:
+        if not IS_ROOT:
+            return command
+        uid, group = self.uid(person), grp.getgrnam(APPROVERS_GROUP).gr_gid
+        return ["setpriv", f"--reuid={uid}", f"--regid={uid}", f"--groups={group}", "--", *command]
 
 
+_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/", "LANG": "C.UTF-8"}
 _GATE = "import sys; sys.path.insert(0, {checkout!r}); import gitlab_runner_gate; gitlab_runner_gate.gate_main()"

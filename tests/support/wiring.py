@@ -33,7 +33,7 @@ class DriverWiring:
         return dataclasses.replace(cls(**stages), **changes)  # type: ignore[arg-type]
 
 
-def write_config(  # noqa: PLR0913 - a runner's settings
+def write_config(
     path: Path, wiring: DriverWiring, *, url: str, scratch: Path, concurrent: int = 4, shutdown_timeout: int = 2
 ) -> None:
     """Writes config.toml; builds_dir and cache_dir lie in `scratch` and are what `config` may override."""

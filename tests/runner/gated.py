@@ -1,0 +1,62 @@
+"""A gate and a runner together, for the cases that must be shown both by rehearsal and through the real runner."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from tests.support.site import APPROVER, Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.harness import Harness
+
+RAN = "THE SCRIPT RAN"
+HEAD = re.compile(r"audit head seq=(\d+) sha256=([0-9a-f]{64})")
+
+
+class Gated:
+    """One gate behind one runner; `approver` may approve what `dev` triggered."""
+
+    approver = APPROVER
+
+    def __init__(self, site: Site, harness: Harness) -> None:
+        self.site, self.harness = site, harness
+
+    def submit(self, **changes: Any) -> int:
+        """Queue a job whose script prints RAN."""
+        return self.harness.submit(**{"script": [f"echo {RAN.replace(' ', '_')} | tr _ ' '"], **changes})
+
+    def waiting(self, **changes: Any) -> int:
+        """Queue a job and wait until it waits."""
+        job = self.submit(**changes)
+        self.harness.wait_trace(job, "audit head seq=")
+        return job
+
+    def drop(self, job: int, answer: str, text: str = "", person: str | None = None) -> Path:
+        """Leave a drop for the job by its number."""
+        return self.site.drop(person or self.approver, f"{job}.{answer}", text)
+
+    def outcome(self, job: int, within_s: float = 60) -> tuple[str, str | None, int | None]:
+        """(state, failure reason, exit code) that GitLab was told."""
+        ended = self.harness.wait(job, within_s)
+        return ended.state, ended.failure_reason, ended.exit_code
+
+    def ran(self, job: int) -> bool:
+        """Whether the job's script ran, by its log."""
+        return RAN in self.harness.trace(job)
+
+    def decisions(self, job: int) -> list[str]:
+        """The decisions in the audit log, one where all is well."""
+        return [record["decision"] for record in self.site.records("decided", job)]
+
+
+def until(condition: Callable[[], object], what: str, within_s: float = 20) -> None:
+    """Wait for a condition; fails with `what` when it does not come."""
+    give_up = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up, f"not {what} within {within_s} s"
+        time.sleep(0.05)
