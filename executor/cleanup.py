@@ -6,7 +6,7 @@ import os
 
 from executor import backend
 from executor.config_stage import load_policy
-from executor.surroundings import STDERR, say
+from executor.surroundings import STDERR, in_words, say
 from gate.decide import FINAL_AND_NEGATIVE, end
 from gate.files import read_json
 from gate.request import load
@@ -14,18 +14,28 @@ from gate.sweep import sweep
 
 
 def cleanup(config_file: str) -> int:
-    """Remove the job's tree, end its request where it is over, and sweep what others left; always 0 but for a fault.
+    """Remove the job's tree, end its request where it is over, and sweep what others left; always 0.
+
+    A fault is told on stderr, which the runner keeps in its own log. A failing exit code would put a warning about it
+    into the job log, whose reader can do nothing about it; what could not be done is done by a later sweep.
 
     `ended` is written only where a run stage started, or the decision is final and negative: after a failed attempt of
     prepare the request goes on. Where config failed there is no plan, and only the sweep is left to do.
     """
+    try:
+        for line in _clean(config_file):
+            say(line, STDERR)
+    except Exception as error:  # noqa: BLE001
+        say(in_words(error), STDERR)
+    return 0
+
+
+def _clean(config_file: str) -> list[str]:
     plan = read_json(os.environ["GATE_PLAN"]) if os.environ.get("GATE_PLAN") else None
     policy = plan["policy"] if plan else load_policy(config_file)[0]
     if plan:
         _end(plan["policy"]["state_dir"], plan["key"], plan["work_dir"])
-    for line in sweep(policy, own_key=plan["key"] if plan else ""):
-        say(line, STDERR)
-    return 0
+    return sweep(policy, own_key=plan["key"] if plan else "")
 
 
 def _end(state_dir: str, key: str, work_dir: str) -> None:

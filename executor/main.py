@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from executor.surroundings import STDERR, StageError, say, system_failure_code
+from executor.surroundings import STDERR, StageError, in_words, say, system_failure_code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,24 +29,6 @@ def main(arguments: list[str]) -> NoReturn:
         say(in_words(error), STDERR)
     # No interpreter shutdown: it could still turn the code into another one (120, when a closed stdout is flushed).
     os._exit(code)
-
-
-def in_words(error: BaseException) -> str:
-    """An exception, in one line for people; never a traceback."""
-    if isinstance(error, StageError) or type(error).__name__ in (
-        "StateError",
-        "AuditError",
-        "BackendError",
-        "FactsError",
-    ):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}"
-    trace, where = error.__traceback__, ""
-    while trace is not None:
-        where = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return f"internal fault, please report it: {type(error).__name__} at {where}: {' '.join(str(error).split())}"
 
 
 def _run_stage(arguments: list[str]) -> int:
@@ -89,9 +71,13 @@ def split(arguments: list[str]) -> tuple[str, str, list[str]]:
     return os.path.abspath(config_file), rest.pop(0) if rest else "", rest
 
 
+def entry_point() -> str:
+    """The path of gitlab_runner_gate.py: beside this package in a checkout, above its private directory in the wheel."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    beside = os.path.join(root, "gitlab_runner_gate.py")
+    return beside if os.path.exists(beside) else os.path.join(os.path.dirname(root), "gitlab_runner_gate.py")
+
+
 def _start_again_small(arguments: list[str]) -> NoReturn:
     """The same process, without site-packages and with no PYTHON* variable heeded: what waits for days is small."""
-    entry = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "gitlab_runner_gate.py")
-    if not os.path.exists(entry):  # in the wheel, this package lies one directory deeper
-        entry = os.path.join(os.path.dirname(os.path.dirname(entry)), "gitlab_runner_gate.py")
-    os.execv(sys.executable, [sys.executable, "-I", "-S", entry, *arguments])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-I", "-S", entry_point(), *arguments])  # noqa: S606

@@ -286,7 +286,7 @@ def _in_child(name: str, context: dict[str, Any], interrupted: Callable[[], bool
     """Never returns: whatever happens, the child ends here and says only what it wrote to the pipe."""
     try:
         from executor import steps
-        from executor.main import in_words
+        from executor.surroundings import in_words
 
         try:
             result = getattr(steps, name)(context, interrupted)

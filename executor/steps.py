@@ -143,8 +143,9 @@ def _compile(config_file: str) -> dict[str, Any]:
     import json
     import subprocess
 
-    entry = os.path.abspath(sys.argv[0])
-    command = [sys.executable, "-I", entry, "--config", config_file, "policy"]
+    from executor.main import entry_point
+
+    command = [sys.executable, "-I", entry_point(), "--config", config_file, "policy"]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         why = done.stderr.decode("utf-8", "replace").strip().removeprefix("gate: ")

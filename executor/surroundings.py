@@ -11,6 +11,8 @@ DEFAULT_BUILD_FAILURE = 1
 DEFAULT_SYSTEM_FAILURE = 2
 STDERR = 2  # the descriptor: config and run say there what keeps them from their work
 _MAX_EXIT_CODE = 255
+# By name, so that a stage imports none that it does not use.
+_ERRORS_FOR_PEOPLE = ("StageError", "StateError", "AuditError", "BackendError", "FactsError")
 
 
 class StageError(Exception):
@@ -71,3 +73,16 @@ def say(line: str, descriptor: int = 1) -> None:
         os.write(descriptor, f"gate: {line}\n".encode("utf-8", "backslashreplace"))
     except OSError:
         return
+
+
+def in_words(error: BaseException) -> str:
+    """An exception, in one line for people; never a traceback."""
+    if type(error).__name__ in _ERRORS_FOR_PEOPLE:
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}"
+    trace, where = error.__traceback__, ""
+    while trace is not None:
+        where = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"internal fault, please report it: {type(error).__name__} at {where}: {' '.join(str(error).split())}"

@@ -135,8 +135,9 @@ def _id(text: str) -> int | None:
 
 
 def _timeout_s(response: dict[str, Any]) -> int:
-    info = _object(response, "runner_info") if response.get("runner_info") else {}
-    return _number(info, "timeout") if info.get("timeout") else DEFAULT_JOB_TIMEOUT_S
+    info = response.get("runner_info")
+    timeout = info.get("timeout") if isinstance(info, dict) else None
+    return timeout if isinstance(timeout, int) and timeout > 0 else DEFAULT_JOB_TIMEOUT_S
 
 
 def _object(holder: dict[str, Any], name: str) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+from tests.support.harness import RehearsalHarness
 from tests.support.site import APPROVER, Site
 
 if TYPE_CHECKING:
@@ -49,6 +52,18 @@ class Gated:
         """Whether the job's script ran, by its log."""
         return RAN in self.harness.trace(job)
 
+    def kill_waiter(self, job: int) -> None:
+        """SIGKILL the process that waits for the job, which the heartbeat's lock names."""
+        beat = max(self.site.job_dir(job).glob("waiting.*"))
+        holders = [pid for pid in filter(str.isdecimal, os.listdir("/proc")) if _holds(pid, beat)]
+        for pid in holders:
+            os.kill(int(pid), signal.SIGKILL)
+        assert holders
+
+    def other_instance(self) -> dict[str, str]:
+        """What makes a job one of another GitLab; a second fake GitLab is on another port already."""
+        return {"server_url": "http://other.example"} if isinstance(self.harness, RehearsalHarness) else {}
+
     def decisions(self, job: int) -> list[str]:
         """The decisions in the audit log, one where all is well."""
         return [record["decision"] for record in self.site.records("decided", job)]
@@ -60,3 +75,10 @@ def until(condition: Callable[[], object], what: str, within_s: float = 20) -> N
     while not condition():
         assert time.monotonic() < give_up, f"not {what} within {within_s} s"
         time.sleep(0.05)
+
+
+def _holds(pid: str, path: Path) -> bool:
+    try:
+        return any(os.path.samefile(f"/proc/{pid}/fd/{fd}", path) for fd in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return False

@@ -1,0 +1,277 @@
+"""Facts come from what GitLab wrote, whatever the job's author writes beside it (threats T1, T40)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gate.facts import DEFAULT_JOB_TIMEOUT_S, FactsError, job_facts, key_of, project_key_of, triggerer
+from gate.request import record_of
+from tests.support.gate_state import facts_of
+
+RESPONSES = Path(__file__).parents[1] / "responses"
+VERSIONS = ("17.9.3", "18.6.6", "19.3.0")
+FORGED = {
+    "CI_JOB_ID": "666",
+    "CI_JOB_NAME": "lint",
+    "CI_JOB_STAGE": "test",
+    "CI_PROJECT_ID": "666",
+    "CI_PROJECT_PATH": "other/project",
+    "CI_PIPELINE_ID": "666",
+    "CI_COMMIT_SHA": "f" * 40,
+    "CI_COMMIT_REF_NAME": "harmless",
+    "CI_ENVIRONMENT_NAME": "review/harmless",
+}
+FORGED_USER = {"GITLAB_USER_LOGIN": "alice", "GITLAB_USER_ID": "4711", "GITLAB_USER_EMAIL": "alice@example.com"}
+TYPED = ("instance", "project_id", "job_id", "path", "name", "stage", "ref", "ref_type", "sha", "timeout_s")
+
+
+def response_of(version: str) -> dict[str, Any]:
+    return json.loads((RESPONSES / f"{version}.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def variables_of(values: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": value, "public": True, "file": False} for key, value in values.items()]
+
+
+@pytest.fixture(params=VERSIONS)
+def real(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return response_of(request.param)
+
+
+def test_facts_are_alike_whatever_runner_wrote_the_response(real: dict[str, Any]) -> None:
+    assert job_facts(real) == {
+        "instance": "127.0.0.1:9",
+        "project_id": 42,
+        "job_id": 1001,
+        "path": "grp/app",
+        "pipeline_id": 7,
+        "name": "deploy",
+        "stage": "deploy",
+        "ref": "main",
+        "ref_type": "branch",
+        "sha": "0123456789012345678901234567890123456789",
+        "environment": "production",
+        "triggered_by": {"names": ["dev", "someone-else"], "ids": [5], "emails": ["dev@example.com"]},
+        "timeout_s": 600,
+        "overridden": ["GITLAB_USER_LOGIN"],
+    }
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_variable_changes_no_fact_and_is_named(real: dict[str, Any], name: str) -> None:
+    true = job_facts(real)
+    real["variables"] += variables_of({name: FORGED[name]})
+
+    assert job_facts(real) == true | {"overridden": [name, "GITLAB_USER_LOGIN"]}
+
+
+def test_all_forged_together_change_no_fact_and_are_all_named(real: dict[str, Any]) -> None:
+    true = job_facts(real)
+    real["variables"] += variables_of(FORGED)
+
+    assert job_facts(real) == true | {"overridden": [*FORGED, "GITLAB_USER_LOGIN"]}
+
+
+def test_a_variable_before_gitlabs_own_changes_no_typed_fact(real: dict[str, Any]) -> None:
+    true = job_facts(real)
+    real["variables"] = variables_of(FORGED) + real["variables"]
+
+    assert {name: job_facts(real)[name] for name in TYPED} == {name: true[name] for name in TYPED}
+
+
+def test_pipeline_id_is_typed_where_the_runner_is_new_enough() -> None:
+    new = response_of("19.3.0")
+    new["variables"] = variables_of({"CI_PIPELINE_ID": "666"})
+
+    assert job_facts(new)["pipeline_id"] == 7
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_every_occurrence_counts_as_the_one_who_triggered(real: dict[str, Any], where: str) -> None:
+    forged = variables_of(FORGED_USER)
+    real["variables"] = [*forged, *real["variables"]] if where == "before" else [*real["variables"], *forged]
+
+    facts = job_facts(real)
+    assert set(facts["triggered_by"]["names"]) == {"dev", "someone-else", "alice"}
+    assert set(facts["triggered_by"]["ids"]) == {5, 4711}
+    assert set(facts["triggered_by"]["emails"]) == {"dev@example.com", "alice@example.com"}
+    assert set(FORGED_USER) <= set(facts["overridden"])
+
+
+def test_typed_user_id_counts_where_no_variable_tells_it() -> None:
+    new = response_of("19.3.0")
+    new["variables"] = []
+
+    assert job_facts(new)["triggered_by"] == {"names": [], "ids": [5], "emails": []}
+
+
+@pytest.mark.parametrize("forged", ["9" * 5000, "٣", "-5", "5.0", "", " 5", "1e3", "\ud800"])
+def test_an_odd_user_id_of_the_authors_is_passed_over(real: dict[str, Any], forged: str) -> None:
+    real["variables"] += variables_of({"GITLAB_USER_ID": forged, "CI_PIPELINE_ID": forged})
+
+    assert job_facts(real)["triggered_by"]["ids"] == [5]
+
+
+def test_no_secret_is_among_the_facts(real: dict[str, Any]) -> None:
+    secrets = ["canary-token", "canary-deploy", "canary-password", "canary-file", "canary-repo", "canary-script"]
+    real["token"] = secrets[0]
+    for variable in real["variables"]:
+        variable["value"] = {"DEPLOY_TOKEN": secrets[1], "KUBECONFIG": secrets[3]}.get(
+            variable["key"], variable["value"]
+        )
+    real["credentials"] = [{"type": "registry", "url": "r", "username": "u", "password": secrets[2]}]
+    real["git_info"]["repo_url"] = f"https://gitlab-ci-token:{secrets[4]}@git.example/grp/app.git"
+    real["steps"][0]["script"] = [f"echo {secrets[5]}"]
+
+    written = json.dumps(job_facts(real))
+    assert [secret for secret in secrets if secret in written] == []
+    assert "git.example" in written
+
+
+@pytest.mark.parametrize(
+    ("url", "instance", "path"),
+    [
+        ("https://gitlab-ci-token:x@GitLab.Example/Grp/App.git", "gitlab.example", "Grp/App"),
+        ("https://git.example:8443/a/b/c.git", "git.example_8443", "a/b/c"),
+        ("http://u:p@ss@[2001:DB8::1]:80/a/b.git", "_2001_db8__1__80", "a/b"),
+        ("https://git.example/../../etc/x.git", "git.example", "../../etc/x"),
+        ("https://ёж.example/a/b.git", "__.example", "a/b"),
+    ],
+)
+def test_key_is_one_safe_name(url: str, instance: str, path: str) -> None:
+    new = response_of("17.9.3")
+    new["git_info"]["repo_url"] = url
+
+    facts = job_facts(new)
+    assert (key_of(facts), project_key_of(facts)) == (f"{instance}-42-1001", f"{instance}-42")
+    assert facts["path"] == path
+
+
+@pytest.mark.parametrize("url", ["", "git.example/a/b.git", "/srv/a/b.git", "https:///a/b", "https://u@/a", "://h/a"])
+def test_a_url_without_a_host_is_no_fact(url: str) -> None:
+    new = response_of("19.3.0")
+    new["git_info"]["repo_url"] = url
+
+    with pytest.raises(FactsError, match="names no host"):
+        job_facts(new)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        ("", "id", None),
+        ("", "id", "1001"),
+        ("", "id", True),
+        ("", "id", 0),
+        ("", "id", -1),
+        ("", "id", 1001.0),
+        ("", "job_info", []),
+        ("", "git_info", None),
+        ("", "variables", {"key": "CI_JOB_ID"}),
+        ("job_info", "project_id", "42"),
+        ("job_info", "name", 7),
+        ("job_info", "stage", None),
+        ("job_info", "pipeline_id", "7"),
+        ("job_info", "user_id", [5]),
+        ("job_info", "project_full_path", {"a": 1}),
+        ("git_info", "ref", None),
+        ("git_info", "sha", ["x"]),
+        ("git_info", "ref_type", 1),
+        ("git_info", "repo_url", None),
+    ],
+)
+def test_a_fact_of_another_type_is_refused_in_one_line(where: str, name: str, value: object) -> None:
+    new = response_of("19.3.0")
+    (new[where] if where else new)[name] = value
+
+    with pytest.raises(FactsError) as refused:
+        job_facts(new)
+    assert name in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_inside_a_wrong_value_is_not_told() -> None:
+    new = response_of("19.3.0")
+    new["job_info"]["name"] = {"token": "canary-token"}
+
+    with pytest.raises(FactsError) as refused:
+        job_facts(new)
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize("info", [None, {}, [], "x", {"timeout": None}, {"timeout": "600"}, {"timeout": 0}])
+def test_timeout_is_the_runners_default_where_gitlab_sends_none(info: object) -> None:
+    new = response_of("19.3.0") | {"runner_info": info}
+
+    assert job_facts(new)["timeout_s"] == DEFAULT_JOB_TIMEOUT_S
+
+
+@pytest.mark.parametrize(
+    ("by", "words"),
+    [
+        ({"names": ["dev", "alice"], "ids": [5], "emails": ["x@y"]}, "dev / alice"),
+        ({"names": [], "ids": [5], "emails": ["x@y"]}, "x@y"),
+        ({"names": [], "ids": [5], "emails": []}, "user id 5"),
+        ({"names": [], "ids": [], "emails": []}, "somebody unknown"),
+    ],
+)
+def test_triggerer_in_words(by: dict[str, Any], words: str) -> None:
+    assert triggerer(facts_of(triggered_by=by)) == words
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(st.characters())
+    | st.sampled_from(["\ud800", "9" * 5000, "https://h", "x://", "https://a@b@c:1/..", "\0", "CI_JOB_ID"])
+)
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+)
+PLACES: list[tuple[Any, ...]] = [
+    *[(name,) for name in ("id", "token", "job_info", "git_info", "runner_info", "variables", "steps")],
+    *[("job_info", name) for name in ("name", "stage", "project_id", "pipeline_id", "project_full_path", "user_id")],
+    *[("git_info", name) for name in ("repo_url", "ref", "ref_type", "sha")],
+    ("runner_info", "timeout"),
+    *[("variables", index) for index in (0, 5, 14)],
+    *[("variables", index, part) for index in (0, 5, 13, 14, 15, 17) for part in ("key", "value")],
+]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(version=st.sampled_from(VERSIONS), changes=st.lists(st.tuples(st.sampled_from(PLACES), JSON), max_size=4))
+def test_a_hostile_shape_gives_facts_or_a_facts_error(version: str, changes: list[tuple[Any, Any]]) -> None:
+    response = response_of(version)
+    for place, value in changes:
+        holder: Any = response
+        for step in place[:-1]:
+            holder = holder[step] if isinstance(holder, dict | list) and (not isinstance(holder, list) or holder) else {}
+        if isinstance(holder, dict) or (isinstance(holder, list) and len(holder) > place[-1]):
+            holder[place[-1]] = value
+    _check_facts_or_error(response)
+
+
+@settings(max_examples=200, deadline=None)
+@given(response=st.dictionaries(st.sampled_from(["id", "job_info", "git_info", "variables", "runner_info"]), JSON))
+def test_any_object_gives_facts_or_a_facts_error(response: dict[str, Any]) -> None:
+    _check_facts_or_error(response)
+
+
+def _check_facts_or_error(response: dict[str, Any]) -> None:
+    try:
+        facts = job_facts(response)
+    except FactsError as error:
+        assert len(str(error).splitlines()) == 1  # noqa: PT017
+        return
+    json.dumps(facts, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    json.dumps(record_of(facts), allow_nan=False)
+    assert "/" not in key_of(facts)
+    assert "\0" not in key_of(facts)
