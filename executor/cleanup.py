@@ -7,7 +7,7 @@ import os
 from executor import backend
 from executor.config_stage import load_policy
 from executor.surroundings import STDERR, in_words, say
-from gate.decide import FINAL_AND_NEGATIVE, end
+from gate.decide import FINAL_AND_NEGATIVE, end, record_decided
 from gate.files import read_json
 from gate.request import load
 from gate.sweep import sweep
@@ -48,4 +48,5 @@ def _end(state_dir: str, key: str, work_dir: str) -> None:
         return
     decision = request.file("decision.json")
     if decision and decision["decision"] in FINAL_AND_NEGATIVE:
+        record_decided(request, decision)  # prepare may have been killed just before it
         end(request, decision["decision"])

@@ -32,7 +32,12 @@ def main(arguments: list[str]) -> int:
     interruption = Interruption()
     from tests.support import demo_run  # after the handlers: Ctrl-C during an import would be a traceback
 
-    status = demo_run.run(arguments[0] if arguments else None, interruption)
+    try:
+        status = demo_run.run(arguments[0] if arguments else None, interruption)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read along has gone; what was started has ended by now
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = 1
     if interruption.signal:
         signal.signal(interruption.signal, signal.SIG_DFL)
         os.kill(os.getpid(), interruption.signal)  # so that make, and the shell, know why

@@ -17,6 +17,7 @@ from tests.support.wiring import DriverWiring
 
 TRIGGERED_BY = "someone-else"
 SCRIPT_SAYS = "deployed by job"  # and its number: the shell shows the command, the script's own line has the number
+COMMENTS = {"approve": "go ahead", "reject": "not today"}
 SAMPLE_JOB = {
     "script": ['echo "deploying $CI_PROJECT_PATH to $CI_ENVIRONMENT_NAME"', f'echo "{SCRIPT_SAYS} $CI_JOB_ID"'],
     "project_path": "shop/web",
@@ -52,6 +53,7 @@ class DemoGate:
     """A gate whose one approver is whoever runs the demo."""
 
     def __init__(self) -> None:
+        self._gate, self._executor = _program("gate"), _program("gate-executor")
         self.user = _user()
         self.person = self.user if _PERSON.fullmatch(self.user) else "you"
         self.base = Path(tempfile.mkdtemp(prefix="gate-demo-"))
@@ -63,13 +65,13 @@ class DemoGate:
 
     def wiring(self) -> DriverWiring:
         """As runner-config.example.toml does it, with this venv's gate-executor."""
-        driver = [str(_program("gate-executor")), "--config", str(self.yaml)]
+        driver = [str(self._executor), "--config", str(self.yaml)]
         prepare = [*driver, "prepare", "--prepare-timeout", str(PREPARE_TIMEOUT_S)]
         return DriverWiring.of(driver, prepare=prepare, prepare_exec_timeout=PREPARE_TIMEOUT_S)
 
     def command(self, *words: str) -> list[str]:
         """The `gate` command of this venv, for this gate."""
-        return [str(_program("gate")), "--config", str(self.yaml), *words]
+        return [str(self._gate), "--config", str(self.yaml), *words]
 
     def pasteable(self, *words: str) -> str:
         return shlex.join(self.command(*words))

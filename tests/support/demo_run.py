@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from tests.support.demo_gate import SAMPLE_JOB, SCRIPT_SAYS, TRIGGERED_BY, DemoError, DemoGate
+from tests.support import demo_words
+from tests.support.demo_gate import COMMENTS, SAMPLE_JOB, SCRIPT_SAYS, DemoError, DemoGate
 from tests.support.demo_log import LiveLog
 from tests.support.fake_gitlab import FINAL_STATES
 from tests.support.harness import Harness, RealHarness, RehearsalHarness
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from executor.rehearsal import Outcome
     from tests.support.demo import Interruption
 
-COMMENTS = {"approve": "go ahead", "reject": "not today"}
 OPENED = "audit head seq="  # the last line of what a job says when it starts to wait
 WITHIN_S = 60
 LOOK_EVERY_S = 0.1
@@ -48,27 +47,32 @@ def run(answer: str | None, interruption: Interruption) -> int:
     else:
         return 0 if is_expected else 1
     finally:
-        _say_goodbye(gate, keeps=keeps)
+        if not keeps:
+            gate.remove()
+        print(demo_words.goodbye(gate, keeps=keeps))
 
 
 def _failed(error: DemoError) -> int:
+    sys.stdout.flush()
     print(f"make demo: {error}", file=sys.stderr)
     return 1
 
 
 def _play(gate: DemoGate, answer: str | None, interruption: Interruption) -> bool:
     real = find_runner()
-    print(_introduction(gate, real), flush=True)
+    print(demo_words.introduction(gate, real), flush=True)
     with closing((RealHarness if real else RehearsalHarness)(gate.wiring(), gate.scratch)) as harness:
         job = Job(harness, interruption)
         job.follow(until=OPENED, within_s=WITHIN_S)
         if answer:
             _answer(gate, job, answer)
         elif not job.is_over:
-            print(_invitation(gate, job.id), flush=True)
+            print(demo_words.invitation(gate, job.id), flush=True)
         job.follow(within_s=WITHIN_S if answer else None)
         outcome, ran = harness.wait(job.id), job.log.has_line(f"{SCRIPT_SAYS} {job.id}")
-    print(f"\nThe job's end, as GitLab was told: {_words(outcome)}. Its script {'ran' if ran else 'never ran'}.")
+    print(
+        f"\nThe job's end, as GitLab was told: {demo_words.outcome(outcome)}. Its script {'ran' if ran else 'never ran'}."
+    )
     return _is_expected(answer, outcome, ran=ran) and _is_verified(gate)
 
 
@@ -105,42 +109,6 @@ def _answer(gate: DemoGate, job: Job, answer: str) -> None:
         raise DemoError(f"gate {answer} ended with exit status {status}")
 
 
-def _introduction(gate: DemoGate, real: str | None) -> str:
-    runner = f"a real gitlab-runner ({real}), with a small fake GitLab"
-    if not real:
-        named = os.environ.get("GITLAB_RUNNER")
-        missing = (
-            f"GITLAB_RUNNER={named!r} is no program" if named else "no gitlab-runner is on PATH or in GITLAB_RUNNER"
-        )
-        runner = f"the rehearsal plays gitlab-runner, since {missing}"
-    return f"""\
-gitlab-runner-gate, a try-out: one sample job that waits for an answer.
-  runner    {runner}
-  approver  you: `{gate.person}` is the one person in its gate.yaml, the Unix user {gate.user}
-  job       `deploy` of shop/web, triggered by `{TRIGGERED_BY}`
-  gate      {gate.base} (gate.yaml, state, runner)
-  caution   allow_same_user is on: the job runs as {gate.user} too, so it could approve itself. For trying out only.
-"""
-
-
-def _invitation(gate: DemoGate, job: int) -> str:
-    return f"""
-The job waits for you. Answer it from a second terminal, as {gate.user}:
-  {gate.pasteable("approve", str(job), "-m", COMMENTS["approve"])}
-or
-  {gate.pasteable("reject", str(job), "-m", COMMENTS["reject"])}
-See what waits:
-  {gate.pasteable("list")}
-Ctrl-C ends the demo.
-"""
-
-
-def _words(outcome: Outcome) -> str:
-    reason = f", {outcome.failure_reason}" if outcome.failure_reason else ""
-    code = f", exit code {outcome.exit_code}" if outcome.exit_code else ""
-    return f"{outcome.state}{reason}{code}"
-
-
 def _is_expected(answer: str | None, outcome: Outcome, *, ran: bool) -> bool:
     approved = outcome.state == "success" and ran
     rejected = (outcome.state, outcome.failure_reason, outcome.exit_code) == ("failed", "script_failure", REJECTED_CODE)
@@ -152,17 +120,3 @@ def _is_verified(gate: DemoGate) -> bool:
     status, said = gate.run("audit", "verify")
     print(f"\n$ {gate.pasteable('audit', 'verify')}\n{said}")
     return status == 0
-
-
-def _say_goodbye(gate: DemoGate, *, keeps: bool) -> None:
-    if not keeps:
-        gate.remove()
-        left = "is removed; KEEP=1 keeps it" if not gate.base.exists() else "could not be removed whole: look into it"
-        print(f"\n{gate.base} {left}.")
-        return
-    print(f"""
-All of it is kept in {gate.base}: gate.yaml, state/, runner/. Look at it:
-  {gate.pasteable("audit", "show")}
-  {gate.pasteable("audit", "verify")}
-and when you have seen enough:
-  rm -rf {shlex.quote(str(gate.base))}""")

@@ -1,0 +1,446 @@
+"""Every way in which a drop is judged (threats T9, T15 to T17)."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gate import drop
+from gate.words import ascii_json_bytes
+from tests.support.gate_state import IS_ROOT, UIDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+UID = UIDS["alice"]
+NAME = "1001.approve"
+
+
+class Box:
+    """drop/alice/ with descriptors on it, on drop/ and on turned-away/."""
+
+    def __init__(self, base: Path) -> None:
+        self.root_path, self.away = base / "drop", base / "turned-away"
+        self.own = self.root_path / "alice"
+        self.own.mkdir(parents=True)
+        self.own.chmod(0o700)
+        os.chown(self.own, UID, -1)
+        self.away.mkdir(mode=0o700)
+        self.root, self.into = (os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (self.root_path, self.away))
+        self.directory = os.open(self.own, os.O_RDONLY | os.O_DIRECTORY)
+
+    def put(self, content: bytes = b"go ahead\n", name: str = NAME) -> Path:
+        path = self.own / name
+        path.write_bytes(content)
+        os.chown(path, UID, -1)
+        return path
+
+    def read(self) -> Any:
+        return drop.read(self.directory, NAME, UID)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # as prepare does: a lease that is broken sends it
+    box = Box(tmp_path)
+    yield box
+    for descriptor in (box.root, box.into, box.directory):
+        os.close(descriptor)
+    signal.signal(signal.SIGIO, before)
+
+
+def pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setattr(drop, "time", SimpleNamespace(time=lambda: time.time() + seconds))
+
+
+def test_a_closed_file_is_ready(box: Box) -> None:
+    path = box.put("  geh vor, 进 👍 \n".encode())
+
+    reading = box.read()
+    assert (reading.state, reading.text, reading.why) == ("ready", "geh vor, 进 👍", "")
+    assert reading.file.st_ino == path.stat().st_ino
+
+
+def test_nothing_there_is_gone(box: Box) -> None:
+    assert box.read() == ("gone", "", "", None)
+
+
+def a_socket(path: Path) -> None:
+    here = os.getcwd()
+    os.chdir(path.parent)  # a socket's path has 107 bytes at most
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+def symlink(path: Path) -> None:
+    path.with_name("1001.reject").write_text("fine")
+    os.chown(path.with_name("1001.reject"), UID, -1)
+    path.symlink_to("1001.reject")
+
+
+NOT_REGULAR = {
+    "fifo": os.mkfifo,
+    "socket": a_socket,
+    "directory": lambda path: path.mkdir(),
+    "symlink": symlink,
+    "dangling symlink": lambda path: path.symlink_to("nowhere"),
+    "symlink to itself": lambda path: path.symlink_to(NAME),
+    "symlink to a secret": lambda path: path.symlink_to("/etc/shadow"),
+}
+
+
+@pytest.mark.parametrize("what", NOT_REGULAR)
+def test_what_is_not_a_regular_file_is_bad_and_can_be_moved_away(box: Box, what: str) -> None:
+    NOT_REGULAR[what](box.own / NAME)
+    os.lchown(box.own / NAME, UID, -1)
+
+    reading = box.read()
+    assert (reading.state, reading.text, reading.why) == ("bad", "", "not a regular file")
+    assert drop.take(box.directory, NAME, reading.file, box.into, "ours")
+    assert os.listdir(box.away) == ["ours"]
+
+
+def test_a_device_is_bad(box: Box) -> None:
+    if not IS_ROOT:
+        pytest.skip("making a device needs root")
+    try:
+        os.mknod(box.own / NAME, 0o20600, os.makedev(1, 5))
+    except PermissionError:
+        pytest.skip("making a device is not allowed here")
+    os.chown(box.own / NAME, UID, -1)
+
+    assert box.read().why == "not a regular file"
+
+
+CONTENTS = [
+    (b"", "ready", ""),
+    (b" \n\t\n", "ready", ""),
+    (b"x" * 1000, "ready", ""),
+    (b"\n" + b"x" * 1000 + b"\n", "ready", ""),
+    (b"x" * 1001, "bad", "its comment has 1001 characters, more than 1000"),
+    (("ä" * 833).encode(), "ready", ""),
+    (("ä" * 834).encode(), "bad", "its comment needs more than 5000 bytes in the audit log; write less"),
+    (("👍" * 416).encode(), "ready", ""),
+    (("👍" * 417).encode(), "bad", "its comment needs more than 5000 bytes in the audit log; write less"),
+    (("👍" * 363 + '"' * 637).encode(), "bad", "its comment needs more than 5000 bytes in the audit log; write less"),
+    (b" " * (16 * 1024), "ready", ""),
+    (b" " * (16 * 1024 + 1), "bad", "is larger than 16 KiB"),
+    (b"x" * 1_000_000, "bad", "is larger than 16 KiB"),
+    (b"\xff", "bad", "is not UTF-8 text"),
+    (b"caf\xe9", "bad", "is not UTF-8 text"),
+    (b"\xed\xa0\x80", "bad", "is not UTF-8 text"),
+    (b"\xf0\x9f\x91", "bad", "is not UTF-8 text"),
+    (b"\xff\xfeo\0k\0", "bad", "is not UTF-8 text"),
+    (b"go\0ahead", "bad", "its comment holds a NUL character"),
+    (b"\0", "bad", "its comment holds a NUL character"),
+]
+
+
+@pytest.mark.parametrize(("content", "state", "why"), CONTENTS, ids=range(len(CONTENTS)))
+def test_what_a_comment_may_be(box: Box, content: bytes, state: str, why: str) -> None:
+    box.put(content)
+
+    reading = box.read()
+    assert (reading.state, reading.why) == (state, why)
+    assert reading.text == (content.decode().strip() if state == "ready" else "")
+
+
+def test_a_huge_sparse_file_is_bad_at_once(box: Box) -> None:
+    os.truncate(box.put(), 2**40)
+
+    assert box.read().why == "is larger than 16 KiB"
+
+
+@given(st.text(st.characters() | st.sampled_from('"\\\n\x7f👍')))
+def test_a_comment_that_counts_has_room_in_a_record(text: str) -> None:
+    if drop.comment_fault(text) is None:
+        assert ascii_json_bytes(text) <= drop.COMMENT_MAX_RECORD_BYTES
+        assert len(text) <= drop.COMMENT_MAX_CHARACTERS
+
+
+def test_a_second_link_is_not_ready_and_bad_after_the_grace(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = box.put()
+    os.link(path, box.own / "other")
+
+    assert (box.read().state, box.read().why) == ("later", "has a second link")
+    pass_time(monkeypatch, drop.SECOND_LINK_GRACE_S - 1)
+    assert box.read().state == "later"
+    pass_time(monkeypatch, drop.SECOND_LINK_GRACE_S + 1)
+    assert (box.read().state, box.read().why) == ("bad", "has a second link")
+
+
+def test_a_second_link_that_goes_leaves_a_drop_that_counts(box: Box) -> None:
+    os.link(box.put(), box.own / "other")
+    os.unlink(box.own / "other")
+
+    assert box.read().state == "ready"
+
+
+@pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_APPEND])
+def test_open_for_writing_is_not_ready_until_closed(box: Box, flags: int) -> None:
+    writer = os.open(box.put(b"do"), flags)
+
+    assert (box.read().state, box.read().text) == ("later", "")
+    os.write(writer, b"no")
+    assert box.read().state == "later"
+    os.close(writer)
+    assert box.read().state == "ready"
+
+
+def test_open_for_reading_disturbs_nobody(box: Box) -> None:
+    with open(box.put(), "rb"):
+        assert box.read().state == "ready"
+
+
+def while_it_is_read(monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
+    true_read = drop._read_up_to
+
+    def read(source: int, limit: int) -> bytes:
+        content = true_read(source, limit)
+        action()
+        return content
+
+    monkeypatch.setattr(drop, "_read_up_to", read)
+
+
+def test_a_writer_that_comes_while_we_read_breaks_the_lease(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = box.put()
+
+    def open_to_write() -> None:
+        with pytest.raises(BlockingIOError):  # it has to wait for us
+            os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+
+    with monkeypatch.context() as patched:
+        while_it_is_read(patched, open_to_write)
+        assert (box.read().state, box.read().why) == ("later", "changed while it was read")
+    assert box.read().state == "ready"
+
+
+def test_a_file_that_changes_while_we_read_is_thrown_away(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = box.put()
+    monkeypatch.setattr(drop, "_lease", lambda *_words: False)
+    while_it_is_read(monkeypatch, lambda: path.write_bytes(b"something else"))
+
+    assert (box.read().state, box.read().text) == ("later", "")
+
+
+def refuse_leases(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    true_fcntl = fcntl.fcntl
+
+    def without_leases(descriptor: int, command: int, *words: Any) -> Any:
+        if command == fcntl.F_SETLEASE:
+            raise OSError(number, os.strerror(number))
+        return true_fcntl(descriptor, command, *words)
+
+    monkeypatch.setattr(drop.fcntl, "fcntl", without_leases)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EINVAL, errno.ENOLCK])
+def test_without_leases_a_drop_is_ready_when_it_has_settled(
+    box: Box, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    refuse_leases(monkeypatch, number)
+    box.put()
+
+    assert box.read().state == "later"
+    pass_time(monkeypatch, drop.SETTLED_S + 0.1)
+    assert (box.read().state, box.read().text) == ("ready", "go ahead")
+
+
+def test_no_lease_is_left_behind(box: Box) -> None:
+    path = box.put()
+    box.read()
+
+    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+
+
+def test_a_file_of_somebody_elses_is_bad(box: Box) -> None:
+    if not IS_ROOT:
+        pytest.skip("a file of another user needs root")
+    path = box.put()
+    os.chown(path, UID + 1, -1)
+
+    assert (box.read().state, box.read().why) == ("bad", f"belongs to uid {UID + 1}, not {UID}")
+    os.chown(path, 0, -1)
+    assert box.read().why == f"belongs to uid 0, not {UID}"
+
+
+def test_take_moves_the_very_file(box: Box) -> None:
+    box.put()
+
+    assert drop.take(box.directory, NAME, box.read().file, box.into, "ours")
+    assert (os.listdir(box.own), os.listdir(box.away)) == ([], ["ours"])
+
+
+def test_take_of_one_that_has_gone_is_false(box: Box) -> None:
+    path = box.put()
+    reading = box.read()
+    path.unlink()
+
+    assert not drop.take(box.directory, NAME, reading.file, box.into, "ours")
+
+
+def swap(box: Box) -> Any:
+    """A judged drop, and another one that has taken its name since."""
+    box.put(b"judged")
+    reading = box.read()
+    box.put(b"swapped", "other")
+    os.rename(box.own / "other", box.own / NAME)
+    return reading
+
+
+def test_one_swapped_after_judging_is_moved_back(box: Box) -> None:
+    reading = swap(box)
+
+    assert not drop.take(box.directory, NAME, reading.file, box.into, "ours")
+    assert (box.own / NAME).read_bytes() == b"swapped"
+    assert os.listdir(box.away) == []
+
+
+def test_moving_back_replaces_nothing(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = swap(box)
+    true_move = drop._move_back
+
+    def move_back(*words: Any) -> None:
+        box.put(b"a third")
+        true_move(*words)
+
+    monkeypatch.setattr(drop, "_move_back", move_back)
+    assert not drop.take(box.directory, NAME, reading.file, box.into, "ours")
+    assert (box.own / NAME).read_bytes() == b"a third"
+    assert (box.away / "ours").read_bytes() == b"swapped"
+
+
+def opened(box: Box) -> str:
+    """Why drop/alice/ does not count, or ""."""
+    try:
+        os.close(drop.open_directory(box.root, "alice", UID))
+    except drop.DropDirectoryError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o500, 0o1700, 0o2700])
+def test_a_directory_of_the_persons_alone_counts(box: Box, mode: int) -> None:
+    if not IS_ROOT and mode == 0o2700:
+        pytest.skip("keeping the set-group-id bit needs root here")
+    box.own.chmod(mode)
+
+    assert opened(box) == ""
+
+
+@pytest.mark.parametrize("bits", [0o010, 0o020, 0o040, 0o001, 0o002, 0o004, 0o077])
+def test_a_directory_that_others_have_rights_on_counts_for_nobody(box: Box, bits: int) -> None:
+    box.own.chmod(0o700 | bits)
+
+    assert "others have rights on it" in opened(box)
+    assert f"{0o700 | bits:04o}" in opened(box)
+
+
+def test_a_directory_with_an_acl_counts_for_nobody(box: Box) -> None:
+    if shutil.which("setfacl") is None:
+        pytest.skip("there is no setfacl on this host")
+    done = subprocess.run(["setfacl", "-m", "u:1:rwx", str(box.own)], check=False, capture_output=True)
+    if done.returncode != 0:
+        pytest.skip("this file system has no ACLs")
+
+    assert "others have rights on it" in opened(box)
+    subprocess.run(["setfacl", "-b", str(box.own)], check=True)
+    assert opened(box) == ""
+
+
+def test_a_directory_of_another_users_counts_for_nobody(box: Box) -> None:
+    if not IS_ROOT:
+        pytest.skip("a directory of another user needs root")
+    os.chown(box.own, UID + 1, -1)
+
+    assert f"belongs to uid {UID + 1}, not {UID}" in opened(box)
+
+
+def test_a_symlink_to_ones_own_directory_counts_for_nobody(box: Box) -> None:
+    box.own.rename(box.root_path / "real")
+    box.own.symlink_to("real")
+
+    assert "cannot be opened" in opened(box)
+
+
+@pytest.mark.parametrize("what", ["missing", "file", "fifo"])
+def test_no_directory_counts_for_nobody(box: Box, what: str) -> None:
+    box.own.rmdir()
+    if what == "file":
+        box.own.write_text("")
+    if what == "fifo":
+        os.mkfifo(box.own)
+
+    assert "cannot be opened" in opened(box)
+
+
+def test_a_directory_on_another_file_system_counts_for_nobody(box: Box) -> None:
+    if not IS_ROOT:
+        pytest.skip("mounting needs root")
+    options = f"size=16k,uid={UID},mode=0700"
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "x", str(box.own)], check=False).returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    why = opened(box)
+    subprocess.run(["umount", str(box.own)], check=True)
+
+    assert "is on another file system" in why
+
+
+def test_a_refused_directory_leaves_no_descriptor(box: Box) -> None:
+    box.own.chmod(0o770)
+    before = len(os.listdir("/proc/self/fd"))
+
+    assert opened(box)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+KEY = "git.example-42-1001"
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["1001.reject", "1001.approve"], ["1001.approve", "1001.reject"]),
+        ([f"{KEY}.reject", "1001.approve"], ["1001.approve", f"{KEY}.reject"]),
+        ([f"{KEY}.approve"], [f"{KEY}.approve"]),
+        (["1001", "1001.approve.tmp", ".1001.approve", "1001.approved", "1001.APPROVE", "01001.approve"], []),
+        (["11001.approve", "42-1001.approve", "approve", " 1001.approve", "1001.approve\n"], []),
+    ],
+)
+def test_candidates_are_approvals_first(names: list[str], found: list[str]) -> None:
+    assert drop.candidates(names, 1001, KEY) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("1001.approve", ("1001", "approve")),
+        (f"{KEY}.reject", (KEY, "reject")),
+        ("a.b.reject", ("a.b", "reject")),
+        (".approve", None),
+        ("..approve", None),
+        (".1001.approve", None),
+        ("1001.approve.tmp", None),
+        ("1001", None),
+        ("", None),
+    ],
+)
+def test_answer_of(name: str, answer: tuple[str, str] | None) -> None:
+    assert drop.answer_of(name) == answer
