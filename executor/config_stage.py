@@ -14,10 +14,10 @@ from typing import Any
 from config.faults import ConfigError
 from executor import backend
 from executor.response import read_response, sha256
-from executor.surroundings import STDERR, StageError, say
+from executor.surroundings import StageError
 from gate import __version__, layout
 from gate.facts import job_facts, key_of, project_key_of
-from gate.files import write_json_once
+from gate.files import make_directory, write_json_once
 from gate.request import keyed_hash
 from gate.rules import pick_rule
 from gate.sweep import sweep
@@ -45,8 +45,7 @@ def config(config_file: str) -> int:
         "token_hash": keyed_hash(policy["state_dir"], str(_parsed(response).get("token", ""))),
     }
     plan_file = _write_plan(job_dir, plan)
-    for line in sweep(policy, own_key=key):
-        say(line, STDERR)
+    sweep(policy, own_key=key)  # its faults concern other jobs: cleanup, whose output is the operator's, tells them
     print(json.dumps(_answer(policy, plan, plan_file, job_dir)))
     sys.stdout.flush()
     return 0
@@ -89,13 +88,14 @@ def _parsed(response: bytes) -> dict[str, Any]:
 def _prepare_host(policy: dict[str, Any]) -> list[str]:
     from config.host import check_state_dir
 
-    layout_warnings = layout.make(policy)
+    if not os.path.lexists(policy["state_dir"]):
+        make_directory(policy["state_dir"], 0o755)
     problems = check_state_dir(policy["state_dir"], os.geteuid())
     cannot = backend.check(policy["backend"])
     problems += [cannot] if cannot else []
     if problems:
         raise StageError("; ".join(problems))
-    return layout_warnings
+    return layout.make(policy)
 
 
 def _plan(policy: dict[str, Any], digest: str, facts: dict[str, Any], config_file: str) -> dict[str, Any]:

@@ -33,6 +33,8 @@ from gate.opening import lines_of
 from gate.request import Request, load
 from gate.words import shown
 
+INIT_PID = 1  # who gets the children of a process that dies
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -245,7 +247,7 @@ def _settle(request: Request, decision: dict[str, Any], plan: dict[str, Any], in
     if word == "approved":
         return _let_through(request, decision, plan, interrupted, said)
     head = record_decided(request, decision)
-    result = {"lines": [*said, f"{word}: {shown_outcome(decision)}", _head_line(head)]}
+    result = {"lines": [*said, shown_outcome(decision), _head_line(head)]}
     if word in BUILD_FAILURES:
         return result | {"state": "failed", "exit_code": codes[word]}
     return result | {"state": "over"}
@@ -260,7 +262,7 @@ def _let_through(request: Request, decision: dict[str, Any], plan: dict[str, Any
         return {"state": "failed", "exit_code": plan["policy"]["exit_codes"]["expired"], "lines": [*said, str(error)]}
     except Interrupted as error:
         return {"state": "over", "lines": [*said, str(error)]}
-    lines = [f"approved: {shown_outcome(decision)}", f"the job goes on; {left_words(request)}", _head_line(head)]
+    lines = [shown_outcome(decision), f"the job goes on; {left_words(request)}", _head_line(head)]
     return {
         "state": "released",
         "lines": [*said, *lines],

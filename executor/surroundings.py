@@ -80,7 +80,7 @@ def in_words(error: BaseException) -> str:
     if type(error).__name__ in _ERRORS_FOR_PEOPLE:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}"
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     trace, where = error.__traceback__, ""
     while trace is not None:
         where = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"

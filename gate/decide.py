@@ -125,8 +125,9 @@ def end(request: Request, why: str) -> None:
 
 
 def outcome_words(decision: dict[str, Any]) -> str:
-    """A decision, in one line for people: `rejected by alice: "not today"`."""
-    return f"{decision['why']}{said(decision['comment'])}" if decision["by"] else decision["why"]
+    """A decision, in one line for people: `rejected by alice: "not today"`, `approved: 1 of 1 from ops: bob`."""
+    word, why = decision["decision"], decision["why"]
+    return (why if why.startswith(word) else f"{word}: {why}") + (said(decision["comment"]) if decision["by"] else "")
 
 
 def left_words(request: Request) -> str:

@@ -75,8 +75,8 @@ def make(policy: dict[str, Any]) -> list[str]:
 
 def make_job(policy: dict[str, Any], key: str) -> str:
     """Make a request's directory and its votes/; returns its path."""
-    path = job(policy["state_dir"], key)
-    make_directory(path, 0o700 if policy["approvers_gid"] is None else 0o2750)
+    path, gid = job(policy["state_dir"], key), policy["approvers_gid"]
+    make_directory(path, 0o700 if gid is None else 0o2750, gid=-1 if gid is None else gid)
     make_directory(votes(path), 0o700)
     return path
 

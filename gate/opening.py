@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
-import time
 
 from gate import layout, rules
 from gate.clock import boottime_ms, utc_text
@@ -35,7 +35,7 @@ def lines_of(request: Request, plan: dict[str, Any], config_file: str, *, resume
         f"  job       {job_words(request.facts)}",
         *_environment(request.facts),
         f"  rule      {shown(rule['name'])}: {rules.wanted_words(rule)}",
-        f"  answer    {_commands(request, policy, config_file)}",
+        *_commands(request, policy, config_file),
         f"  or drop   {_drop_words(request)}",
         f"  until     {_until(request)}",
     ]
@@ -57,10 +57,13 @@ def _environment(facts: dict[str, Any]) -> list[str]:
     return [f"  claims    environment {shown(facts['environment'])} (the job says so; GitLab was not asked)"]
 
 
-def _commands(request: Request, policy: dict[str, Any], config_file: str) -> str:
+def _commands(request: Request, policy: dict[str, Any], config_file: str) -> list[str]:
     gate = "gate" if config_file == DEFAULT_CONFIG else f"gate --config {shlex.quote(config_file)}"
     job = request.facts["job_id"]
-    return f'{gate} approve {job}   or   {gate} reject {job} -m "why"   on {policy["site"]}'
+    return [
+        f"  approve   {gate} approve {job}   (on {policy['site']})",
+        f'  reject    {gate} reject {job} -m "why"',
+    ]
 
 
 def _drop_words(request: Request) -> str:
@@ -69,8 +72,11 @@ def _drop_words(request: Request) -> str:
 
 
 def _until(request: Request) -> str:
-    left_s = (request.opened["deadline_boottime_ms"] - boottime_ms()) / 1000
-    return f"{utc_text(time.time() + left_s)}, in {duration(left_s)}, set by {request.opened['deadline_set_by']}"
+    opened, deadline_ms = request.opened, request.opened["deadline_boottime_ms"]
+    # From the wall time of the opening, so that every attempt names the same moment.
+    until_s = opened["opened_wall_s"] + (deadline_ms - opened["opened_boottime_ms"]) / 1000
+    left_s = math.ceil((deadline_ms - boottime_ms()) / 1000)
+    return f"{utc_text(until_s)}, in {duration(left_s)}, set by {opened['deadline_set_by']}"
 
 
 def _warnings(request: Request, plan: dict[str, Any], rule: dict[str, Any]) -> list[str]:

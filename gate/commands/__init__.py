@@ -44,7 +44,7 @@ def main(more: Iterable[click.Command] = ()) -> None:
     for command in more:
         gate.add_command(command)
     try:
-        sys.exit(gate.main(standalone_mode=False) or 0)
+        sys.exit(gate.main(prog_name="gate", standalone_mode=False) or 0)
     except (CommandError, ConfigError, StateError, AuditError) as error:
         click.echo(f"gate: {error}", err=True)
         sys.exit(1)

@@ -14,7 +14,7 @@ import click
 
 from audit import log
 from config.load import load_policy_as_reader
-from gate import drop, layout
+from gate import drop, layout, rules
 from gate.commands.fault import CommandError
 from gate.commands.target import drop_directory, me, state_words, waiting_request
 from gate.files import StateError, write_once
@@ -75,7 +75,7 @@ def _answer(config: str, job: str, answer: str, message: str, *, no_wait: bool, 
     if no_wait:
         click.echo(f"left {path}; see `gate show {job}` for what comes of it")
         return
-    click.echo(_follow(request, person, answer, path, since))
+    click.echo(_follow(request, policy, person, answer, path, since))
 
 
 def _unseen(policy: dict[str, Any]) -> str:
@@ -108,7 +108,23 @@ def _drop(directory: str, name: str, text: str) -> str:
     return path
 
 
-def _follow(request: Request, person: str, answer: str, path: str, since: tuple[int, int]) -> str:
+def _progress(request: Request, policy: dict[str, Any]) -> str:
+    """How far the votes in the audit log go: `1 of 2 from release-managers: alice`."""
+    since = request.opened["log_position"]
+    records = [record for _head, record in log.records(layout.audit(request.state_dir), (since[0], since[1]))]
+    votes = [
+        {"person": record["by"]["person"], "answer": record["decision"]}
+        for record in records
+        if record["event"] == "vote" and record["request"] == request.key
+    ]
+    rule = rules.pick_rule(policy)
+    deadline_ms = request.opened["deadline_boottime_ms"]
+    return rules.weigh(rule, policy, request.facts, votes, 0, deadline_ms).why if rule else "no rule is left for it"
+
+
+def _follow(
+    request: Request, policy: dict[str, Any], person: str, answer: str, path: str, since: tuple[int, int]
+) -> str:
     """What came of a drop, by the audit log.
 
     Raises:
@@ -127,7 +143,7 @@ def _follow(request: Request, person: str, answer: str, path: str, since: tuple[
         if decision:
             return _outcome(request, decision["decision"], answer, path, counted=counted_at is not None)
         if counted_at is not None and time.monotonic() > counted_at + SETTLE_S:
-            return f"counted: your {answer} of {request.key}; more is needed before it is decided"
+            return f"counted: your {answer} of {request.key}; now {_progress(request, policy)}"
         time.sleep(POLL_S)
     raise CommandError(f"nobody has taken your answer yet; it stays at {path}; look at `gate show {request.key}`")
 

@@ -28,7 +28,13 @@ def audit() -> None:
 
 
 @audit.command()
-@click.option("--anchor", "anchors", metavar="SEQ:SHA256", multiple=True, help="A head that was kept elsewhere; may be given often.")
+@click.option(
+    "--anchor",
+    "anchors",
+    metavar="SEQ:SHA256",
+    multiple=True,
+    help="A head that was kept elsewhere; may be given often.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
 def verify(config: str, anchors: tuple[str, ...], as_json: bool) -> None:
@@ -62,7 +68,9 @@ def _directory(config: str) -> str:
 def _anchor(text: str) -> tuple[int, str]:
     found = _ANCHOR.fullmatch(text)
     if not found:
-        raise CommandError(f"--anchor {text!r} is not SEQ:SHA256, a record's number and 64 hex digits, as a job log's audit head")
+        raise CommandError(
+            f"--anchor {text!r} is not SEQ:SHA256, a record's number and 64 hex digits, as a job log's audit head"
+        )
     return int(found[1]), found[2]
 
 
@@ -77,7 +85,9 @@ def _tell(report: Report, directory: str, anchors: int) -> None:
     mended = f", {report.mended} torn places mended" if report.mended else ""
     click.echo(f"{report.records} records{mended}; log {report.log_id}, head {report.head.seq}:{report.head.sha256}")
     if not anchors:
-        click.echo("without an --anchor, a log that was cut short or written anew as a whole cannot be told from a whole one")
+        click.echo(
+            "without an --anchor, a log that was cut short or written anew as a whole cannot be told from a whole one"
+        )
 
 
 def _count(report: Report) -> str:

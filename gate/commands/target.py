@@ -76,12 +76,12 @@ def state_words(request: Request) -> str:
     ended = request.file("ended.json")
     if decision is None:
         return "waiting" if waits(request) else "its gate is gone; it will be recorded as abandoned"
-    words = f"{decision['decision']} ({shown(outcome_words(decision), 1500)})"
+    words = shown(outcome_words(decision), 1500)
     if decision["decision"] != "approved":
         return words
     if ended:
-        return f"{words}, ended ({ended['why']})"
-    return f"{words}, running" if request.has("started") else words
+        return f"{words} ({ended['why']})"
+    return f"{words} (running)" if request.has("started") else words
 
 
 def drop_directory(state_dir: str, person: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +13,7 @@ from tests.support.site import CHECKOUT, Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     Start = Callable[..., Gated]
 
@@ -21,7 +21,16 @@ APPROVED = ["requested", "vote", "decided", "released", "ended"]
 REJECTED = ["requested", "vote", "decided", "ended"]
 STEPS = [
     f"{when} {what}"
-    for what in ("request.json", "requested", "vote file", "vote", "decision.json", "decided", "released", "release.json")
+    for what in (
+        "request.json",
+        "requested",
+        "vote file",
+        "vote",
+        "decision.json",
+        "decided",
+        "released",
+        "release.json",
+    )
     for when in ("before", "after")
 ]
 
@@ -64,7 +73,7 @@ def test_a_runner_that_goes_away_leaves_nothing_waiting(gated: Start, how: signa
     job = case.waiting()
     waiter = case.site.job_dir(job)
     case.harness.kill_runner(how)
-    until(lambda: (waiter / "ended.json").exists(), "abandoned")
+    until((waiter / "ended.json").exists, "abandoned")
     assert case.decisions(job) == ["abandoned"]
     late = case.site.gate(case.approver, "approve", str(job))
     assert (late.returncode, "is not waiting: abandoned" in late.stderr) == (1, True)

@@ -88,9 +88,10 @@ def test_a_runner_without_config_runs_nothing(gated: Start) -> None:
     case = gated(wiring={"config": None})
     job = case.submit()
     assert case.outcome(job) == SYSTEM_FAILURE
-    assert said(case, job) == [
-        "GATE_PLAN is not set: wire config_exec in the runner's config.toml, see runner-config.example.toml"
-    ] * 3
+    assert (
+        said(case, job)
+        == ["GATE_PLAN is not set: wire config_exec in the runner's config.toml, see runner-config.example.toml"] * 3
+    )
 
 
 def test_a_faulty_gate_yaml_is_a_system_failure_with_one_line_in_each_attempt(gated: Start) -> None:

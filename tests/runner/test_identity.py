@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.runner.gated import Gated
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.runner.gated import Gated
 
     Start = Callable[..., Gated]
 

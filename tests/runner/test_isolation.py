@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Start = Callable[..., Gated]
 
+
 def processes(mark: str) -> list[int]:
     """Pids whose command line holds `mark`, on the host's own /proc."""
     found = []

@@ -11,6 +11,7 @@ import os
 import signal
 import stat
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from audit import log
@@ -101,7 +102,7 @@ def open_request(policy: dict[str, Any], key: str = "git.example-42-1001", **ope
     content = {
         "v": 1,
         "key": key,
-        "facts": facts_of(instance=key.split("-")[0], job_id=job_id),
+        "facts": facts_of(instance=key.rsplit("-", 2)[0], job_id=job_id),
         "response_sha256": "0" * 64,
         "token_hash": "1" * 64,
         "boot_id": boot_id(),
@@ -165,7 +166,9 @@ def in_children(count: int, work: Callable[[int], bool]) -> list[bool]:
 
 def fork(work: Callable[[], bool], closing: int = -1) -> int:
     """A child that does `work` and exits 33 where that is true; its pid. What it raises is told on stderr, and exits 34."""
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: those of pytest-xdist, idle
+        child = os.fork()
     if child:
         return child
     code = 34

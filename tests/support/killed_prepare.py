@@ -11,6 +11,10 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CHECKOUT = Path(__file__).parents[2]
 sys.path.insert(0, str(CHECKOUT))
@@ -34,8 +38,8 @@ def die_at(step: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def kill_around(function, name_of):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    def around(*args, **kwargs):  # type: ignore[no-untyped-def]  # noqa: ANN002, ANN003, ANN202
+def kill_around(function: Callable[..., Any], name_of: Callable[..., str]) -> Callable[..., Any]:
+    def around(*args: Any, **kwargs: Any) -> Any:
         name = name_of(*args)
         die_at(f"before {name}")
         result = function(*args, **kwargs)
@@ -49,8 +53,12 @@ def file_name(_directory: str, name: str, *_rest: object) -> str:
     return "vote file" if name.endswith(("approve.json", "reject.json")) else name
 
 
+def event_of(_directory: str, fields: dict[str, Any]) -> str:
+    return str(fields["event"])
+
+
 gate.files.write_once = kill_around(gate.files.write_once, file_name)
-audit.log.append_once = kill_around(audit.log.append_once, lambda _directory, fields: fields["event"])
+audit.log.append_once = kill_around(audit.log.append_once, event_of)
 
 if __name__ == "__main__":
     main(sys.argv[2:])

@@ -25,6 +25,7 @@ from tests.support.wiring import DriverWiring
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
     from audit.verify import Report
 
@@ -70,7 +71,7 @@ class Site:
         }
         self.write()
 
-    def __enter__(self) -> Site:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

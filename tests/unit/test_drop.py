@@ -94,7 +94,7 @@ def symlink(path: Path) -> None:
     path.symlink_to("1001.reject")
 
 
-NOT_REGULAR = {
+NOT_REGULAR: dict[str, Any] = {
     "fifo": os.mkfifo,
     "socket": a_socket,
     "directory": lambda path: path.mkdir(),
@@ -248,7 +248,7 @@ def refuse_leases(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
             raise OSError(number, os.strerror(number))
         return true_fcntl(descriptor, command, *words)
 
-    monkeypatch.setattr(drop.fcntl, "fcntl", without_leases)
+    monkeypatch.setattr(fcntl, "fcntl", without_leases)
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EINVAL, errno.ENOLCK])

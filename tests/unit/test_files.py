@@ -7,7 +7,7 @@ import os
 import resource
 import socket
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,9 +15,13 @@ from gate import files
 from gate.files import StateError, make_directory, read_json, write_json_once, write_once
 from tests.support.gate_state import IS_ROOT, in_children, mode_of
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 
 @pytest.fixture
-def small(tmp_path: Path) -> Path:
+def small(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 16 KiB."""
     if not IS_ROOT:
         pytest.skip("mounting a small tmpfs needs root")
@@ -26,7 +30,7 @@ def small(tmp_path: Path) -> Path:
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "small", str(path)], check=False)
     if done.returncode != 0:
         pytest.skip("mounting a small tmpfs is not allowed here")
-    yield path  # type: ignore[misc]
+    yield path
     subprocess.run(["umount", str(path)], check=True)
 
 
@@ -103,7 +107,7 @@ def test_a_fault_before_the_link_leaves_nothing(tmp_path: Path, monkeypatch: pyt
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patched:
-        patched.setattr(files.os, step, fails)
+        patched.setattr(os, step, fails)
         with pytest.raises(StateError, match="Input/output error"):
             write_once(str(tmp_path), "a", b"x")
     assert os.listdir(tmp_path) == []
@@ -117,8 +121,12 @@ def test_the_name_is_durable_before_anyone_goes_on_from_it(
     if is_there:
         (tmp_path / "a").write_bytes(b"first")
     true_fsync, synced = os.fsync, []
-    monkeypatch.setattr(files.os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")) or true_fsync(fd))
 
+    def fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        true_fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
     assert write_once(str(tmp_path), "a", b"x") is not is_there
     assert synced[-1] == str(tmp_path)
 
@@ -163,14 +171,19 @@ def symlink(path: Path) -> None:
     path.symlink_to("target")
 
 
-HOSTILE = {
+def sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 2**40)
+
+
+HOSTILE: dict[str, tuple[Any, str]] = {
     "fifo": (fifo, "not a regular file"),
     "socket": (a_socket, "cannot read"),
     "directory": (lambda path: path.mkdir(), "not a regular file"),
     "symlink": (symlink, "cannot read"),
     "dangling symlink": (lambda path: path.symlink_to("nowhere"), "cannot read"),
     "huge": (lambda path: path.write_bytes(b"{}" + b" " * files.STATE_FILE_MAX_BYTES), "larger than"),
-    "sparse": (lambda path: (path.touch(), os.truncate(path, 2**40)), "larger than"),
+    "sparse": (sparse, "larger than"),
     "empty": (lambda path: path.write_bytes(b""), "not valid JSON"),
     "half": (lambda path: path.write_bytes(b'{"a": 1'), "not valid JSON"),
     "two": (lambda path: path.write_bytes(b"{}{}"), "not valid JSON"),

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-
 @pytest.fixture
 def waiter(tmp_path: Path) -> Iterator[Callable[[int], int]]:
     """Starts processes that wait with `waiting.<n>`; what is left of them is killed at the end."""
@@ -60,9 +59,7 @@ def test_nobody_waits_where_there_is_nothing(tmp_path: Path) -> None:
     assert last_beat_ms(str(tmp_path / "nowhere")) == 0
 
 
-def test_a_waiter_is_seen_from_another_process_until_it_is_killed(
-    tmp_path: Path, waiter: Callable[[int], int]
-) -> None:
+def test_a_waiter_is_seen_from_another_process_until_it_is_killed(tmp_path: Path, waiter: Callable[[int], int]) -> None:
     child = waiter(1)
 
     assert is_waiting(str(tmp_path))

@@ -1,0 +1,190 @@
+"""Deciding and releasing: one decision stands, nothing is released before its records, no step is recorded twice."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from audit.log import AuditError
+from gate import decide as deciding
+from gate import layout
+from gate.clock import boottime_ms
+from gate.decide import Interrupted, TooLate, decide, end, record_decided, release
+from gate.files import StateError, write_json_once
+from gate.request import Request
+from tests.support.gate_state import in_children, made, open_request, records, same_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VOTE = {"person": "alice", "via": "drop", "uid": 20_001, "comment": "go ahead", "answer": "approve"}
+
+
+class Crash(BaseException):
+    """The process is killed here."""
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> dict[str, Any]:
+    return made(tmp_path / "state")
+
+
+@pytest.fixture
+def request_(policy: dict[str, Any]) -> Request:
+    return open_request(policy)
+
+
+def approved(request: Request) -> dict[str, Any]:
+    return decide(request, "approved", "1 of 1", rule="all", config="c" * 64, vote=VOTE)
+
+
+def let_through(request: Request, policy: dict[str, Any], *, interrupted: bool = False) -> None:
+    plan = {"policy": policy, "work_dir": "/work-dir", "cache_dir": "/cache-dir"}
+    release(request, approved(request), plan, lambda: interrupted)
+
+
+def events(policy: dict[str, Any]) -> list[str]:
+    return [record["event"] for record in records(policy)][1:]  # after genesis
+
+
+def test_of_many_deciders_one_stands_and_all_are_told_the_same(request_: Request, tmp_path: Path) -> None:
+    words = ("approved", "rejected", "expired", "canceled")
+
+    def work(n: int) -> bool:
+        told = decide(request_, words[n % 4], f"by {n}", rule="all", config="")
+        (tmp_path / f"told.{n}").write_text(told["why"])
+        return bool(told["why"] == f"by {n}")
+
+    won = in_children(8, work)
+    standing = same_json(os.path.join(request_.directory, "decision.json"))["why"]
+    assert won.count(True) == 1
+    assert {(tmp_path / f"told.{n}").read_text() for n in range(8)} == {standing}
+
+
+def test_a_release_names_this_very_job(policy: dict[str, Any], request_: Request) -> None:
+    let_through(request_, policy)
+
+    content = same_json(os.path.join(request_.directory, "release.json"))
+    assert (content["key"], content["response_sha256"]) == (request_.key, request_.opened["response_sha256"])
+    assert content["boot_id"] == request_.opened["boot_id"]
+    (record,) = records(policy, "released")
+    assert content["head"][0] == record["seq"]
+    assert events(policy) == ["decided", "released"]
+    assert records(policy, "decided")[0]["by"] == {"person": "alice", "uid": 20_001, "via": "drop"}
+
+
+def test_the_same_user_is_said_each_time(policy: dict[str, Any], request_: Request) -> None:
+    policy["backend"]["allow_same_user"] = True
+    let_through(request_, policy)
+
+    assert records(policy, "released")[0]["same_user"] is True
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", ["decision.json", "decided", "released", "release.json"])
+def test_a_release_cut_short_anywhere_is_finished_with_no_record_twice(
+    policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch, step: str, when: str
+) -> None:
+    with monkeypatch.context() as patched:
+        cut_short(patched, step, when)
+        with pytest.raises(Crash):
+            let_through(request_, policy)
+    if step != "release.json" or when == "before":
+        assert not request_.has("release.json")
+
+    for _ in range(2):
+        let_through(request_, policy)
+    assert events(policy) == ["decided", "released"]
+    assert request_.has("release.json")
+
+
+def cut_short(patched: pytest.MonkeyPatch, step: str, when: str) -> None:
+    """Be killed before or after one record or one file is written."""
+    true_record, true_write = Request.record, write_json_once
+
+    def either(doing: str, true: Any, words: Any, named: Any) -> Any:
+        done = true(*words, **named) if doing != step or when == "after" else None
+        if doing == step:
+            raise Crash
+        return done
+
+    patched.setattr(Request, "record", lambda *words, **named: either(words[1], true_record, words, named))
+    patched.setattr(deciding, "write_json_once", lambda *words, **named: either(words[1], true_write, words, named))
+
+
+@pytest.mark.parametrize("event", ["decided", "released"])
+def test_nothing_is_released_where_a_record_cannot_be_written(
+    policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch, event: str
+) -> None:
+    true_record = Request.record
+
+    def record(self: Request, wanted: str, *same: str, **more: Any) -> Any:
+        if wanted == event:
+            raise AuditError("no space left")
+        return true_record(self, wanted, *same, **more)
+
+    monkeypatch.setattr(Request, "record", record)
+    with pytest.raises(AuditError):
+        let_through(request_, policy)
+    assert not request_.has("release.json")
+
+
+def test_nothing_is_released_once_the_runner_has_ended_the_wait(policy: dict[str, Any], request_: Request) -> None:
+    with pytest.raises(Interrupted):
+        let_through(request_, policy, interrupted=True)
+
+    assert events(policy) == ["decided"]
+    assert not request_.has("release.json")
+    let_through(request_, policy)
+    assert request_.has("release.json")
+
+
+def test_from_the_release_on_nothing_takes_it_back(policy: dict[str, Any], request_: Request) -> None:
+    let_through(request_, policy)
+
+    let_through(request_, policy, interrupted=True)
+    assert events(policy) == ["decided", "released"]
+
+
+def test_nothing_is_released_with_too_little_time_left(policy: dict[str, Any]) -> None:
+    late = open_request(policy, start_by_boottime_ms=boottime_ms() - 1)
+
+    with pytest.raises(TooLate):
+        let_through(late, policy)
+    assert not late.has("release.json")
+    assert events(policy) == ["decided"]
+
+
+def test_an_end_is_recorded_once(policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        cut_short(patched, "ended.json", "before")
+        with pytest.raises(Crash):
+            end(request_, "over")
+
+    for _ in range(2):
+        end(request_, "over")
+    assert events(policy) == ["ended"]
+    assert same_json(os.path.join(request_.directory, "ended.json"))["why"] == "over"
+
+
+def test_a_decision_that_cannot_be_written_is_none(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deciding, "write_json_once", lambda *_words: True)
+
+    with pytest.raises(StateError, match=r"decision\.json has gone"):
+        decide(request_, "approved", "1 of 1", rule="all", config="")
+
+
+def test_a_decision_of_nobodys_is_recorded_without_a_person(policy: dict[str, Any], request_: Request) -> None:
+    record_decided(request_, decide(request_, "expired", "0 of 1", rule="all", config=""))
+
+    (record,) = records(policy, "decided")
+    assert "by" not in record
+    assert (record["decision"], record["why"], record["comment"]) == ("expired", "0 of 1", "")
+
+
+def test_records_lie_where_the_request_does(policy: dict[str, Any], request_: Request) -> None:
+    let_through(request_, policy)
+
+    assert os.listdir(layout.audit(policy["state_dir"])).count("audit.1.jsonl") == 1

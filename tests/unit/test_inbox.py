@@ -1,0 +1,411 @@
+"""From drops to votes: counted once and recorded once, whatever is cut short and done again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gate import drop, inbox, layout
+from gate.files import StateError, write_json_once
+from gate.inbox import Inbox, votes_on
+from gate.request import Request
+from gate.rules import weigh
+from tests.support.gate_state import (
+    IS_ROOT,
+    UIDS,
+    drop_file,
+    facts_of,
+    made,
+    mode_of,
+    next_tick,
+    open_request,
+    records,
+    rule_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEY = "git.example-42-1001"
+OTHER_KEY = "other.example-7-1001"
+
+
+class Crash(BaseException):
+    """The process is killed here."""
+
+
+@pytest.fixture(autouse=True)
+def _no_sigio() -> Iterator[None]:
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # as prepare does
+    yield
+    signal.signal(signal.SIGIO, before)
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> dict[str, Any]:
+    return made(tmp_path / "state")
+
+
+def look(policy: dict[str, Any], request: Request, **rule: Any) -> tuple[list[dict[str, Any]], list[str], bool]:
+    """One look: (votes, lines for the job log, whether to look again)."""
+    box = Inbox(request, policy, rule_of(**rule))
+    return box.collect(), box.lines, box.again
+
+
+def left(policy: dict[str, Any], person: str = "alice") -> list[str]:
+    return sorted(os.listdir(os.path.join(layout.drops(policy["state_dir"]), person)))
+
+
+def turned_away(policy: dict[str, Any]) -> list[str]:
+    return os.listdir(layout.turned_away(policy["state_dir"]))
+
+
+def test_a_drop_becomes_one_vote_and_one_record(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    drop_file(policy, "alice", "1001.approve", "go ahead\n")
+
+    votes, lines, again = look(policy, request)
+    (vote,), (record,) = votes, records(policy, "vote")
+    assert (vote["person"], vote["answer"], vote["comment"], vote["via"]) == ("alice", "approve", "go ahead", "drop")
+    assert (vote["key"], vote["uid"], vote["early"]) == (KEY, UIDS["alice"], False)
+    assert record["by"] == {"person": "alice", "uid": UIDS["alice"], "via": "drop", "vote": vote["file"]}
+    assert (record["decision"], record["comment"], record["request"]) == ("approve", "go ahead", KEY)
+    assert set(lines) == {'alice approves: "go ahead"'}
+    assert (left(policy), turned_away(policy), again) == ([], [], False)
+
+
+def test_looking_again_records_nothing_again(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    drop_file(policy, "alice", "1001.approve")
+
+    first, _, _ = look(policy, request)
+    second, _, _ = look(policy, request)
+    assert first == second
+    assert len(records(policy, "vote")) == 1
+
+
+def test_each_drop_of_a_person_is_a_vote_and_the_last_is_theirs(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    for answer in ("approve", "approve", "reject"):
+        drop_file(policy, "alice", f"1001.{answer}")
+        votes, _, _ = look(policy, request)
+
+    assert [vote["answer"] for vote in votes] == ["approve", "approve", "reject"]
+    assert len(records(policy, "vote")) == 3
+    assert weigh(rule_of(), policy, request.facts, votes, 0, 1).state == "rejected"
+
+
+def test_both_answers_at_once_are_a_rejection(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    drop_file(policy, "alice", "1001.reject")
+    drop_file(policy, "alice", f"{KEY}.approve")
+
+    votes, _, _ = look(policy, request)
+    assert weigh(rule_of(), policy, request.facts, votes, 0, 1).state == "rejected"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", ["vote file", "record", "move", "unlink"])
+def test_a_vote_cut_short_anywhere_is_finished_once(
+    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch, step: str, when: str
+) -> None:
+    request = open_request(policy)
+    drop_file(policy, "alice", "1001.approve", "go ahead")
+    with monkeypatch.context() as patched:
+        cut_short(patched, step, when)
+        with pytest.raises(Crash):
+            look(policy, request)
+
+    for _ in range(2):
+        votes, _, _ = look(policy, request)
+        assert [(vote["person"], vote["answer"], vote["comment"]) for vote in votes] == [
+            ("alice", "approve", "go ahead")
+        ]
+    assert [record["by"]["vote"] for record in records(policy, "vote")] == [votes[0]["file"]]
+    assert records(policy, "drop-turned-away") == []
+    assert left(policy) == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", ["record", "move"])
+def test_turning_away_cut_short_anywhere_is_finished_once(
+    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch, step: str, when: str
+) -> None:
+    request = open_request(policy)
+    drop_file(policy, "carol", "1001.approve")
+    with monkeypatch.context() as patched:
+        cut_short(patched, step, when)
+        with pytest.raises(Crash):
+            look(policy, request)
+
+    for _ in range(2):
+        assert look(policy, request)[0] == []
+    assert len(records(policy, "drop-turned-away")) == 1
+    assert (left(policy, "carol"), len(turned_away(policy))) == ([], 1)
+
+
+def cut_short(patched: pytest.MonkeyPatch, step: str, when: str) -> None:
+    holder, name = {
+        "vote file": (inbox, "write_json_once"),
+        "record": (Request, "record"),
+        "move": (drop, "take"),
+        "unlink": (os, "unlink"),
+    }[step]
+    true = getattr(holder, name)
+
+    def killed(*words: Any, **named: Any) -> None:
+        if when == "after":
+            true(*words, **named)
+        raise Crash
+
+    patched.setattr(holder, name, killed)
+
+
+def test_a_half_written_drop_is_left_for_later(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    writer = os.open(drop_file(policy, "alice", "1001.reject", "no"), os.O_WRONLY)
+
+    assert look(policy, request) == ([], [], True)
+    os.close(writer)
+    assert [vote["answer"] for vote in look(policy, request)[0]] == ["reject"]
+
+
+AWAY = {
+    "not on the list": ("carol", "1001.approve", {}, "carol is not on the list of rule 'all'"),
+    "not on the list, no": ("carol", "1001.reject", {}, "carol is not on the list of rule 'all'"),
+    "triggered it": ("alice", "1001.approve", {"names": ["Alice-GL"]}, "alice triggered this job"),
+    "matches a forged one": ("alice", "1001.approve", {"names": ["dev", "alice"]}, "alice triggered this job"),
+}
+
+
+@pytest.mark.parametrize("case", AWAY)
+def test_a_drop_that_does_not_count_is_turned_away_with_a_record(policy: dict[str, Any], case: str) -> None:
+    person, name, by, why = AWAY[case]
+    request = open_request(policy, facts=facts_of(triggered_by={"names": ["dev"], "ids": [], "emails": []} | by))
+    drop_file(policy, person, name)
+
+    votes, lines, _ = look(policy, request)
+    (record,) = records(policy, "drop-turned-away")
+    assert votes == []
+    assert (record["request"], record["by"], record["drop"]["name"]) == (KEY, {"person": person, "via": "drop"}, name)
+    assert why in record["why"]
+    assert why in lines[0]
+    assert (left(policy, person), len(turned_away(policy))) == ([], 1)
+
+
+def test_who_triggered_it_may_still_reject(policy: dict[str, Any]) -> None:
+    request = open_request(policy, facts=facts_of(triggered_by={"names": ["alice"], "ids": [], "emails": []}))
+    drop_file(policy, "alice", "1001.reject")
+
+    assert [vote["answer"] for vote in look(policy, request)[0]] == ["reject"]
+
+
+def test_a_hostile_drop_is_turned_away_and_the_next_one_counts(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    os.symlink("/etc/passwd", os.path.join(layout.drops(policy["state_dir"]), "alice", "1001.approve"))
+    os.lchown(os.path.join(layout.drops(policy["state_dir"]), "alice", "1001.approve"), UIDS["alice"], -1)
+    drop_file(policy, "bob", "1001.approve", "\xff".encode("latin-1"))
+
+    assert look(policy, request)[0] == []
+    assert {record["why"] for record in records(policy, "drop-turned-away")} == {
+        "not a regular file",
+        "is not UTF-8 text",
+    }
+    drop_file(policy, "alice", "1001.approve")
+    assert len(look(policy, request)[0]) == 1
+
+
+def test_a_directory_that_others_may_write_counts_for_nobody_and_disturbs_nobody(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    drop_file(policy, "alice", "1001.approve")
+    drop_file(policy, "bob", "1001.approve")
+    os.chmod(os.path.join(layout.drops(policy["state_dir"]), "alice"), 0o770)
+
+    for _ in range(2):
+        votes, lines, _ = look(policy, request)
+        assert [vote["person"] for vote in votes] == ["bob"]
+        assert any("drops of alice do not count" in line for line in lines)
+    (record,) = records(policy, "drop-turned-away")
+    assert (record["by"], left(policy)) == ({"person": "alice", "via": "drop"}, ["1001.approve"])
+
+
+def test_people_without_a_user_here_are_passed_over(policy: dict[str, Any]) -> None:
+    policy["people"]["bob"]["uid"] = None
+    request = open_request(policy)
+
+    assert look(policy, request) == ([], [], False)
+    assert records(policy) == []
+
+
+def early_drop(policy: dict[str, Any], tmp_path: Path, answer: str) -> Request:
+    drop_file(policy, "alice", f"1001.{answer}", "beforehand")
+    next_tick(tmp_path)
+    return open_request(policy)
+
+
+def test_an_early_approval_does_not_count(policy: dict[str, Any], tmp_path: Path) -> None:
+    request = early_drop(policy, tmp_path, "approve")
+
+    votes, lines, _ = look(policy, request)
+    assert votes == []
+    assert "it was there before its job, and rule 'all' takes no early approval" in lines[0]
+    assert len(turned_away(policy)) == 1
+
+
+def test_an_early_approval_counts_where_the_rule_says_so(policy: dict[str, Any], tmp_path: Path) -> None:
+    request = early_drop(policy, tmp_path, "approve")
+
+    (vote,), lines, _ = look(policy, request, early=True)
+    assert vote["early"] is True
+    assert records(policy, "vote")[0]["early"] is True
+    assert lines[0] == 'alice approves (answered before the job was here): "beforehand"'
+
+
+def test_an_early_approval_that_is_old_does_not_count(
+    policy: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = early_drop(policy, tmp_path, "approve")
+    monkeypatch.setattr(inbox, "time", SimpleNamespace(time=lambda: time.time() + 601))
+
+    votes, lines, _ = look(policy, request, early=True)
+    assert votes == []
+    assert "it is early and older than 10min" in lines[0]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_an_early_rejection_always_counts(policy: dict[str, Any], tmp_path: Path, early: bool) -> None:
+    request = early_drop(policy, tmp_path, "reject")
+
+    votes, _, _ = look(policy, request, early=early)
+    assert [(vote["answer"], vote["early"]) for vote in votes] == [("reject", True)]
+
+
+def test_an_answer_in_the_instant_of_the_opening_is_not_early(policy: dict[str, Any]) -> None:
+    """The clock that stamps files lags behind time.time(); whoever sees the request must be able to answer it."""
+    for job_id in range(1, 21):
+        request = open_request(policy, f"git.example-42-{job_id}")
+        drop_file(policy, "alice", f"{job_id}.approve")
+
+        assert [vote["early"] for vote in look(policy, request)[0]] == [False]
+
+
+def test_a_short_name_for_two_waiting_jobs_is_turned_away_naming_both(policy: dict[str, Any]) -> None:
+    request, _other = open_request(policy), open_request(policy, OTHER_KEY)
+    drop_file(policy, "alice", "1001.approve")
+
+    votes, lines, _ = look(policy, request)
+    assert votes == []
+    assert f"{KEY}.approve or {OTHER_KEY}.approve" in lines[0]
+    assert f"{KEY}.approve or {OTHER_KEY}.approve" in records(policy, "drop-turned-away")[0]["why"]
+
+
+def test_a_long_name_reaches_its_own_job_only(policy: dict[str, Any]) -> None:
+    request, other = open_request(policy), open_request(policy, OTHER_KEY)
+    drop_file(policy, "alice", f"{OTHER_KEY}.approve")
+
+    assert look(policy, request)[0] == []
+    assert [vote["key"] for vote in look(policy, other)[0]] == [OTHER_KEY]
+
+
+@pytest.mark.parametrize("over", ["decision.json", "ended.json"])
+def test_a_short_name_counts_where_the_namesake_is_over(policy: dict[str, Any], over: str) -> None:
+    request, other = open_request(policy), open_request(policy, OTHER_KEY)
+    write_json_once(other.directory, over, {})
+    drop_file(policy, "alice", "1001.approve")
+
+    assert len(look(policy, request)[0]) == 1
+
+
+def test_a_drop_for_another_job_stays(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    names = ["1002.approve", ".1001.approve", "1001.approve.tmp", "1001.approve~"]
+    for name in names:
+        drop_file(policy, "alice", name)
+
+    assert look(policy, request) == ([], [], False)
+    assert left(policy) == sorted(names)
+
+
+def vote_file(request: Request, name: str, **changes: Any) -> str:
+    vote = {"v": 1, "key": KEY, "person": "bob", "answer": "approve", "comment": "", "via": "drop", "uid": 7}
+    vote |= {"early": False, "counted_boottime_ms": 5, **changes}
+    write_json_once(layout.votes(request.directory), name, vote)
+    return os.path.join(layout.votes(request.directory), name)
+
+
+def test_a_vote_of_another_request_counts_only_there(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    vote_file(request, "a.json", key=OTHER_KEY)
+
+    assert votes_on(request) == []
+
+
+def test_a_vote_file_of_another_user_does_not_count(policy: dict[str, Any]) -> None:
+    if not IS_ROOT:
+        pytest.skip("a file of another user needs root")
+    request = open_request(policy)
+    os.chown(vote_file(request, "a.json"), UIDS["alice"], -1)
+
+    assert votes_on(request) == []
+
+
+def test_votes_are_oldest_first_and_a_rejection_of_the_same_moment_later(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    vote_file(request, "a.json", answer="reject")
+    vote_file(request, "b.json")
+    vote_file(request, "c.json", counted_boottime_ms=4)
+
+    assert [vote["file"] for vote in votes_on(request)] == ["c.json", "b.json", "a.json"]
+
+
+def test_a_vote_that_cannot_be_read_is_told_and_not_passed_over(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    path = vote_file(request, "a.json")
+    os.unlink(path)
+    with open(path, "w", encoding="utf-8") as target:
+        target.write("{")
+
+    with pytest.raises(StateError, match="not valid JSON"):
+        votes_on(request)
+
+
+def test_a_vote_is_kept_where_its_record_cannot_be_written(
+    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = open_request(policy)
+    drop_file(policy, "alice", "1001.approve")
+    audit = layout.audit(policy["state_dir"])
+    os.rename(audit, f"{audit}.away")
+    with pytest.raises(Exception, match="audit log"):
+        look(policy, request)
+
+    assert left(policy) == ["1001.approve"]
+    os.rename(f"{audit}.away", audit)
+    assert len(look(policy, request)[0]) == 1
+    assert len(records(policy, "vote")) == 1
+
+
+def test_what_authors_wrote_is_harmless_in_the_job_log(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    drop_file(policy, "alice", "1001.approve", "fine\r\n\x1b[0Ksection_start:1:x\u202e")
+
+    _, lines, _ = look(policy, request)
+    assert set(lines) == {'alice approves: "fine\\r\\n\\x1b[0Ksection_start:1:x\\u202e"'}
+
+
+def test_vote_files_are_written_as_design_says(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    drop_file(policy, "alice", "1001.approve")
+    (vote,), _, _ = look(policy, request)
+
+    path = os.path.join(layout.votes(request.directory), vote["file"])
+    assert mode_of(path) == 0o640
+    with open(path, encoding="utf-8") as source:
+        assert json.load(source)["key"] == KEY
