@@ -31,7 +31,7 @@ from gate.files import StateError, read_json, write_json_once
 from gate.inbox import Inbox
 from gate.opening import lines_of
 from gate.request import Request, load
-from gate.words import shown
+from gate.words import duration, shown
 
 INIT_PID = 1  # who gets the children of a process that dies
 
@@ -97,6 +97,8 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     deadline_ms = min(context["deadline_ms"], request.opened["opened_boottime_ms"] + rule["decide_within_s"] * 1000)
     verdict = rules.weigh(rule, policy, request.facts, votes, boottime_ms(), deadline_ms)
     lines = inbox.lines + _changed_lines(plan, config, rule)
+    if deadline_ms < context["deadline_ms"]:
+        lines.append(f"the deadline has become earlier: in {duration((deadline_ms - boottime_ms()) / 1000)}")
     if verdict.state == "open" or interrupted():
         again_ms = 1000 if inbox.again else 0
         return _waiting(request, plan | {"policy": policy}, lines, deadline_ms, verdict.why, again_ms)

@@ -41,7 +41,7 @@ def approved(request: Request) -> dict[str, Any]:
 
 
 def let_through(request: Request, policy: dict[str, Any], *, interrupted: bool = False) -> None:
-    plan = {"policy": policy, "work_dir": "/work-dir", "cache_dir": "/cache-dir"}
+    plan = {"policy": policy, "work_dir": "/jobs-own", "cache_dir": "/projects-own"}
     release(request, approved(request), plan, lambda: interrupted)
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -203,6 +201,14 @@ def test_open_for_writing_is_not_ready_until_closed(box: Box, flags: int) -> Non
     assert box.read().state == "ready"
 
 
+def test_open_for_writing_is_not_ready_however_long_nothing_is_written(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(box.put(), "ab"):
+        pass_time(monkeypatch, 3600)
+        assert (box.read().state, box.read().why) == ("later", "is open for writing")
+
+
 def test_open_for_reading_disturbs_nobody(box: Box) -> None:
     with open(box.put(), "rb"):
         assert box.read().state == "ready"
@@ -325,122 +331,3 @@ def test_moving_back_replaces_nothing(box: Box, monkeypatch: pytest.MonkeyPatch)
     assert not drop.take(box.directory, NAME, reading.file, box.into, "ours")
     assert (box.own / NAME).read_bytes() == b"a third"
     assert (box.away / "ours").read_bytes() == b"swapped"
-
-
-def opened(box: Box) -> str:
-    """Why drop/alice/ does not count, or ""."""
-    try:
-        os.close(drop.open_directory(box.root, "alice", UID))
-    except drop.DropDirectoryError as error:
-        return str(error)
-    return ""
-
-
-@pytest.mark.parametrize("mode", [0o700, 0o500, 0o1700, 0o2700])
-def test_a_directory_of_the_persons_alone_counts(box: Box, mode: int) -> None:
-    if not IS_ROOT and mode == 0o2700:
-        pytest.skip("keeping the set-group-id bit needs root here")
-    box.own.chmod(mode)
-
-    assert opened(box) == ""
-
-
-@pytest.mark.parametrize("bits", [0o010, 0o020, 0o040, 0o001, 0o002, 0o004, 0o077])
-def test_a_directory_that_others_have_rights_on_counts_for_nobody(box: Box, bits: int) -> None:
-    box.own.chmod(0o700 | bits)
-
-    assert "others have rights on it" in opened(box)
-    assert f"{0o700 | bits:04o}" in opened(box)
-
-
-def test_a_directory_with_an_acl_counts_for_nobody(box: Box) -> None:
-    if shutil.which("setfacl") is None:
-        pytest.skip("there is no setfacl on this host")
-    done = subprocess.run(["setfacl", "-m", "u:1:rwx", str(box.own)], check=False, capture_output=True)
-    if done.returncode != 0:
-        pytest.skip("this file system has no ACLs")
-
-    assert "others have rights on it" in opened(box)
-    subprocess.run(["setfacl", "-b", str(box.own)], check=True)
-    assert opened(box) == ""
-
-
-def test_a_directory_of_another_users_counts_for_nobody(box: Box) -> None:
-    if not IS_ROOT:
-        pytest.skip("a directory of another user needs root")
-    os.chown(box.own, UID + 1, -1)
-
-    assert f"belongs to uid {UID + 1}, not {UID}" in opened(box)
-
-
-def test_a_symlink_to_ones_own_directory_counts_for_nobody(box: Box) -> None:
-    box.own.rename(box.root_path / "real")
-    box.own.symlink_to("real")
-
-    assert "cannot be opened" in opened(box)
-
-
-@pytest.mark.parametrize("what", ["missing", "file", "fifo"])
-def test_no_directory_counts_for_nobody(box: Box, what: str) -> None:
-    box.own.rmdir()
-    if what == "file":
-        box.own.write_text("")
-    if what == "fifo":
-        os.mkfifo(box.own)
-
-    assert "cannot be opened" in opened(box)
-
-
-def test_a_directory_on_another_file_system_counts_for_nobody(box: Box) -> None:
-    if not IS_ROOT:
-        pytest.skip("mounting needs root")
-    options = f"size=16k,uid={UID},mode=0700"
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "x", str(box.own)], check=False).returncode != 0:
-        pytest.skip("mounting is not allowed here")
-    why = opened(box)
-    subprocess.run(["umount", str(box.own)], check=True)
-
-    assert "is on another file system" in why
-
-
-def test_a_refused_directory_leaves_no_descriptor(box: Box) -> None:
-    box.own.chmod(0o770)
-    before = len(os.listdir("/proc/self/fd"))
-
-    assert opened(box)
-    assert len(os.listdir("/proc/self/fd")) == before
-
-
-KEY = "git.example-42-1001"
-
-
-@pytest.mark.parametrize(
-    ("names", "found"),
-    [
-        (["1001.reject", "1001.approve"], ["1001.approve", "1001.reject"]),
-        ([f"{KEY}.reject", "1001.approve"], ["1001.approve", f"{KEY}.reject"]),
-        ([f"{KEY}.approve"], [f"{KEY}.approve"]),
-        (["1001", "1001.approve.tmp", ".1001.approve", "1001.approved", "1001.APPROVE", "01001.approve"], []),
-        (["11001.approve", "42-1001.approve", "approve", " 1001.approve", "1001.approve\n"], []),
-    ],
-)
-def test_candidates_are_approvals_first(names: list[str], found: list[str]) -> None:
-    assert drop.candidates(names, 1001, KEY) == found
-
-
-@pytest.mark.parametrize(
-    ("name", "answer"),
-    [
-        ("1001.approve", ("1001", "approve")),
-        (f"{KEY}.reject", (KEY, "reject")),
-        ("a.b.reject", ("a.b", "reject")),
-        (".approve", None),
-        ("..approve", None),
-        (".1001.approve", None),
-        ("1001.approve.tmp", None),
-        ("1001", None),
-        ("", None),
-    ],
-)
-def test_answer_of(name: str, answer: tuple[str, str] | None) -> None:
-    assert drop.answer_of(name) == answer

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gate import drop, inbox, layout
-from gate.files import StateError, write_json_once
-from gate.inbox import Inbox, votes_on
+from gate.files import write_json_once
+from gate.inbox import Inbox
 from gate.request import Request
 from gate.rules import weigh
 from tests.support.gate_state import (
-    IS_ROOT,
     UIDS,
     drop_file,
     facts_of,
@@ -288,12 +287,11 @@ def test_an_early_rejection_always_counts(policy: dict[str, Any], tmp_path: Path
 
 
 def test_an_answer_in_the_instant_of_the_opening_is_not_early(policy: dict[str, Any]) -> None:
-    """The clock that stamps files lags behind time.time(); whoever sees the request must be able to answer it."""
-    for job_id in range(1, 21):
-        request = open_request(policy, f"git.example-42-{job_id}")
-        drop_file(policy, "alice", f"{job_id}.approve")
+    """The clock that stamps files lags behind time.time(), by up to 10 ms; here, for all to see, by a second."""
+    request = open_request(policy, opened_wall_s=time.time() + 1)
+    drop_file(policy, "alice", "1001.approve")
 
-        assert [vote["early"] for vote in look(policy, request)[0]] == [False]
+    assert [vote["early"] for vote in look(policy, request)[0]] == [False]
 
 
 def test_a_short_name_for_two_waiting_jobs_is_turned_away_naming_both(policy: dict[str, Any]) -> None:
@@ -331,49 +329,6 @@ def test_a_drop_for_another_job_stays(policy: dict[str, Any]) -> None:
 
     assert look(policy, request) == ([], [], False)
     assert left(policy) == sorted(names)
-
-
-def vote_file(request: Request, name: str, **changes: Any) -> str:
-    vote = {"v": 1, "key": KEY, "person": "bob", "answer": "approve", "comment": "", "via": "drop", "uid": 7}
-    vote |= {"early": False, "counted_boottime_ms": 5, **changes}
-    write_json_once(layout.votes(request.directory), name, vote)
-    return os.path.join(layout.votes(request.directory), name)
-
-
-def test_a_vote_of_another_request_counts_only_there(policy: dict[str, Any]) -> None:
-    request = open_request(policy)
-    vote_file(request, "a.json", key=OTHER_KEY)
-
-    assert votes_on(request) == []
-
-
-def test_a_vote_file_of_another_user_does_not_count(policy: dict[str, Any]) -> None:
-    if not IS_ROOT:
-        pytest.skip("a file of another user needs root")
-    request = open_request(policy)
-    os.chown(vote_file(request, "a.json"), UIDS["alice"], -1)
-
-    assert votes_on(request) == []
-
-
-def test_votes_are_oldest_first_and_a_rejection_of_the_same_moment_later(policy: dict[str, Any]) -> None:
-    request = open_request(policy)
-    vote_file(request, "a.json", answer="reject")
-    vote_file(request, "b.json")
-    vote_file(request, "c.json", counted_boottime_ms=4)
-
-    assert [vote["file"] for vote in votes_on(request)] == ["c.json", "b.json", "a.json"]
-
-
-def test_a_vote_that_cannot_be_read_is_told_and_not_passed_over(policy: dict[str, Any]) -> None:
-    request = open_request(policy)
-    path = vote_file(request, "a.json")
-    os.unlink(path)
-    with open(path, "w", encoding="utf-8") as target:
-        target.write("{")
-
-    with pytest.raises(StateError, match="not valid JSON"):
-        votes_on(request)
 
 
 def test_a_vote_is_kept_where_its_record_cannot_be_written(

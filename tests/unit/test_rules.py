@@ -103,6 +103,7 @@ KNOWN = {"unix": "al", "uid": 1, "gitlab_names": ["Alice.GL", "ßtrange"], "gitl
         (by_of("alice.gl"), True),
         (by_of("ALICE.GL"), True),
         (by_of("SSTRANGE"), True),
+        (by_of("ẞTRANGE"), True),
         (by_of("dev", "alice.gl"), True),
         (by_of("alice.gl", "dev"), True),
         (by_of("Alice"), True),

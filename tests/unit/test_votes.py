@@ -1,0 +1,69 @@
+"""Which vote files count, and in which order (DESIGN "On disk")."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gate import layout
+from gate.files import StateError, write_json_once
+from gate.inbox import votes_on
+from tests.support.gate_state import IS_ROOT, UIDS, made, open_request
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gate.request import Request
+
+KEY = "git.example-42-1001"
+OTHER_KEY = "other.example-7-1001"
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> dict[str, Any]:
+    return made(tmp_path / "state")
+
+
+def vote_file(request: Request, name: str, **changes: Any) -> str:
+    vote = {"v": 1, "key": KEY, "person": "bob", "answer": "approve", "comment": "", "via": "drop", "uid": 7}
+    vote |= {"early": False, "counted_boottime_ms": 5, **changes}
+    write_json_once(layout.votes(request.directory), name, vote)
+    return os.path.join(layout.votes(request.directory), name)
+
+
+def test_a_vote_of_another_request_counts_only_there(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    vote_file(request, "a.json", key=OTHER_KEY)
+
+    assert votes_on(request) == []
+
+
+def test_a_vote_file_of_another_user_does_not_count(policy: dict[str, Any]) -> None:
+    if not IS_ROOT:
+        pytest.skip("a file of another user needs root")
+    request = open_request(policy)
+    os.chown(vote_file(request, "a.json"), UIDS["alice"], -1)
+
+    assert votes_on(request) == []
+
+
+def test_votes_are_oldest_first_and_a_rejection_of_the_same_moment_later(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    vote_file(request, "a.json", answer="reject")
+    vote_file(request, "b.json")
+    vote_file(request, "c.json", counted_boottime_ms=4)
+
+    assert [vote["file"] for vote in votes_on(request)] == ["c.json", "b.json", "a.json"]
+
+
+def test_a_vote_that_cannot_be_read_is_told_and_not_passed_over(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    path = vote_file(request, "a.json")
+    os.unlink(path)
+    with open(path, "w", encoding="utf-8") as target:
+        target.write("{")
+
+    with pytest.raises(StateError, match="not valid JSON"):
+        votes_on(request)
