@@ -237,5 +237,7 @@ def _check_fields(fields: dict[str, Any]) -> None:
 def _unusable(directory: str, error: OSError) -> AuditError:
     path = os.path.join(directory, error.filename) if isinstance(error.filename, str) else directory
     if isinstance(error, FileNotFoundError | NotADirectoryError) and path == directory:
-        return AuditError(f"there is no directory {directory} for the audit log; `gate init` makes it")
+        return AuditError(
+            f"there is no directory {directory} for the audit log; the config stage makes it when the first job comes"
+        )
     return AuditError(f"cannot use the audit log {path}: {error.strerror or error}")

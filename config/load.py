@@ -94,6 +94,8 @@ def _state_owner(path: str) -> int:
         return state.st_uid
     try:
         return os.lstat(state_dir).st_uid
+    except FileNotFoundError:
+        return state.st_uid  # a gate that no job has come to yet: there is nothing there to read, or to answer
     except OSError as error:
         message = f"{reason(error)}: the state directory is made when the gate is set up; ask its operator"
         raise ConfigError([document.fault(("state_dir",), message)]) from None

@@ -55,7 +55,7 @@ def _run_stage(arguments: list[str]) -> int:
         from executor.config_stage import print_policy
 
         return print_policy(config_file)
-    raise StageError(USAGE)
+    raise StageError(USAGE)  # --help, too: only a release makes a stage succeed
 
 
 def split(arguments: list[str]) -> tuple[str, str, list[str]]:
@@ -65,8 +65,8 @@ def split(arguments: list[str]) -> tuple[str, str, list[str]]:
     while rest and rest[0].startswith("--"):
         option = rest.pop(0)
         name, equals, value = option.partition("=")
-        if name != "--config" or not (equals or rest):
-            raise StageError(f"unknown option {option!r}; {USAGE}")
+        if option == "--help" or name != "--config" or not (equals or rest):
+            raise StageError(USAGE if option == "--help" else f"unknown option {option!r}; {USAGE}")
         config_file = value if equals else rest.pop(0)
     return os.path.abspath(config_file), rest.pop(0) if rest else "", rest
 

@@ -12,7 +12,7 @@ from executor import backend
 from executor.response import read_response, sha256
 from executor.surroundings import StageError, build_failure_code, from_config, tell_exit_code
 from gate.clock import boot_id
-from gate.files import fsync_directory, read_json
+from gate.files import read_json, write_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ def run(arguments: list[str]) -> int:
     work_dir, started = released["work_dir"], os.path.join(job_dir, "started")
     if not os.path.lexists(started):
         # `started` comes first: from here on it is cleanup that ends the request, whatever becomes of the stage.
-        os.close(os.open(started, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640))
-        fsync_directory(job_dir)
+        write_once(job_dir, "started", b"")
         backend.make_work(released["backend"], work_dir, released["cache_dir"])
     code = backend.run_script(released["backend"], arguments[-2], work_dir, {})
     if code == 0:

@@ -32,7 +32,7 @@ def system_failure_code() -> int:
 def _code(name: str, default: int) -> int:
     """Never 0: whatever the environment says, a failure must not read as success (threats T5)."""
     value = os.environ.get(name, "")
-    code = int(value) if value.isascii() and value.isdigit() else default
+    code = int(value) if value.isascii() and value.isdigit() and len(value) <= len(str(_MAX_EXIT_CODE)) else default
     return code if 0 < code <= _MAX_EXIT_CODE else default
 
 

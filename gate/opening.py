@@ -93,8 +93,5 @@ def _warnings(request: Request, plan: dict[str, Any], rule: dict[str, Any]) -> l
     if facts["overridden"]:
         names = listed([shown(name) for name in facts["overridden"]], "and")
         found.append(f"the job's own variables set {names} to something else; the gate goes by what GitLab says")
-    people = rule["approvals"][0]["people"]
-    own = [person for person in people if not rule["self_approval"] and rules.triggered(person, policy, facts)]
-    if own:
-        found.append(f"{listed(own, 'and')} triggered this job, or its variables say so, and cannot approve it")
-    return found
+    barred = [rules.may_approve(person, rule, policy, facts) for person in rule["approvals"][0]["people"]]
+    return found + [why for why in barred if why]

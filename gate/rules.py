@@ -142,4 +142,5 @@ def _progress(rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any
     wanted = rule["approvals"][0]
     people = [vote["person"] for vote in _counted(rule, policy, facts, latest)]
     names = f": {', '.join(people)}" if people else ""
-    return f"{len(people)} of {wanted['count']} from {listed(wanted['of'])}{names}"
+    source = "" if people and wanted["of"] == wanted["people"] else f" from {listed(wanted['of'])}"
+    return f"{len(people)} of {wanted['count']}{source}{names}"

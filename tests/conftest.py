@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+hypothesis.settings.register_profile("gate", database=None)  # the checkout may be another user's
+hypothesis.settings.load_profile("gate")
+
 DEMAND_ALL = os.environ.get("GATE_TESTS_DEMAND_ALL") == "1"
 # What root cannot see fail, and a way that needs less, are no tools that one could install.
-_MAY_BE_MISSING = ("no gitlab-runner on PATH", "root may ", "process_group needs no unshare")
+_MAY_BE_MISSING = ("no gitlab-runner on PATH", "root may ", "root serves ", "process_group needs no unshare")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -19,7 +19,7 @@ from gate.commands.fault import CommandError
 if TYPE_CHECKING:
     from audit.verify import Report
 
-_ANCHOR = re.compile(r"([1-9][0-9]*):([0-9a-f]{64})")
+_ANCHOR = re.compile(r"(?:seq=)?([1-9][0-9]*)(?::|\s+sha256=)([0-9a-f]{64})")
 
 
 @click.group()
@@ -69,7 +69,7 @@ def _anchor(text: str) -> tuple[int, str]:
     found = _ANCHOR.fullmatch(text)
     if not found:
         raise CommandError(
-            f"--anchor {text!r} is not SEQ:SHA256, a record's number and 64 hex digits, as a job log's audit head"
+            f"--anchor {text!r} is not SEQ:SHA256, as in a job log: the seq and the sha256 of an audit head"
         )
     return int(found[1]), found[2]
 
@@ -83,7 +83,10 @@ def _tell(report: Report, directory: str, anchors: int) -> None:
     if report.unfinished:
         click.echo(f"note: {report.unfinished}")
     mended = f", {report.mended} torn places mended" if report.mended else ""
-    click.echo(f"{report.records} records{mended}; log {report.log_id}, head {report.head.seq}:{report.head.sha256}")
+    verdict = "ok    " if report.ok else "fail  "
+    click.echo(
+        f"{verdict}{report.records} records{mended}; log {report.log_id}, head {report.head.seq}:{report.head.sha256}"
+    )
     if not anchors:
         click.echo(
             "without an --anchor, a log that was cut short or written anew as a whole cannot be told from a whole one"

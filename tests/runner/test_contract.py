@@ -115,7 +115,7 @@ def test_outcome_is_the_one_of_real_runners(
         assert "cleanup speaks" not in runner.trace(job_id)
         assert all(later - earlier > 3 for earlier, later in starts(probe, job_id))
         if row.probe == "child:holds-stdout":
-            assert time_in_prepare(probe, job_id) > 1
+            assert time_in_prepare(probe, job_id) > 0.5  # prepare_exec_timeout is 1 s, less the start of a Python
 
 
 def starts(probe: Probe, job_id: int) -> list[tuple[float, float]]:

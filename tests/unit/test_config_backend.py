@@ -1,7 +1,5 @@
 """Whom approved jobs may run as."""
 
-# ruff: noqa: E501 (tables: one backend a line)
-
 import pytest
 
 from config.accounts import User

@@ -1,7 +1,5 @@
 """Broken files and the exact words that their operator reads."""
 
-# ruff: noqa: E501 (tables: one fault a line)
-
 import pytest
 
 from config.load import ConfigError, policy_from
