@@ -185,7 +185,9 @@ def test_a_missing_directory_says_what_makes_it(tmp_path: Path) -> None:
         return log.append(directory, _released("r"), version=VERSION)
 
     for use in (log.head, log.position, append, lambda directory: list(log.records(directory))):
-        with pytest.raises(log.AuditError, match=f"no directory {missing} for the audit log; the config stage makes it"):
+        with pytest.raises(
+            log.AuditError, match=f"no directory {missing} for the audit log; the config stage makes it"
+        ):
             use(missing)
 
 
