@@ -10,6 +10,8 @@ from os.path import abspath, dirname, isdir, join
 _HERE = dirname(abspath(__file__))
 _PRIVATE = join(_HERE, "_gitlab_runner_gate")
 sys.path.insert(0, _PRIVATE if isdir(_PRIVATE) else _HERE)
+# On a full disk Python would keep a bytecode file that was cut short, and fail to import it ever after.
+sys.dont_write_bytecode = True
 
 
 def executor_main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -10,6 +11,9 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+# Some tests take disk space away from this process: a bytecode file written then is cut short, and breaks the others.
+sys.dont_write_bytecode = True
 
 hypothesis.settings.register_profile("gate", database=None)  # the checkout may be another user's
 hypothesis.settings.load_profile("gate")
