@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
 # Some tests take disk space away from this process: a bytecode file written then is cut short, and breaks the others.
 sys.dont_write_bytecode = True
+
+# However the tests were started, under nohup or in the background of a script: no signal is ignored by inheritance.
+for _number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
 
 hypothesis.settings.register_profile("gate", database=None)  # the checkout may be another user's
 hypothesis.settings.load_profile("gate")
