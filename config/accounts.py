@@ -66,24 +66,28 @@ class SystemHost:
 
 @dataclass(frozen=True)
 class Accounts:
-    """What the host says of the names in one gate.yaml; None for a name that is absent or unknown."""
+    """What the host says of the names in one gate.yaml; None for a name that is absent or unknown.
+
+    `people` goes by the person's name, `run_as` and `run_as_gids` by the Unix user's.
+    """
 
     runner: User
     people: dict[str, User | None]
-    run_as: User | None
-    run_as_gids: frozenset[int]
+    run_as: dict[str, User | None]
+    run_as_gids: dict[str, frozenset[int]]
     approvers_gid: int | None
 
 
 def look_up(value: dict[str, Any], host: Host, runner_uid: int) -> Accounts:
     """Return the accounts behind the names in `value`, in which anything may be missing; `runner_uid` is R."""
-    run_as = _user(host, value.get("backend", {}).get("run_as"))
+    owners = [value.get("backend", {}), *value.get("rules", [])]
+    run_as = {owner["run_as"]: _user(host, owner["run_as"]) for owner in owners if owner and "run_as" in owner}
     approvers = value.get("approvers_group")
     return Accounts(
         runner=host.user_of_uid(runner_uid) or User(str(runner_uid), runner_uid, os.getegid(), "/"),
         people={name: _user(host, person.get("unix")) for name, person in value.get("people", {}).items()},
         run_as=run_as,
-        run_as_gids=host.gids_of(run_as) if run_as else frozenset(),
+        run_as_gids={name: host.gids_of(user) for name, user in run_as.items() if user},
         approvers_gid=host.gid(approvers) if approvers else None,
     )
 

@@ -87,7 +87,8 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             mark: Any = event.start_mark
             self.get_event()  # type: ignore[no-untyped-call]
-            self._note(event, f"the alias {quoted(f'*{event.anchor}')} is not used here: write the value out")
+            alias = quoted(f"*{event.anchor}")
+            self._note(event, f"the alias {alias} is not used here: write the value out, or put it in quotes")
             return yaml.ScalarNode(_TAG + "null", "", mark, mark)
         self._strip(event)
         if self.depth == MAX_DEPTH:

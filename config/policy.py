@@ -3,7 +3,10 @@
 from typing import Any
 
 from config.accounts import Accounts, User
-from config.meaning import members
+from config.cautions import warnings
+from config.people import members
+from config.rules import alternatives
+from config.ssh_keys import bare
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -18,10 +21,10 @@ def make(value: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         "approvers_gid": accounts.approvers_gid,
         "people": {name: _person(person, accounts.people[name]) for name, person in value["people"].items()},
         "groups": value["groups"],
-        "rules": [_rule(rule, value) for rule in value["rules"]],
-        "backend": _backend(value["backend"], accounts.run_as or accounts.runner),
+        "rules": [_rule(rule, value, accounts) for rule in value["rules"]],
+        "backend": _backend(value["backend"], accounts),
         "exit_codes": value["exit_codes"],
-        "warnings": _warnings(value, accounts),
+        "warnings": warnings(value, accounts),
     }
 
 
@@ -37,46 +40,36 @@ def _person(person: dict[str, Any], user: User | None) -> dict[str, Any]:
         "uid": user.uid if user else None,
         "gitlab_names": list(dict.fromkeys(each.casefold() for each in gitlab if isinstance(each, str))),
         "gitlab_ids": list(dict.fromkeys(each for each in gitlab if isinstance(each, int))),
+        "ssh_keys": list(dict.fromkeys(bare(line) for line in person.get("ssh_keys", []))),
     }
 
 
-def _rule(rule: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+def _rule(rule: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
     return {
         "name": rule["name"],
-        "match": rule["match"],
+        "match": {key: alternatives(criterion) for key, criterion in rule["match"].items()},
         "approvals": [{**each, "people": members(value, each["of"])} for each in rule["approvals"]],
+        "rejections": rule["rejections"],
         "decide_within_s": seconds(rule["decide_within"]),
         "early": rule["early"],
         "reserve_s": seconds(rule["reserve"]) if "reserve" in rule else None,
         "self_approval": rule["self_approval"],
+        "comment": rule["comment"],
+        "run_as": _job_user(rule["run_as"], accounts) if "run_as" in rule else None,
+        "after_rejection_s": seconds(rule["after_rejection"]),
+        "supersede": rule["supersede"],
     }
 
 
-def _backend(backend: dict[str, Any], user: User) -> dict[str, Any]:
+def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
     return {
         "type": backend["type"],
-        "run_as": backend.get("run_as"),
-        "uid": user.uid,
-        "gid": user.gid,
-        "home": user.home,
+        **_job_user(backend.get("run_as"), accounts),
         "isolate": backend["isolate"],
         "allow_same_user": backend["allow_same_user"],
     }
 
 
-def _warnings(value: dict[str, Any], accounts: Accounts) -> list[str]:
-    people = value["people"].items()
-    no_user = [_no_user(name, person.get("unix")) for name, person in people if accounts.people[name] is None]
-    strict = [rule for rule in value["rules"] if not rule["self_approval"]]
-    asked = {name for rule in strict for each in rule["approvals"] for name in members(value, each["of"])}
-    no_gitlab = [_no_gitlab(name) for name, person in people if "gitlab" not in person and name in asked]
-    return no_user + no_gitlab
-
-
-def _no_user(name: str, unix: str | None) -> str:
-    missing = f"no Unix user {unix!a} on this host" if unix else "no `unix` user given"
-    return f"{name}: {missing}: {name} cannot answer by drop"
-
-
-def _no_gitlab(name: str) -> str:
-    return f"{name}: no `gitlab` name or id given: a job that {name} triggered cannot be told from another person's"
+def _job_user(run_as: str | None, accounts: Accounts) -> dict[str, Any]:
+    user = (accounts.run_as[run_as] if run_as else None) or accounts.runner
+    return {"run_as": run_as, "uid": user.uid, "gid": user.gid, "home": user.home}

@@ -28,6 +28,10 @@ Durations are one number and its unit: `30s`, `15m`, `4h`, `2d`. YAML reads some
 false, `1.10` as a number, `4:00` as 240. Where text is wanted, put these in quotes. Anchors, aliases, merge keys, tags
 and doubled keys are faults.
 
+The texts under `match` are patterns for the whole of what they look at: `*` is any characters but `/`, `**` any
+characters, `?` one character but `/`. So `shop/*` is the projects of the group shop, and `shop/**` those of its subgroups
+too. Where a list is given, one entry that fits is enough. A pattern that begins with `*` needs quotes.
+
 ## What else is a fault
 
 All faults are told at once, each as `file:line:column: what is wrong: what to do`.
@@ -35,16 +39,21 @@ All faults are told at once, each as `file:line:column: what is wrong: what to d
 - The file belongs to anybody but root or the user that the runner runs as, or anybody else can write it, or one of the
   directories above it. (A sticky directory of root's, such as /tmp, is fine.) It is a symbolic link, or over 1 MiB.
 - A person called `signed`; a group called like a person, with unknown people or other groups in it.
-- Two people with one Unix user, GitLab user name (upper and lower case are the same) or GitLab id.
-- `of` names nobody known, or `count` is more than the different people that it names.
+- Two people with one Unix user, GitLab user name (upper and lower case are the same), GitLab id or SSH key.
+- An SSH key of another type, with options before it, a certificate, one that is damaged or cut short, or ssh-rsa under
+  2048 bits.
+- Two rules of one name. A rule that no job ever gets to, because an earlier one is `match: {}`, or matches by some or all
+  of the same criteria and nothing else.
+- `of` names nobody known, or `count` is more than the different people that it names. The `approvals` of a rule cannot
+  all be met, because one person fills only one place of one entry. `rejections` is more than the people of the rule.
 - `approvers_group` is no group on this host.
-- `run_as` is missing, is the user that the runner runs as, or a person's, unless `allow_same_user: true` is there.
+- `run_as` is missing in `backend`, or, there or in a rule, is the user that the runner runs as, or a person's, unless `allow_same_user: true` is there.
 - `run_as` is no user on this host, is in `approvers_group`, is root where the runner is not, or is another user than
   the runner's where the runner is not root.
 - Two outcomes with one exit code.
 
-Not a fault but a warning: a person whose Unix user is not known on this host, or who has no `gitlab` entry while a rule
-asks for them without `self_approval: true`.
+Not a fault but a warning: a person whose Unix user is not known on this host, or who has no numeric GitLab id while a rule
+asks for them without `self_approval: true`; a rule that matches by `environment` alone, which is the job's own claim.
 """
 
 
@@ -84,13 +93,19 @@ def _default(part: dict[str, Any]) -> str:
 def _value(part: dict[str, Any]) -> str:
     if "const" in part or "enum" in part:
         return " or ".join(f"`{choice}`" for choice in part.get("enum", [part.get("const")]))
-    if "maximum" in part:
-        return f"{_TYPES[part['type']]}, {part['minimum']} to {part['maximum']}"
-    wanted = part["type"]
-    if wanted == "array":
-        item = resolved(part["items"])["type"]
-        return "list of " + " or ".join(_TYPES[name] for name in ([item] if isinstance(item, str) else item))
-    return _TYPES[wanted]
+    if part["type"] == "integer":
+        return f"{_TYPES['integer']}, {part['minimum']} to {part['maximum']}"
+    return " or ".join(_kind(kind, part) for kind in _kinds(part))
+
+
+def _kind(kind: str, part: dict[str, Any]) -> str:
+    if kind != "array":
+        return _TYPES[kind]
+    return "list of " + " or ".join(_TYPES[name] for name in _kinds(resolved(part["items"])))
+
+
+def _kinds(part: dict[str, Any]) -> list[str]:
+    return [part["type"]] if isinstance(part["type"], str) else list(part["type"])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ _DEFAULT_HINT = "check the quotes, brackets and indentation around here"
 _HINTS = {
     "found another document": "gate.yaml is one document, remove the '---' and what follows",
     "'\\t'": "indent with spaces, not tabs",
+    "expected alphabetic or numeric": "put a text that begins with * or & in quotes",
     "cannot start any token": "put a text that begins with this character in quotes",
     "mapping values are not allowed": "check the indentation, or put a text that has ': ' in it in quotes",
     "could not find expected ':'": "write a colon and a space after the key",

@@ -9,7 +9,16 @@ APPROVERS_GID = 2000
 
 
 def _users() -> dict[str, User]:
-    uids = {"root": 0, "alice": 1001, "bob": 1002, "alice2": 1001, "gitlab-runner": 997, "gitlab-job": 998}
+    uids = {
+        "root": 0,
+        "alice": 1001,
+        "bob": 1002,
+        "alice2": 1001,
+        "gitlab-runner": 997,
+        "gitlab-job": 998,
+        "carol": 1003,
+        "deployer": 996,
+    }
     return {name: User(name, uid, uid, f"/home/{name}") for name, uid in uids.items()}
 
 

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from config.load import ConfigError, Fault, policy_from
 from tests.support.fake_accounts import FakeHost
 from tests.unit.test_config_faults import GOOD
+from tests.unit.test_config_rules import FULL
 
 PIECES = [
     *GOOD.split(),
+    *FULL.split(),
     *(
         "\n",
         "  ",
@@ -70,9 +72,10 @@ def test_any_pile_of_yaml_is_survived(pieces: list[str], joint: str) -> None:
 
 
 @QUIET
-@given(st.integers(0, len(GOOD)), st.integers(0, 12), st.sampled_from(PIECES))
-def test_any_wound_to_a_good_file_is_survived(at: int, cut: int, piece: str) -> None:
-    survives((GOOD[:at] + piece + GOOD[at + cut :]).encode())
+@given(st.sampled_from([GOOD, FULL]), st.floats(0, 1), st.integers(0, 12), st.sampled_from(PIECES))
+def test_any_wound_to_a_good_file_is_survived(text: str, where: float, cut: int, piece: str) -> None:
+    at = int(where * len(text))
+    survives((text[:at] + piece + text[at + cut :]).encode())
 
 
 def test_a_billion_laughs_are_not_heard() -> None:

@@ -12,7 +12,14 @@ from config.policy import seconds
 from config.reference import render
 from tests.support.fake_accounts import FakeHost
 from tests.unit.test_config_faults import GOOD
+from tests.unit.test_config_ssh_keys import KEY
 
+NO_ID = "bob: no numeric GitLab id given: a job that bob triggered may not be known as theirs to approve"
+WITH_IDS = GOOD.replace("[bob]", "[bob, 4712]")
+CLAIMED = (
+    "rule 'production': matches by environment alone, which is the job's own claim: its author can leave it out; match "
+    "by project, ref, protected or runner as well"
+)
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -28,8 +35,8 @@ def test_a_small_file_comes_to_the_whole_policy() -> None:
         "approvers_group": "gate-approvers",
         "approvers_gid": 2000,
         "people": {
-            "alice": {"unix": "alice", "uid": 1001, "gitlab_names": ["alice"], "gitlab_ids": [4711]},
-            "bob": {"unix": "bob", "uid": 1002, "gitlab_names": ["bob"], "gitlab_ids": []},
+            "alice": {"unix": "alice", "uid": 1001, "gitlab_names": ["alice"], "gitlab_ids": [4711], "ssh_keys": []},
+            "bob": {"unix": "bob", "uid": 1002, "gitlab_names": ["bob"], "gitlab_ids": [], "ssh_keys": []},
         },
         "groups": {"release-managers": ["alice", "bob"]},
         "rules": [
@@ -37,10 +44,15 @@ def test_a_small_file_comes_to_the_whole_policy() -> None:
                 "name": "production",
                 "match": {},
                 "approvals": [{"count": 1, "of": ["release-managers"], "people": ["alice", "bob"]}],
+                "rejections": 1,
                 "decide_within_s": 14_400,
                 "early": False,
                 "reserve_s": None,
                 "self_approval": False,
+                "comment": {"approve": "optional", "reject": "optional"},
+                "run_as": None,
+                "after_rejection_s": 300,
+                "supersede": False,
             }
         ],
         "backend": {
@@ -53,7 +65,7 @@ def test_a_small_file_comes_to_the_whole_policy() -> None:
             "allow_same_user": False,
         },
         "exit_codes": {"rejected": 80, "expired": 81, "superseded": 82, "refused": 83},
-        "warnings": [],
+        "warnings": [NO_ID],
     }
 
 
@@ -102,22 +114,24 @@ def test_an_absent_group_and_a_final_slash_are_tidied() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
+        ("zzz", "", []),
         ("unix: bob", "unix: bobby", ["bob: no Unix user 'bobby' on this host: bob cannot answer by drop"]),
         ("unix: bob, ", "", ["bob: no `unix` user given: bob cannot answer by drop"]),
-        (
-            ", gitlab: [bob]",
-            "",
-            ["bob: no `gitlab` name or id given: a job that bob triggered cannot be told from another person's"],
-        ),
-        (", gitlab: [bob]}", "}\n  carol: {unix: root}", None),
+        ("unix: bob, ", f"ssh_keys: ['{KEY}'], ", ["bob: no `unix` user given: bob can answer by signed drop only"]),
+        (", gitlab: [bob, 4712]", "", [NO_ID]),
+        (", 4712]", "]", [NO_ID]),
+        ("bob, 4712]", "4712]", []),
+        (", 4712]}", "]}\n  carol: {unix: carol}", [NO_ID]),  # and none of carol, whom nobody asks
+        ("{}", "{environment: production}", [CLAIMED]),
+        ("{}", "{environment: production, stage: deploy}", []),
+        ("{}", "{stage: deploy}", []),
     ],
 )
-def test_what_is_odd_but_usable_is_a_warning(old: str, new: str, expected: list[str] | None) -> None:
-    found = policy(GOOD.replace(old, new))["warnings"]
-    assert found == expected if expected else [line[:4] for line in found] == ["bob:"]
+def test_what_is_odd_but_usable_is_a_warning(old: str, new: str, expected: list[str]) -> None:
+    assert policy(WITH_IDS.replace(old, new))["warnings"] == expected
 
 
-def test_self_approval_needs_no_gitlab_name() -> None:
+def test_self_approval_needs_no_gitlab_id() -> None:
     text = GOOD.replace(", gitlab: [bob]", "").replace("4h", "4h\n    self_approval: true")
     assert policy(text)["warnings"] == []
 

@@ -1,0 +1,37 @@
+"""What is odd in a gate.yaml but usable: warnings, a line each."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from config.accounts import Accounts
+from config.rules import approvers
+
+
+def warnings(value: dict[str, Any], accounts: Accounts) -> list[str]:
+    """Return the warnings for `value`, a faultless gate.yaml with its defaults filled in."""
+    return [*_no_user(value, accounts), *_no_gitlab_id(value), *_claimed_only(value)]
+
+
+def _no_user(value: dict[str, Any], accounts: Accounts) -> Iterator[str]:
+    for name, person in value["people"].items():
+        if accounts.people[name] is None:
+            missing = f"no Unix user {person['unix']!a} on this host" if "unix" in person else "no `unix` user given"
+            answer = "can answer by signed drop only" if "ssh_keys" in person else "cannot answer by drop"
+            yield f"{name}: {missing}: {name} {answer}"
+
+
+def _no_gitlab_id(value: dict[str, Any]) -> Iterator[str]:
+    """Who triggered a job is surest told by id: a name can be changed in GitLab, the id stays."""
+    asked = {name for rule in value["rules"] if not rule["self_approval"] for name in approvers(value, rule)}
+    for name, person in value["people"].items():
+        if name in asked and not any(isinstance(each, int) for each in person.get("gitlab", [])):
+            yield f"{name}: no numeric GitLab id given: a job that {name} triggered may not be known as theirs to approve"
+
+
+def _claimed_only(value: dict[str, Any]) -> Iterator[str]:
+    for rule in value["rules"]:
+        if set(rule["match"]) == {"environment"}:
+            yield (
+                f"rule {rule['name']!r}: matches by environment alone, which is the job's own claim: its author can "
+                "leave it out; match by project, ref, protected or runner as well"
+            )

@@ -1,0 +1,59 @@
+"""Whom jobs may run as, by `backend` and by rules: a user of their own, who is no person and cannot reach the gate."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from config.accounts import Accounts
+from config.document import Document, Path
+from config.faults import Fault, quoted
+
+
+def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iterator[Fault]:
+    """Yield the faults of meaning in `backend`, and in the `run_as` of the rules."""
+    backend = value.get("backend")
+    written = document.value["backend"] if backend is not None else {}
+    # A misspelt answer is told once, and not again as if it had been no.
+    tolerant = backend is None or backend.get("allow_same_user", "allow_same_user" in written)
+    if "run_as" not in written and not tolerant:
+        yield document.fault(
+            ("backend",),
+            "'run_as' is missing: name the Unix user that jobs run as (or, to try things out, allow_same_user: true)",
+        )
+    for path, name in _named(value):
+        for message in _faults(name, value, accounts, tolerant=tolerant):
+            yield document.fault(path, message)
+
+
+def _named(value: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    owners: list[tuple[Path, Any]] = [(("backend",), value.get("backend"))]
+    owners += [(("rules", i), rule) for i, rule in enumerate(value.get("rules", []))]
+    for path, owner in owners:
+        if owner and "run_as" in owner:
+            yield (*path, "run_as"), owner["run_as"]
+
+
+def _faults(run_as: str, value: dict[str, Any], accounts: Accounts, *, tolerant: bool) -> Iterator[str]:
+    user, name = accounts.run_as[run_as], quoted(run_as)
+    if user is None:
+        yield f"no Unix user {name} on this host: create it, or name another"
+        return
+    yield from _wrong_uid(name, user.uid, accounts.runner.uid, tolerant=tolerant)
+    person = next((who for who, account in accounts.people.items() if account and account.uid == user.uid), None)
+    if person and not tolerant:
+        yield f"{name} is the person {person!r} too, so a job could approve as {person}: name another user"
+    if accounts.approvers_gid in accounts.run_as_gids[run_as]:
+        group = quoted(value["approvers_group"])
+        yield f"{name} is in the approvers' group {group}: take it out of the group, or name another user"
+
+
+def _wrong_uid(name: str, uid: int, runner: int, *, tolerant: bool) -> Iterator[str]:
+    if uid == runner:
+        if not tolerant:
+            yield f"the gate itself runs as {name}, so a job could approve itself: name another user"
+    elif uid == 0:
+        yield f"jobs cannot run as {name}, which is root: name another user"
+    elif runner != 0:
+        yield (
+            f"a runner that is not root (it is uid {runner}) cannot switch user to {name}: run it as root, or (to try "
+            "things out) leave run_as out and write allow_same_user: true"
+        )
