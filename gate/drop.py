@@ -9,6 +9,7 @@ Rules, in this order; the first that fails decides (threats T9, T15 to T17):
 - It is ready when nobody has it open for writing: a read lease is granted then and only then (fcntl(2), F_SETLEASE).
   A writer that comes while we read breaks the lease, and what was read is thrown away. Where leases are not allowed, a
   file is ready when it has not changed for SETTLED_S.
+- In `drop/signed/`, which is the gate's own and shared, a file may be anybody's: its signature tells whose answer it is.
 - What is counted or turned away is first moved to a directory of ours by rename(2). If the inode that arrives is not the
   one judged, somebody swapped it: it is moved back without replacing anything.
 """
@@ -25,6 +26,7 @@ from gate.words import ascii_json_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NamedTuple
 
     class Reading(NamedTuple):
@@ -80,6 +82,28 @@ def _directory_fault(found: os.stat_result, uid: int, device: int) -> str | None
     return None
 
 
+def open_signed(root: int) -> int:
+    """A descriptor on `drop/signed/`, relative to a descriptor on `drop/`; what lies in it proves itself.
+
+    Raises:
+        DropDirectoryError: it is not there, or is not the gate's own.
+    """
+    try:
+        directory = os.open("signed", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+    except OSError as error:
+        raise DropDirectoryError(f"drop/signed cannot be opened: {error.strerror}") from error
+    found = os.fstat(directory)
+    if found.st_uid == os.geteuid() and found.st_dev == os.fstat(root).st_dev:
+        return directory
+    os.close(directory)
+    raise DropDirectoryError(f"drop/signed belongs to uid {found.st_uid}, or is on another file system; move it away")
+
+
+def is_read(name: str) -> bool:
+    """Whether a file of that name is ever looked at: careful writers write under another one first."""
+    return not name.startswith(".") and not name.endswith(".tmp")
+
+
 def candidates(names: list[str], job_id: int, key: str) -> list[str]:
     """Those of `names` that answer this request, approvals first: where one person left both, the rejection is later."""
     return [name for name in names_of(job_id, key) if name in names]
@@ -99,7 +123,16 @@ def answer_of(name: str) -> tuple[str, str] | None:
 
 
 def read(directory: int, name: str, uid: int) -> Reading:
-    """Judge and read one drop; see the module's rules."""
+    """Judge and read one drop of that user; see the module's rules. Its text is the comment."""
+    return _read(directory, name, uid, _judge_comment)
+
+
+def read_signed(directory: int, name: str) -> Reading:
+    """As `read`, whoever owns the file; its text is all that is in it, ASCII."""
+    return _read(directory, name, None, _judge_ascii)
+
+
+def _read(directory: int, name: str, uid: int | None, judge: Callable[[bytes, os.stat_result], Reading]) -> Reading:
     try:
         held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
@@ -113,15 +146,15 @@ def read(directory: int, name: str, uid: int) -> Reading:
             return Reading("bad", "", why, found)
         if found.st_nlink != 1:
             return _second_link(found)
-        return _read_when_ready(held, found)
+        return _read_when_ready(held, found, judge)
     finally:
         os.close(held)
 
 
-def _file_fault(found: os.stat_result, uid: int) -> str | None:
+def _file_fault(found: os.stat_result, uid: int | None) -> str | None:
     if not stat.S_ISREG(found.st_mode):
         return "not a regular file"
-    if found.st_uid != uid:
+    if uid not in (None, found.st_uid):
         return f"belongs to uid {found.st_uid}, not {uid}"
     return None
 
@@ -135,7 +168,7 @@ def _second_link(found: os.stat_result) -> Reading:
     return Reading("bad", "", "has a second link", found)
 
 
-def _read_when_ready(held: int, judged: os.stat_result) -> Reading:
+def _read_when_ready(held: int, judged: os.stat_result, judge: Callable[[bytes, os.stat_result], Reading]) -> Reading:
     try:
         # The link in /proc leads to the very inode that was judged, whatever has that name by now.
         source = os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -154,7 +187,9 @@ def _read_when_ready(held: int, judged: os.stat_result) -> Reading:
         os.close(source)
     if not intact or _version(now) != _version(judged):
         return Reading("later", "", "changed while it was read", now)
-    return _judge_content(content, judged)
+    if len(content) > FILE_MAX_BYTES:
+        return Reading("bad", "", f"is larger than {FILE_MAX_BYTES // 1024} KiB", judged)
+    return judge(content, judged)
 
 
 def _lease(source: int, judged: os.stat_result) -> bool | None:
@@ -183,15 +218,19 @@ def _version(found: os.stat_result) -> tuple[int, ...]:
     return (found.st_ino, found.st_dev, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _judge_content(content: bytes, judged: os.stat_result) -> Reading:
-    if len(content) > FILE_MAX_BYTES:
-        return Reading("bad", "", f"is larger than {FILE_MAX_BYTES // 1024} KiB", judged)
+def _judge_comment(content: bytes, judged: os.stat_result) -> Reading:
     try:
         text = content.decode("utf-8").strip()
     except UnicodeDecodeError:
         return Reading("bad", "", "is not UTF-8 text", judged)
     fault = comment_fault(text)
     return Reading("bad", "", fault, judged) if fault else Reading("ready", text, "", judged)
+
+
+def _judge_ascii(content: bytes, judged: os.stat_result) -> Reading:
+    if not content.isascii():
+        return Reading("bad", "", "is not ASCII text", judged)
+    return Reading("ready", content.decode("ascii"), "", judged)
 
 
 def comment_fault(text: str) -> str | None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import time
 
-from gate import drop, layout
+from gate import drop, layout, signed_inbox
 from gate.clock import boottime_ms
 from gate.files import read_json, write_json_once
 from gate.request import WHY_MAX_RECORD_BYTES, fit, is_open, load, with_job_number
-from gate.rules import may_approve, may_reject
+from gate.rules import may_answer
 from gate.words import duration, shown
 
 TYPE_CHECKING = False
@@ -46,12 +46,17 @@ class Inbox:
             for person, known in self.policy["people"].items():
                 if known["uid"] is not None and os.geteuid() in (0, known["uid"]):
                     self._look_into(root, person, known["uid"])
+            if self.policy["approvers_gid"] is not None:
+                signed_inbox.look_into(self, root)
         finally:
             os.close(root)
         votes = votes_on(self.request)
         for vote in votes:
             self._record(vote)
-        return votes
+        standing = signed_inbox.standing(votes, self.policy)
+        gone = [f"{vote['person']}'s signed approval" for vote in votes if vote not in standing]
+        self.lines += [f"{what} does not count any more: its key has gone from gate.yaml" for what in gone]
+        return standing
 
     def _look_into(self, root: int, person: str, uid: int) -> None:
         try:
@@ -76,21 +81,20 @@ class Inbox:
             self.again = True
         if reading.file is None or reading.state in ("later", "gone"):
             return
-        why = reading.why or self._why_not(name, person, reading.file)
+        why = reading.why or self._why_not(name, person, reading.text, reading.file)
         if why:
             self._turn_away(directory, name, person, reading.file, why)
         else:
             self._count(directory, name, person, reading)
 
-    def _why_not(self, name: str, person: str, file: os.stat_result) -> str | None:
+    def _why_not(self, name: str, person: str, comment: str, file: os.stat_result) -> str | None:
         stem, _, answer = name.rpartition(".")
         namesakes = self._namesakes() if stem != self.request.key else []
         if namesakes:
             both = " or ".join(f"{key}.{answer}" for key in sorted([self.request.key, *namesakes]))
             return f"more than one waiting job has the number {stem}; name it {both}"
-        if answer == "reject":
-            return may_reject(person, self.rule)
-        return may_approve(person, self.rule, self.policy, self.request.facts) or self._too_early(file)
+        why = may_answer(person, answer, comment, self.rule, self.policy, self.request.facts)
+        return why or (self._too_early(file) if answer == "approve" else None)
 
     def _namesakes(self) -> list[str]:
         """Other requests that wait under the same job number, on another GitLab instance."""
@@ -128,15 +132,22 @@ class Inbox:
             "counted_boottime_ms": boottime_ms(),
         }
         vote_name = f"{person}.{file.st_ino}-{file.st_ctime_ns}.{vote['answer']}.json"
+        self.keep(directory, name, file, vote_name, vote)
+
+    def keep(self, directory: int, name: str, file: os.stat_result, vote_name: str, vote: dict[str, Any]) -> None:
+        """Make a drop a vote: the vote's file, its record, and the drop goes."""
         write_json_once(layout.votes(self.request.directory), vote_name, vote)
         self._record(vote | {"file": vote_name})
         self._remove(directory, name, file)
 
     def _record(self, vote: dict[str, Any]) -> None:
         by = {"person": vote["person"], "via": vote["via"], "uid": vote["uid"], "vote": vote["file"]}
+        if vote["via"] == "signed":
+            by["key"] = vote["signed_with"]
         early = {"early": True} if vote["early"] else {}
         self.request.record("vote", "by", by=by, decision=vote["answer"], comment=vote["comment"], **early)
         verb = "approves" if vote["answer"] == "approve" else "rejects"
+        verb += f", signed with {vote['signed_with']}" if vote["via"] == "signed" else ""
         before = " (answered before the job was here)" if vote["early"] else ""
         self.lines.append(f"{vote['person']} {verb}{before}{said(vote['comment'])}")
 
@@ -145,14 +156,15 @@ class Inbox:
         # As text: both can be 2^53 and more, which the log does not take as integers.
         dropped = {"name": name, "inode": str(file.st_ino), "ctime_ns": str(file.st_ctime_ns)}
         self.request.record("drop-turned-away", "by", "drop", by=by, drop=dropped, why=why)
-        self._take(directory, name, file)
+        self.take(directory, name, file)
         self.lines.append(f"a drop of {person} was turned away: {shown(name)}: {shown(why, 500)}")
 
-    def _take(self, directory: int, name: str, file: os.stat_result) -> str:
+    def take(self, directory: int, name: str, file: os.stat_result) -> str:
+        """Move a drop into turned-away/; see `take_away`."""
         return take_away(self.request.state_dir, directory, name, file)
 
     def _remove(self, directory: int, name: str, file: os.stat_result) -> None:
-        taken = self._take(directory, name, file)
+        taken = self.take(directory, name, file)
         if taken:
             os.unlink(taken)
 

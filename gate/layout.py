@@ -34,6 +34,11 @@ def drops(state_dir: str) -> str:
     return os.path.join(state_dir, "drop")
 
 
+def signed_drops(state_dir: str) -> str:
+    """The directory for signed drops, of whomever."""
+    return os.path.join(state_dir, "drop", "signed")
+
+
 def turned_away(state_dir: str) -> str:
     """Where drops go that do not count."""
     return os.path.join(state_dir, "turned-away")
@@ -68,6 +73,11 @@ def make(policy: dict[str, Any]) -> list[str]:
     make_directory(turned_away(state_dir), 0o700)
     for path in (drops(state_dir), os.path.join(state_dir, "work"), os.path.join(state_dir, "cache")):
         make_directory(path, 0o755 if path == drops(state_dir) else 0o711)
+    signed = signed_drops(state_dir)
+    if gid is not None:
+        make_directory(signed, 0o1770, gid=gid)
+    elif os.path.lexists(signed):
+        make_directory(signed, 0o700)  # of an approvers_group that is gone: nobody shall leave there what nobody reads
     write_once(state_dir, "secret", os.urandom(SECRET_BYTES), 0o600)
     lines = [_make_drop(state_dir, person, known["uid"]) for person, known in policy["people"].items()]
     return [line for line in lines if line]

@@ -12,15 +12,17 @@ A fault here harms no job: it is returned as a line, and the next sweep tries ag
 from __future__ import annotations
 
 import os
+import stat
 import time
 
 from audit import log
-from gate import __version__, drop, layout, waiting
+from gate import __version__, drop, layout, signed, waiting
 from gate.clock import boottime_ms
 from gate.decide import decide, end, record_decided
 from gate.files import StateError
 from gate.inbox import take_away
-from gate.request import Request, fit, keys, load
+from gate.request import Request, keys, load
+from gate.signed_inbox import dropped_fields
 from gate.words import shown
 
 TYPE_CHECKING = False
@@ -51,7 +53,7 @@ def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
             continue  # said in the job log of whoever waits for that person
         except _FAULTS as error:
             faults.append(f"cannot sweep the drops of {person}: {error}")
-    return faults
+    return faults + _sweep_signed(policy)
 
 
 def _sweep_request(state_dir: str, key: str) -> None:
@@ -99,24 +101,70 @@ def _sweep_drops(state_dir: str, person: str, uid: int | None) -> None:
 
 
 def _sweep_drop(state_dir: str, directory: int, person: str, name: str) -> None:
-    if name.startswith(".") or name.endswith(".tmp"):
-        return
+    file = _look_at(directory, name)
+    why = _why_old(state_dir, name, file) if file else ""
+    if file and why:
+        _turn_away(state_dir, directory, name, file, {"person": person, "via": "drop"}, why)
+
+
+def _look_at(directory: int, name: str) -> os.stat_result | None:
+    if not drop.is_read(name):
+        return None
     try:
-        file = os.lstat(name, dir_fd=directory)
+        return os.lstat(name, dir_fd=directory)
     except FileNotFoundError:
-        return
-    why = _why_old(state_dir, name, file)
-    if not why:
-        return
-    fields = {
-        "event": "drop-turned-away",
-        "by": {"person": person, "via": "drop"},
-        "drop": {"name": fit(shown(name)), "inode": str(file.st_ino), "ctime_ns": str(file.st_ctime_ns)},
-        "why": why,
-    }
+        return None
+
+
+def _turn_away(state_dir: str, directory: int, name: str, file: os.stat_result, by: dict[str, str], why: str) -> None:
+    fields = {"event": "drop-turned-away", "by": by, "drop": dropped_fields(name, file), "why": why}
     # Recorded before it goes, so that no drop goes unrecorded; a crash in between leaves two records of one drop.
     log.append(layout.audit(state_dir), fields, version=__version__)
     take_away(state_dir, directory, name, file)
+
+
+def _sweep_signed(policy: dict[str, Any]) -> list[str]:
+    """As the drops of a person; one that cannot be moved away, such as another user's directory, hinders no other."""
+    if policy["approvers_gid"] is None:
+        return []
+    state_dir, faults = policy["state_dir"], []
+    try:
+        root = os.open(layout.drops(state_dir), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            directory = drop.open_signed(root)
+        finally:
+            os.close(root)
+    except (OSError, drop.DropDirectoryError) as error:
+        return [f"cannot sweep the signed drops: {error}"]
+    try:
+        for name in os.listdir(directory):
+            try:
+                _sweep_signed_drop(state_dir, directory, name)
+            except _FAULTS as error:
+                faults.append(f"cannot sweep drop/signed/{shown(name)}: {error}")
+    finally:
+        os.close(directory)
+    return faults
+
+
+def _sweep_signed_drop(state_dir: str, directory: int, name: str) -> None:
+    file = _look_at(directory, name)
+    if file is None or (stat.S_ISDIR(file.st_mode) and os.geteuid() != 0):
+        return  # another user's directory can be moved by root alone: it would be recorded again each time
+    by, statement = {"via": "signed"}, _statement(directory, name)
+    why = "it is over 7 days old" if time.time() - file.st_ctime > DROP_MAX_AGE_S else ""
+    if statement:
+        by = {"person": statement.person, "via": "signed"}
+        why = why or _why_ended(state_dir, [statement.request])
+    if why:
+        _turn_away(state_dir, directory, name, file, by, why)
+
+
+def _statement(directory: int, name: str) -> signed.Statement | None:
+    try:
+        return signed.parse(signed.split(drop.read_signed(directory, name).text.encode("ascii"))[0])
+    except signed.StatementError:
+        return None  # whoever waits next turns it away
 
 
 def _why_old(state_dir: str, name: str, file: os.stat_result) -> str:
@@ -125,6 +173,9 @@ def _why_old(state_dir: str, name: str, file: os.stat_result) -> str:
     meant = drop.answer_of(name)
     if meant is None:
         return ""
-    found = [key for key in keys(state_dir) if meant[0] in (key, key.rpartition("-")[2])]
+    return _why_ended(state_dir, [key for key in keys(state_dir) if meant[0] in (key, key.rpartition("-")[2])])
+
+
+def _why_ended(state_dir: str, found: list[str]) -> str:
     ended = [key for key in found if os.path.lexists(os.path.join(layout.job(state_dir, key), "ended.json"))]
     return f"its job has ended: {shown(ended[0])}" if found and found == ended else ""

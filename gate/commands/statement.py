@@ -1,0 +1,123 @@
+"""`gate statement`: the shell line that signs an answer, and drops it.
+
+The command has no right of its own, and sees no key: it writes down the statement, and the line does the rest for whoever
+has the key. A person who may not read requests can be given the line by somebody who may.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from config.load import load_policy_as_reader
+from config.policy import seconds
+from gate import layout, rules, signed
+from gate.clock import boottime_ms
+from gate.commands.fault import CommandError
+from gate.commands.target import me, waiting_request
+from gate.drop import ANSWERS
+from gate.words import shown
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from gate.request import Request
+
+_DURATION = re.compile(r"[1-9][0-9]{0,5}[smhd]")
+_RANDOM_BYTES = 4
+
+
+@click.command()
+@click.argument("job")
+@click.argument("answer", type=click.Choice(ANSWERS))
+@click.option("-m", "--message", default="", metavar="TEXT", help="The comment; it is recorded and shown.")
+@click.option("--key", metavar="FILE", default="~/.ssh/id_ed25519", show_default=True, help="What signs.")
+@click.option("--expires-in", metavar="TIME", default="1h", show_default=True, help="Not later than the deadline.")
+@click.option("--person", metavar="NAME", help="Whose answer it is, by gate.yaml; you, if not given.")
+@click.pass_obj
+def statement(config: str, job: str, answer: str, message: str, key: str, expires_in: str, person: str | None) -> None:
+    """Print the shell line that signs an answer to JOB and drops it.
+
+    JOB is its number, or its key as `gate list` shows it. Whoever has the signing key runs the line on this host.
+    """
+    policy, _digest = load_policy_as_reader(config)
+    if policy["approvers_group"] is None:
+        raise CommandError("gate.yaml has no approvers_group: this gate takes no signed drops")
+    person = person or me(policy)
+    request = _request(policy, job)
+    made = signed.Statement(
+        request=request.key,
+        digest=request.opened["digest"],
+        decision=answer,
+        person=person,
+        expires_s=_expires_s(request, expires_in),
+        comment=message.strip(),
+    )
+    _check(made, request, policy)
+    try:
+        content = signed.make(made)
+    except signed.StatementError as error:
+        raise CommandError(f"this statement {error}") from error
+    click.echo(f"for {person} to run, before {signed.expires_text(made.expires_s)}:", err=True)
+    click.echo(shell_line(content, key, policy, made))
+
+
+def shell_line(content: bytes, key: str, policy: dict[str, Any], made: signed.Statement) -> str:
+    """What a POSIX shell is to run; all that others wrote in it stands in quotes.
+
+    The file gets its name when it is whole, and the gate may read it whoever wrote it (umask).
+    """
+    name = f"{made.person}.{made.request}.{made.decision}.{os.urandom(_RANDOM_BYTES).hex()}"
+    path = os.path.join(layout.signed_drops(policy["state_dir"]), name)
+    sign = f"ssh-keygen -Y sign -f {_quoted_path(key)} -n {shlex.quote(signed.namespace(policy['site']))}"
+    return (
+        f"(umask 022; s={shlex.quote(content.decode('ascii'))}; f={shlex.quote(path)};"
+        f""" {{ printf '%s\\n' "$s" && printf %s "$s" | {sign}; }} > "$f.tmp" && mv "$f.tmp" "$f" """
+        """|| { rm -f "$f.tmp"; exit 1; })"""
+    )
+
+
+def _quoted_path(path: str) -> str:
+    """A path in quotes, but for a `~/` at its front: whose home that is, their own shell knows."""
+    if path.startswith("~/"):
+        return f"~/{shlex.quote(path[2:])}"
+    # Else ssh-keygen would take it for an option.
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)
+
+
+def _request(policy: dict[str, Any], job: str) -> Request:
+    try:
+        return waiting_request(policy["state_dir"], job)
+    except PermissionError as error:
+        raise CommandError(
+            f"requests cannot be read from here: ask a member of {policy['approvers_group']} to run this with --person"
+        ) from error
+
+
+def _expires_s(request: Request, expires_in: str) -> int:
+    if not _DURATION.fullmatch(expires_in):
+        raise CommandError(f"--expires-in takes a time such as 30m, 1h or 2d, not {expires_in!r}")
+    left_s: float = (request.opened["deadline_boottime_ms"] - boottime_ms()) / 1000
+    return math.floor(time.time() + min(left_s, seconds(expires_in)))
+
+
+def _check(made: signed.Statement, request: Request, policy: dict[str, Any]) -> None:
+    """Say beforehand what the gate would say.
+
+    Raises:
+        CommandError: this answer would not count, whoever signed it.
+    """
+    rule = rules.named(policy, request.opened["rule"])
+    if rule is None:
+        raise CommandError(f"gate.yaml has no rule {shown(request.opened['rule'])} any more")
+    why = signed.why_not(made, request.key, request.opened["digest"], policy, time.time()) or rules.may_answer(
+        made.person, made.decision, made.comment, rule, policy, request.facts
+    )
+    if why:
+        raise CommandError(f"it would not count: {shown(why, 500)}")

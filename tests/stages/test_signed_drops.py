@@ -1,0 +1,597 @@
+"""Signed drops from the file to the vote, with keys and signatures of the real ssh-keygen (threats, section E)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from audit import log
+from gate import drop, inbox, layout, signed, signed_inbox, sshsig, sweep
+from gate.files import write_json_once
+from gate.inbox import Inbox
+from gate.request import Request
+from gate.rules import weigh
+from tests.support.gate_state import (
+    IS_ROOT,
+    UIDS,
+    drop_file,
+    facts_of,
+    made,
+    mode_of,
+    open_request,
+    records,
+    rule_of,
+    same_json,
+)
+from tests.support.signing import NAMESPACE, Key, new_key, statement_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+KEY = "git.example-42-1001"
+OTHER_REQUEST = "git.example-42-1002"
+DIGEST = "0123456789abcdef" * 4
+GID = 20_099 if IS_ROOT else os.getegid()
+
+
+class Crash(BaseException):
+    """The process is killed here."""
+
+
+class Keys:
+    """Everybody's keys, made once: alice has one of each kind."""
+
+    def __init__(self, directory: Path) -> None:
+        self.alice = new_key(directory, "ed25519", "alice")
+        self.alice_ecdsa = new_key(directory, "ecdsa", "alice")
+        self.alice_rsa = new_key(directory, "rsa", "alice")
+        self.bob = new_key(directory, "ed25519", "bob")
+        self.nobody = new_key(directory, "ed25519", "nobody")
+
+
+class Case:
+    """A gate with one waiting request, and its drop/signed/."""
+
+    def __init__(self, state: Path, keys: Keys) -> None:
+        self.keys = keys
+        self.policy = made(state, approvers_gid=GID, approvers_group="approvers")
+        alices = [key.public for key in (keys.alice, keys.alice_ecdsa, keys.alice_rsa)]
+        for person, public in {"alice": alices, "bob": [keys.bob.public], "carol": [keys.nobody.public]}.items():
+            self.policy["people"][person] |= {"ssh_keys": public}
+        self.policy["people"]["alice"]["uid"] = None  # she is elsewhere, without a user here
+        self.request = open_request(self.policy, KEY, digest=DIGEST)
+        self.directory = layout.signed_drops(self.policy["state_dir"])
+
+    def put(self, content: bytes, name: str = "any name") -> str:
+        path = os.path.join(self.directory, name)
+        with open(path, "wb") as target:
+            target.write(content)
+        return path
+
+    def good(self, key: Key | None = None, **changes: Any) -> bytes:
+        return (key or self.keys.alice).drop(statement_for(self.request, **changes))
+
+    def look(self, **rule: Any) -> tuple[list[dict[str, Any]], Inbox]:
+        box = Inbox(self.request, self.policy, rule_of(**rule))
+        return box.collect(), box
+
+    def left(self) -> list[str]:
+        return sorted(os.listdir(self.directory))
+
+    def away(self) -> int:
+        return len(os.listdir(layout.turned_away(self.policy["state_dir"])))
+
+    def judged(self, content: bytes) -> str | None:
+        """The fingerprint where that content counts, as one look judges it; None where it does not."""
+        try:
+            statement = signed.parse(signed.split(content)[0])
+            return signed.verify(content, statement, KEY, DIGEST, self.policy, time.time())
+        except (signed.StatementError, signed.NotCountingError):
+            return None
+
+
+@pytest.fixture(autouse=True)
+def _no_sigio() -> Iterator[None]:
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # as prepare does
+    yield
+    signal.signal(signal.SIGIO, before)
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return Keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def case(tmp_path: Path, keys: Keys) -> Case:
+    return Case(tmp_path / "state", keys)
+
+
+def test_the_directory_is_the_gate_s_and_shared(case: Case) -> None:
+    assert (mode_of(case.directory), os.stat(case.directory).st_gid) == (0o1770, GID)
+
+
+def test_without_approvers_group_there_is_none(tmp_path: Path) -> None:
+    policy = made(tmp_path / "state")
+    assert "signed" not in os.listdir(layout.drops(policy["state_dir"]))
+
+
+@pytest.mark.parametrize("answer", ["approve", "reject"])
+@pytest.mark.parametrize("kind", ["alice", "alice_ecdsa", "alice_rsa"])
+def test_a_good_one_becomes_one_vote_and_one_record(case: Case, kind: str, answer: str) -> None:
+    key: Key = getattr(case.keys, kind)
+    content = case.good(key, decision=answer, comment='it\'s "fine"\nü')
+    case.put(content)
+
+    for _ in range(2):
+        votes, box = case.look()
+        (vote,), (record,) = votes, records(case.policy, "vote")
+        assert (vote["person"], vote["answer"], vote["via"]) == ("alice", answer, "signed")
+        assert (vote["comment"], vote["early"]) == ('it\'s "fine"\nü', False)
+        assert (vote["signed_with"], vote["signed"].encode()) == (key.fingerprint, content)
+        assert record["by"] == {
+            "person": "alice",
+            "via": "signed",
+            "uid": os.geteuid(),
+            "vote": vote["file"],
+            "key": key.fingerprint,
+        }
+        assert record["decision"] == answer
+        assert any(key.fingerprint in line for line in box.lines)
+        assert (case.left(), case.away(), box.again) == ([], 0, False)
+    expected = {"approve": "approved", "reject": "rejected"}[answer]
+    assert weigh(rule_of(), case.policy, case.request.facts, votes, 0, 1).state == expected
+
+
+def test_whoever_brings_it_counts_for_nothing(case: Case) -> None:
+    if not IS_ROOT:
+        pytest.skip("a file of another user needs root")
+    os.chown(case.put(case.good()), UIDS["bob"], UIDS["bob"])
+
+    (vote,), _ = case.look()
+    assert (vote["person"], vote["uid"]) == ("alice", UIDS["bob"])
+
+
+def test_one_person_by_two_ways_has_voted_once(case: Case) -> None:
+    case.policy["people"]["alice"]["uid"] = UIDS["alice"]
+    drop_file(case.policy, "alice", "1001.approve")
+    case.put(case.good())
+
+    votes, _ = case.look()
+    assert sorted(vote["via"] for vote in votes) == ["drop", "signed"]
+    two = rule_of(approvals=[{"count": 2, "of": ["alice", "bob"], "people": ["alice", "bob"]}])
+    assert weigh(two, case.policy, case.request.facts, votes, 0, 1).state == "open"
+
+
+def _with_statement(case: Case, **changes: Any) -> bytes:
+    """The signature of a good statement, under another one."""
+    return statement_for(case.request, **changes) + b"\n" + signed.split(case.good())[1]
+
+
+NOT_COUNTING: dict[str, tuple[Callable[[Case], bytes], str]] = {
+    "wrong namespace": (
+        lambda c: c.keys.alice.drop(statement_for(c.request), "gate-approval@other.example"),
+        "another namespace",
+    ),
+    "a signature as git makes it": (lambda c: c.keys.alice.drop(statement_for(c.request), "git"), "another namespace"),
+    "a key that nobody has": (lambda c: c.good(new_key(c.keys.alice.file.parent, name="more")), "no key of alice"),
+    "another person's key": (lambda c: c.good(c.keys.bob), "no key of alice"),
+    "another person claimed": (lambda c: c.good(person="bob"), "no key of bob"),
+    "somebody unknown claimed": (lambda c: c.good(person="mallory"), "no person mallory"),
+    "another digest": (lambda c: c.good(digest="f" * 64), "its digest is not that of this request"),
+    "another digest than was signed": (
+        lambda c: statement_for(c.request) + b"\n" + signed.split(c.good(digest="f" * 64))[1],
+        "not of this statement",
+    ),
+    "another request than was signed": (
+        lambda c: statement_for(c.request) + b"\n" + signed.split(c.good(request=OTHER_REQUEST))[1],
+        "not of this statement",
+    ),
+    "another decision than was signed": (
+        lambda c: _with_statement(c, decision="reject", expires_s=int(time.time()) + 3600),
+        "not of this statement",
+    ),
+    "another comment than was signed": (lambda c: _with_statement(c, comment="and more"), "not of this statement"),
+    "another expiry than was signed": (lambda c: _with_statement(c, expires_s=4_000_000_000), "not of this statement"),
+    "expired": (lambda c: c.good(expires_s=int(time.time())), "it expired at"),
+    "not on the list": (lambda c: c.good(c.keys.nobody, person="carol"), "carol is not on the list"),
+    "a line end more": (lambda c: c.good() + b"\n", "nothing after it"),
+    "a word more": (lambda c: c.good() + b"approve everything\n", "nothing after it"),
+    "no final line end": (lambda c: c.good()[:-1], "nothing after it"),
+    "two signatures": (lambda c: c.good() + c.keys.bob.armour(statement_for(c.request)), "is not base64"),
+    "the signature alone ends in CRLF": (
+        lambda c: statement_for(c.request) + b"\n" + signed.split(c.good())[1].replace(b"\n", b"\r\n"),
+        "nothing after it",
+    ),
+    "an empty line between": (lambda c: c.good().replace(b"\n", b"\n\n", 1), "nothing after it"),
+    "no signature": (lambda c: statement_for(c.request) + b"\n", "nothing after it"),
+    "the statement with its line end was signed": (
+        lambda c: statement_for(c.request) + b"\n" + c.keys.alice.armour(statement_for(c.request) + b"\n"),
+        "not of this statement",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", NOT_COUNTING)
+def test_one_that_does_not_count_is_turned_away_with_its_record(case: Case, what: str) -> None:
+    make, why = NOT_COUNTING[what]
+    case.put(make(case), "a.sig")
+
+    votes, box = case.look()
+    (record,) = records(case.policy, "drop-turned-away")
+    assert votes == []
+    assert why in record["why"]
+    assert (record["request"], record["by"]["via"], record["drop"]["name"]) == (KEY, "signed", "a.sig")
+    assert record["by"]["person"] in ("alice", "bob", "carol", "mallory")
+    assert why in box.lines[0]
+    assert (case.left(), case.away(), records(case.policy, "vote")) == ([], 1, [])
+
+
+NO_STATEMENT: dict[str, Callable[[Case], bytes]] = {
+    "nothing": lambda _: b"",
+    "words": lambda _: b"approve\n",
+    "CRLF": lambda c: c.good().replace(b"\n", b"\r\n"),
+    "the signature first": lambda c: b"".join(reversed(signed.split(c.good()))),
+    "not ASCII": lambda c: c.good() + b"\xff",
+    "larger than 16 KiB": lambda c: c.good() + b"x" * 16_384,
+    "a person who is a pattern": lambda c: c.good().replace(b'"alice"', b'"*"'),
+    "a person with an option": lambda c: c.good().replace(b'"alice"', b'"alice cert-authority"'),
+    "a request that is a path": lambda c: c.good().replace(b'"git.', b'"../git.'),
+    "a NUL first": lambda c: b"\0" + c.good(),
+}
+
+
+@pytest.mark.parametrize("what", NO_STATEMENT)
+def test_what_is_no_statement_is_turned_away_naming_nobody(case: Case, what: str) -> None:
+    case.put(NO_STATEMENT[what](case))
+    other = Inbox(open_request(case.policy, OTHER_REQUEST, digest=DIGEST), case.policy, rule_of())
+
+    assert case.look()[0] == []
+    assert other.collect() == []
+    (record,) = records(case.policy, "drop-turned-away")
+    assert (record["by"], "request" in record) == ({"via": "signed"}, False)
+    assert (case.left(), case.away()) == ([], 1)
+
+
+def test_one_for_another_request_is_left_alone(case: Case) -> None:
+    case.put(case.good(request=OTHER_REQUEST), "waiting")
+    case.put(case.good(request="git.example-42-9999"), "yet to come")
+    other = open_request(case.policy, OTHER_REQUEST, digest=DIGEST)
+
+    votes, box = case.look()
+    assert (votes, box.lines, box.again) == ([], [], False)
+    assert case.left() == ["waiting", "yet to come"]
+    assert [vote["key"] for vote in Inbox(other, case.policy, rule_of()).collect()] == [OTHER_REQUEST]
+    assert case.left() == ["yet to come"]
+
+
+def test_a_key_that_is_taken_out_of_gate_yaml_counts_no_more(case: Case) -> None:
+    case.put(case.good())
+    assert len(case.look()[0]) == 1
+    case.policy["people"]["alice"]["ssh_keys"] = [case.keys.alice_rsa.public]
+    case.put(case.good(comment="again"))
+
+    votes, box = case.look()
+    assert votes == []
+    assert any("alice's signed approval does not count any more" in line for line in box.lines)
+    assert "no key of alice" in records(case.policy, "drop-turned-away")[0]["why"]
+
+
+def test_a_rule_that_wants_a_comment_wants_it_signed(case: Case) -> None:
+    case.put(case.good())
+    wants = {"comment": {"approve": "required", "reject": "optional"}}
+
+    assert case.look(**wants)[0] == []
+    case.put(case.good(comment="because"))
+    assert [vote["comment"] for vote in case.look(**wants)[0]] == ["because"]
+
+
+def test_who_triggered_it_cannot_sign_for_it(tmp_path: Path, keys: Keys) -> None:
+    case = Case(tmp_path / "state", keys)
+    case.request.facts["triggered_by"] = facts_of()["triggered_by"] | {"names": ["alice-gl"]}
+    case.put(case.good())
+
+    assert case.look()[0] == []
+    assert "alice triggered this job" in records(case.policy, "drop-turned-away")[0]["why"]
+
+
+def test_a_copy_of_an_old_answer_is_no_new_one(case: Case) -> None:
+    approval = case.good()
+    for content in (approval, case.good(decision="reject")):
+        case.put(content)
+        case.look(rejections=2)
+    case.put(approval, "put back by somebody")
+
+    votes, box = case.look(rejections=2)
+    assert [vote["answer"] for vote in votes] == ["approve", "reject"]
+    assert "counted already" in records(case.policy, "drop-turned-away")[0]["why"]
+    assert any("counted already" in line for line in box.lines)
+    case.put(case.good(comment="changed my mind"))
+    assert [vote["answer"] for vote in case.look(rejections=2)[0]] == ["approve", "reject", "approve"]
+
+
+@pytest.mark.parametrize("what", ["symlink", "directory", "FIFO"])
+def test_what_is_no_plain_file_is_turned_away(case: Case, tmp_path: Path, what: str) -> None:
+    path, elsewhere = os.path.join(case.directory, "x"), tmp_path / "elsewhere"
+    elsewhere.write_bytes(case.good())
+    {
+        "symlink": lambda: os.symlink(elsewhere, path),
+        "directory": lambda: os.mkdir(path),
+        "FIFO": lambda: os.mkfifo(path),
+    }[what]()
+
+    assert case.look()[0] == []
+    assert records(case.policy, "drop-turned-away")[0]["why"] == "not a regular file"
+    assert (case.left(), case.away()) == ([], 1)
+
+
+def test_one_with_a_second_name_is_left_for_later(case: Case, tmp_path: Path) -> None:
+    os.link(case.put(case.good()), tmp_path / "second")
+    votes, box = case.look()
+    assert (votes, box.again, case.left()) == ([], True, ["any name"])
+    (tmp_path / "second").unlink()
+    assert len(case.look()[0]) == 1
+
+
+def test_what_cannot_be_moved_away_hinders_nobody(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as another user's directory, for a gate that is not root."""
+    os.mkdir(os.path.join(case.directory, "x"))
+    case.put(case.good())
+    true = drop.take
+
+    def take(directory: int, name: str, *words: Any) -> bool:
+        if name == "x":
+            raise PermissionError(13, "Permission denied")
+        return true(directory, name, *words)
+
+    monkeypatch.setattr(drop, "take", take)
+    for _ in range(2):
+        votes, box = case.look()
+        assert len(votes) == 1
+        assert "drop/signed/x cannot be moved away: Permission denied" in box.lines
+    assert len(records(case.policy, "drop-turned-away")) == 1
+
+
+def test_a_half_written_one_is_left_for_later(case: Case) -> None:
+    content = case.good()
+    writer = os.open(case.put(content[:100]), os.O_WRONLY | os.O_APPEND)
+    votes, box = case.look()
+    assert (votes, box.again, records(case.policy)) == ([], True, [])
+
+    os.write(writer, content[100:])
+    os.close(writer)
+    assert len(case.look()[0]) == 1
+
+
+def test_names_of_careful_writers_are_never_read(case: Case) -> None:
+    for name in (".x", "x.tmp"):
+        case.put(b"half", name)
+    assert case.look()[1].lines == []
+    assert case.left() == [".x", "x.tmp"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", ["vote file", "record", "move", "unlink"])
+def test_a_vote_cut_short_anywhere_is_finished_once(
+    case: Case, monkeypatch: pytest.MonkeyPatch, step: str, when: str
+) -> None:
+    case.put(case.good())
+    with monkeypatch.context() as patched:
+        cut_short(patched, step, when)
+        with pytest.raises(Crash):
+            case.look()
+
+    for _ in range(2):
+        votes, _box = case.look()
+        assert [(vote["person"], vote["answer"]) for vote in votes] == [("alice", "approve")]
+    assert len(records(case.policy, "vote")) == 1
+    assert records(case.policy, "drop-turned-away") == []
+    assert case.left() == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", ["record", "move"])
+@pytest.mark.parametrize("what", ["for this request", "no statement"])
+def test_turning_away_cut_short_anywhere_is_finished_once(
+    case: Case, monkeypatch: pytest.MonkeyPatch, what: str, step: str, when: str
+) -> None:
+    case.put(case.good(case.keys.bob) if what == "for this request" else b"")
+    with monkeypatch.context() as patched:
+        cut_short(patched, step, when, recorder="log" if what == "no statement" else "request")
+        with pytest.raises(Crash):
+            case.look()
+
+    for _ in range(2):
+        assert case.look()[0] == []
+    assert len(records(case.policy, "drop-turned-away")) == 1
+    assert (case.left(), case.away()) == ([], 1)
+
+
+def cut_short(patched: pytest.MonkeyPatch, step: str, when: str, recorder: str = "request") -> None:
+    holder, name = {
+        "vote file": (inbox, "write_json_once"),
+        "record": (Request, "record") if recorder == "request" else (log, "append_once"),
+        "move": (drop, "take"),
+        "unlink": (os, "unlink"),
+    }[step]
+    true = getattr(holder, name)
+
+    def killed(*words: Any, **named: Any) -> None:
+        if when == "after":
+            true(*words, **named)
+        raise Crash
+
+    patched.setattr(holder, name, killed)
+
+
+def test_one_that_was_swapped_is_moved_back(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, other = case.put(case.good(case.keys.bob)), case.put(case.good(comment="other"), ".other")
+    true = drop.take
+
+    def swapped(*words: Any) -> bool:
+        monkeypatch.setattr(drop, "take", true)
+        os.rename(other, path)
+        return true(*words)
+
+    monkeypatch.setattr(drop, "take", swapped)
+    assert case.look()[0] == []
+    assert case.left() == ["any name"]
+    assert [vote["comment"] for vote in case.look()[0]] == ["other"]
+
+
+def test_without_ssh_keygen_it_stays_and_that_is_said(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.put(case.good())
+    with monkeypatch.context() as patched:
+        patched.setattr(sshsig, "PROGRAM_PATH", ("/nonexistent",))
+        votes, box = case.look()
+    assert (votes, case.left(), records(case.policy), box.again) == ([], ["any name"], [], True)
+    (line,) = box.lines
+    assert "install openssh-client" in line
+    assert len(case.look()[0]) == 1
+
+
+def test_one_that_cannot_be_judged_hinders_no_other(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.put(case.good())
+    drop_file(case.policy, "bob", "1001.reject")
+    monkeypatch.setattr(sshsig, "PROGRAM_PATH", ("/nonexistent",))
+    assert [vote["person"] for vote in case.look()[0]] == ["bob"]
+
+
+def test_a_directory_that_is_not_the_gate_s_counts_for_nobody(case: Case) -> None:
+    case.put(case.good())
+    os.rename(case.directory, f"{case.directory}.away")
+    os.symlink(f"{case.directory}.away", case.directory)
+
+    votes, box = case.look()
+    assert votes == []
+    assert "signed drops do not count: drop/signed cannot be opened" in box.lines[0]
+
+
+def test_a_directory_full_of_rubbish_holds_up_no_deadline(case: Case) -> None:
+    for number in range(signed_inbox.LOOK_MAX + 1):
+        case.put(b"rubbish", str(number))
+    votes, box = case.look()
+    assert (votes, box.again, len(case.left())) == ([], True, 1)
+    assert case.look()[1].again is False
+
+
+def test_cut_after_every_tenth_byte_none_counts(case: Case) -> None:
+    whole = case.good()
+    lengths = [*range(0, len(whole), 10), len(whole) - 1]
+    for length in lengths:
+        case.put(whole[:length], str(length))
+    for _ in range(len(lengths)):
+        votes, box = case.look()
+        assert votes == []
+        if not box.again:
+            break
+    assert (case.left(), case.away()) == ([], len(lengths))
+
+
+@pytest.mark.parametrize("kind", ["alice", "alice_ecdsa"])
+def test_with_any_bit_flipped_none_counts(case: Case, kind: str) -> None:
+    whole = case.good(getattr(case.keys, kind), comment="go")
+    assert case.judged(whole)
+    number = int.from_bytes(whole, "big")
+    for bit in range(len(whole) * 8):
+        assert case.judged((number ^ (1 << bit)).to_bytes(len(whole), "big")) is None, bit
+
+
+@pytest.mark.parametrize("kind", ["alice", "alice_ecdsa", "alice_rsa"])
+def test_with_any_bit_of_the_signature_proper_flipped_none_counts(case: Case, kind: str) -> None:
+    """As a forger would flip them: in the blob, armoured anew. The last 32 bytes, for the time that it takes."""
+    key: Key = getattr(case.keys, kind)
+    line, armour = signed.split(case.good(key))
+    blob = sshsig._dearmoured(armour)
+    for bit in range(8 * 32):
+        flipped = (int.from_bytes(blob, "big") ^ (1 << bit)).to_bytes(len(blob), "big")
+        assert case.judged(line + b"\n" + armoured(flipped)) is None, bit
+
+
+def armoured(blob: bytes) -> bytes:
+    import base64
+
+    text = base64.b64encode(blob)
+    lines = [text[at : at + 70] + b"\n" for at in range(0, len(text), 70)]
+    return sshsig.BEGIN + b"".join(lines) + sshsig.END
+
+
+def test_our_own_armour_is_that_of_ssh_keygen(case: Case) -> None:
+    for key in (case.keys.alice, case.keys.alice_ecdsa, case.keys.alice_rsa):
+        armour = signed.split(case.good(key))[1]
+        assert armoured(sshsig._dearmoured(armour)) == armour
+
+
+def test_a_site_or_person_that_is_a_pattern_verifies_nothing(case: Case) -> None:
+    line = statement_for(case.request)
+    public = [case.keys.alice.public]
+    for namespace in ("gate-approval@*", "*", "gate-approval@a,gate-approval@b", 'a" cert-authority "'):
+        armour = case.keys.alice.armour(line, namespace)
+        assert sshsig.verify(line, armour, namespace, "alice", public) is False
+    armour = case.keys.alice.armour(line)
+    for person in ("*", "alic?", "alice,bob", "!bob", "alice cert-authority", ""):
+        assert sshsig.verify(line, armour, NAMESPACE, person, public) is False
+    assert sshsig.verify(line, armour, NAMESPACE, "alice", public) is True
+
+
+def test_ssh_keygen_sees_nothing_of_our_environment(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ssh-keygen"
+    program.write_text(f'#!/bin/sh\n/usr/bin/env >"{tmp_path}/seen"\nprintf "%s\\n" "$@" >"{tmp_path}/words"\nexit 0\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sshsig, "PROGRAM_PATH", (str(tmp_path),))
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/nonexistent")
+    case.put(case.good())
+
+    assert len(case.look()[0]) == 1
+    assert "SSH_AUTH_SOCK" not in (tmp_path / "seen").read_text()
+    words = (tmp_path / "words").read_text().split()
+    assert words[:2] == ["-Y", "verify"]
+    assert ("-I alice" in " ".join(words), f"-n {NAMESPACE}" in " ".join(words)) == (True, True)
+
+
+SWEPT: dict[str, tuple[Callable[[Case], bytes], int, str | None]] = {
+    "its job has ended": (lambda c: c.good(), 0, f"its job has ended: {KEY}"),
+    "its job waits": (lambda c: c.good(request=OTHER_REQUEST), 0, None),
+    "its job is yet to come": (lambda c: c.good(request="git.example-42-9999"), 0, None),
+    "its job is yet to come, for over 7 days": (
+        lambda c: c.good(request="git.example-42-9999"),
+        8 * 24 * 3600,
+        "it is over 7 days old",
+    ),
+    "rubbish": (lambda _: b"rubbish", 0, None),
+    "rubbish, over 7 days old": (lambda _: b"rubbish", 8 * 24 * 3600, "it is over 7 days old"),
+}
+
+
+@pytest.mark.parametrize("what", SWEPT)
+def test_a_sweep_turns_away_what_nobody_will_take(case: Case, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    make, later_s, why = SWEPT[what]
+    write_json_once(case.request.directory, "ended.json", {})
+    open_request(case.policy, OTHER_REQUEST, digest=DIGEST)
+    case.put(make(case), "x")
+    case.put(b"", ".x")
+    monkeypatch.setattr(sweep, "time", SimpleNamespace(time=lambda: time.time() + later_s))
+
+    assert sweep.sweep(case.policy, "own") == []
+    assert [record["why"] for record in records(case.policy, "drop-turned-away")] == ([why] if why else [])
+    assert (case.left(), case.away()) == (([".x"], 1) if why else ([".x", "x"], 0))
+    if "rubbish" not in what and why:
+        assert records(case.policy, "drop-turned-away")[0]["by"] == {"person": "alice", "via": "signed"}
+
+
+def test_the_longest_statement_fits_into_its_record(case: Case) -> None:
+    case.request.facts.update(dict.fromkeys(("path", "name", "stage", "environment", "ref", "sha"), "\u00fc" * 500))
+    case.put(case.good(comment="\u00fc" * 833, decision="approve"))
+
+    (vote,), _ = case.look()
+    assert len(records(case.policy, "vote")) == 1
+    kept = same_json(os.path.join(layout.votes(case.request.directory), vote["file"]))
+    assert kept["signed"].startswith('{"comment":"\\u00fc')
