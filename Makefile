@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test lint demo clean
+.PHONY: test lint demo bench clean
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv --clear .venv
@@ -29,3 +29,6 @@ demo: bytecode
 
 clean:
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache
+
+bench: bytecode
+	$(BIN)/python bench/costs.py

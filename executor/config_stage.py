@@ -16,10 +16,13 @@ from executor import backend
 from executor.response import read_response, sha256
 from executor.surroundings import StageError
 from gate import __version__, layout
-from gate.facts import job_facts, key_of, project_key_of
+from gate.decide import cache_dir
+from gate.digest import content_digest
+from gate.facts import job_facts, key_of
 from gate.files import make_directory, write_json_once
+from gate.match import Choice, choose, own_names
 from gate.request import keyed_hash
-from gate.rules import pick_rule
+from gate.rules import backend_of
 from gate.sweep import sweep
 
 MAX_ATTEMPTS = 1000
@@ -34,15 +37,20 @@ def config(config_file: str) -> int:
     if "BUILD_EXIT_CODE_FILE" not in os.environ:
         raise StageError("gitlab-runner 17.9.0 or newer is needed: this one sets no BUILD_EXIT_CODE_FILE")
     response = read_response()
+    parsed = _parsed(response)
     policy, digest = load_policy(config_file)
-    facts = job_facts(_parsed(response))
-    drop_warnings = _prepare_host(policy)
+    facts = job_facts(parsed)
+    choice = choose(policy, facts)
+    drop_warnings = _prepare_host(policy, backend_of(policy, choice.rule))
     key = key_of(facts)
     job_dir = layout.make_job(policy, key)
-    plan = _plan(policy, digest, facts, config_file) | {
+    plan = _plan(policy, choice, facts) | {
+        "config_file": config_file,
+        "config_sha256": digest,
         "response_sha256": sha256(response),
+        "digest": content_digest(parsed, layout.secret(policy["state_dir"])),
         "drop_warnings": drop_warnings,
-        "token_hash": keyed_hash(policy["state_dir"], str(_parsed(response).get("token", ""))),
+        "token_hash": keyed_hash(policy["state_dir"], str(parsed.get("token", ""))),
     }
     plan_file = _write_plan(job_dir, plan)
     sweep(policy, own_key=key)  # its faults concern other jobs: cleanup, whose output is the operator's, tells them
@@ -85,33 +93,30 @@ def _parsed(response: bytes) -> dict[str, Any]:
     return parsed
 
 
-def _prepare_host(policy: dict[str, Any]) -> list[str]:
+def _prepare_host(policy: dict[str, Any], job_backend: dict[str, Any]) -> list[str]:
     from config.host import check_state_dir
 
     if not os.path.lexists(policy["state_dir"]):
         make_directory(policy["state_dir"], 0o755)
     problems = check_state_dir(policy["state_dir"], os.geteuid())
-    cannot = backend.check(policy["backend"])
+    cannot = backend.check(job_backend)
     problems += [cannot] if cannot else []
     if problems:
         raise StageError("; ".join(problems))
     return layout.make(policy)
 
 
-def _plan(policy: dict[str, Any], digest: str, facts: dict[str, Any], config_file: str) -> dict[str, Any]:
-    rule = pick_rule(policy)
-    work_dir = layout.work(policy["state_dir"], key_of(facts))
+def _plan(policy: dict[str, Any], choice: Choice, facts: dict[str, Any]) -> dict[str, Any]:
     return {
         "v": 1,
         "key": key_of(facts),
-        "config_file": config_file,
-        "config_sha256": digest,
         "policy": policy,
         "facts": facts,
-        "rule": rule["name"] if rule else "",
+        "rule": choice.rule["name"] if choice.rule else "",
+        "refused": choice.why or own_names(facts),
         "runner_pid": os.getppid(),
-        "work_dir": work_dir,
-        "cache_dir": layout.cache(policy["state_dir"], project_key_of(facts)),
+        "work_dir": layout.work(policy["state_dir"], key_of(facts)),
+        "cache_dir": cache_dir(policy, backend_of(policy, choice.rule), facts),
     }
 
 

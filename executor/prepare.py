@@ -193,14 +193,15 @@ class Wait:
 
     def _glance(self) -> tuple[Any, ...]:
         """What could be an answer, cheaply: names in the drop directories that are for this job, votes, gate.yaml."""
-        names = self.now["names"]
         dropped = tuple(
             (directory, name, _identity(os.path.join(directory, name)))
-            for directory in self.now["drops"]
+            for directory in self.now["drops"] + self.now["signed"]
             for name in sorted(_listed(directory))
-            if name in names
+            if name in self.now["names"] or (directory in self.now["signed"] and name[0] != "." and name[-4:] != ".tmp")
         )
-        return dropped, tuple(sorted(_listed(self.now["votes"]))), _identity(self.context["config_file"])
+        votes = tuple(sorted(_listed(self.now["votes"])))
+        decided = _identity(os.path.join(self.now["job_dir"], "decision.json"))  # by a newer job, or a sweep
+        return dropped, votes, decided, _identity(self.context["config_file"])
 
     def _sleep(self) -> None:
         now_ms = boottime_ms()

@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> int:
         # `started` comes first: from here on it is cleanup that ends the request, whatever becomes of the stage.
         write_once(job_dir, "started", b"")
         backend.make_work(released["backend"], work_dir, released["cache_dir"])
-    code = backend.run_script(released["backend"], arguments[-2], work_dir, {})
+    code = backend.run_script(released["backend"], arguments[-2], work_dir, released["environment"])
     if code == 0:
         return 0
     tell_exit_code(code)

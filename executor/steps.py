@@ -14,7 +14,7 @@ import time
 from audit import log
 from executor.response import read_response, sha256
 from executor.surroundings import StageError, from_config
-from gate import drop, layout, rules, waiting
+from gate import drop, layout, match, repeated, rules, waiting
 from gate.clock import boot_id, boottime_ms
 from gate.decide import (
     BUILD_FAILURES,
@@ -47,24 +47,31 @@ def opening(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     """Open the request, or resume it; or finish what an earlier attempt decided."""
     plan = _plan()
     response = sha256(read_response())
-    if response != plan["response_sha256"] or context["runner_pid"] != plan["runner_pid"]:
-        raise StageError(
-            "the config stage that ran before was for another job or another runner; is config_exec wired?"
-        )
+    if response != plan["response_sha256"]:
+        raise StageError("the config stage that ran before was for another job; is config_exec wired?")
+    if context["runner_pid"] == INIT_PID != plan["runner_pid"]:
+        raise StageError("the runner that started this job is gone")
     request = load(plan["policy"]["state_dir"], plan["key"])
     resumed = request is not None
+    rule = rules.named(plan["policy"], plan["rule"])
     if request is None:
-        request = _open(plan, context)
+        request = _open(plan, rule, context)
     _check_resumable(request, plan, response)
-    head = _record_requested(request, plan)
     decision = request.file("decision.json")
+    why = plan["refused"] or (repeated.of_rejected(request, rule) if rule else "")
+    if why and not decision:
+        decision = decide(request, "refused", why, rule=plan["rule"], config=plan["config_sha256"])
     if decision and decision["decision"] == "approved" and request.has("ended.json"):
         raise StageError(
             f"{request.key} was approved and has ended already; run the job again, so that it gets a new number"
         )
     if decision:
         return _settle(request, decision, plan, interrupted)
-    lines = lines_of(request, plan, context["config_file"], resumed=resumed)
+    if rule is None:
+        raise StageError(f"gate.yaml has no rule {plan['rule']!r}")
+    head = request.record("requested", rule=rule["name"], config=plan["config_sha256"], why=rules.wanted_words(rule))
+    repeated.supersede_older(request, rule, plan["config_sha256"])
+    lines = lines_of(request, plan, rule, context["config_file"], resumed=resumed)
     return _waiting(
         request, plan, [*lines, _head_line(head)], request.opened["deadline_boottime_ms"], "nobody has answered"
     )
@@ -87,10 +94,10 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
             request, "expired", f"the time was up, and {error}", rule=plan["rule"], config=plan["config_sha256"]
         )
         return _settle(request, decision, plan, interrupted)
-    rule = rules.pick_rule(policy)
-    if rule is None or rule["name"] != plan["rule"]:
-        why = f"gate.yaml has no rule {plan['rule']!r} for this job any more"
-        decision = decide(request, "refused", why, rule=plan["rule"], config=config)
+    rule, why = match.choose(policy, request.facts)
+    if rule is None or rule["name"] != request.opened["rule"]:
+        why = f"gate.yaml has changed, and rule {request.opened['rule']!r} is not for this job any more"
+        decision = decide(request, "refused", why, rule=request.opened["rule"], config=config)
         return _settle(request, decision, plan, interrupted)
     inbox = Inbox(request, policy, rule)
     votes = inbox.collect()
@@ -102,7 +109,15 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     if verdict.state == "open" or interrupted():
         again_ms = 1000 if inbox.again else 0
         return _waiting(request, plan | {"policy": policy}, lines, deadline_ms, verdict.why, again_ms)
-    decision = decide(request, verdict.state, verdict.why, rule=rule["name"], config=config, vote=verdict.by)
+    decision = decide(
+        request,
+        verdict.state,
+        verdict.why,
+        rule=rule["name"],
+        config=config,
+        votes=verdict.counted,
+        backend=rules.backend_of(policy, rule),
+    )
     return _settle(request, decision, plan | {"policy": policy}, interrupted, lines)
 
 
@@ -171,13 +186,12 @@ def _request(plan: dict[str, Any]) -> Request:
     return request
 
 
-def _open(plan: dict[str, Any], context: dict[str, Any]) -> Request:
+def _open(plan: dict[str, Any], rule: dict[str, Any] | None, context: dict[str, Any]) -> Request:
     policy, facts, key = plan["policy"], plan["facts"], plan["key"]
-    rule = rules.pick_rule(policy)
-    if rule is None:
-        raise StageError("gate.yaml has no rule for this job")
     opened_ms = boottime_ms()
-    deadline = rules.deadline(rule, opened_ms, context["prepare_timeout_s"], facts["timeout_s"])
+    deadline = rules.Deadline(opened_ms, "its refusal", opened_ms, False)
+    if rule:
+        deadline = rules.deadline(rule, opened_ms, context["prepare_timeout_s"], facts["timeout_s"])
     opened = {
         "v": 1,
         "key": key,
@@ -191,7 +205,8 @@ def _open(plan: dict[str, Any], context: dict[str, Any]) -> Request:
         "deadline_set_by": deadline.set_by,
         "deadline_shortened": deadline.shortened,
         "start_by_boottime_ms": deadline.start_by_ms,
-        "rule": rule["name"],
+        "rule": plan["rule"],
+        "digest": plan["digest"],
         "log_position": list(log.position(layout.audit(policy["state_dir"]))),
     }
     directory = layout.job(policy["state_dir"], key)
@@ -213,12 +228,6 @@ def _check_resumable(request: Request, plan: dict[str, Any], response: str) -> N
         )
 
 
-def _record_requested(request: Request, plan: dict[str, Any]) -> log.Head:
-    rule = rules.pick_rule(plan["policy"])
-    why = rules.wanted_words(rule) if rule else ""
-    return request.record("requested", rule=request.opened["rule"], config=plan["config_sha256"], why=why)
-
-
 def _waiting(request: Request, plan: dict[str, Any], lines: list[str], deadline_ms: int, progress: str,
              again_ms: int = 0) -> Result:  # fmt: skip
     root = layout.drops(request.state_dir)
@@ -226,6 +235,8 @@ def _waiting(request: Request, plan: dict[str, Any], lines: list[str], deadline_
         os.path.join(root, person) for person, known in plan["policy"]["people"].items() if known["uid"] is not None
     ]
     votes = layout.votes(request.directory)
+    # Any file in drop/signed/ may be for this request: its statement says so, not its name.
+    signed = [layout.signed_drops(request.state_dir)] if plan["policy"]["approvers_gid"] is not None else []
     return {
         "state": "waiting",
         "lines": lines,
@@ -236,7 +247,8 @@ def _waiting(request: Request, plan: dict[str, Any], lines: list[str], deadline_
         "again_ms": again_ms,
         "drops": drops,
         "votes": votes,
-        "watch": [*drops, votes, os.path.dirname(plan["config_file"])],
+        "signed": signed,
+        "watch": [*drops, *signed, votes, request.directory, os.path.dirname(plan["config_file"])],
         "names": frozenset(drop.names_of(request.facts["job_id"], request.key)),
     }
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import time
 
+from gate import layout
 from gate.clock import boottime_ms
+from gate.facts import project_key_of
 from gate.files import StateError, write_json_once
 from gate.inbox import said
 from gate.words import duration
@@ -38,13 +40,31 @@ class Interrupted(NotReleased):
     """The runner ended the wait between the decision and the release; the next attempt finishes it."""
 
 
-def decide(request: Request, decision: str, why: str, *, rule: str, config: str,
-           vote: dict[str, Any] | None = None) -> dict[str, Any]:  # fmt: skip
-    """Write the decision, unless there is one; returns the one that stands. `config` is gate.yaml's SHA-256.
+def decide(
+    request: Request,
+    decision: str,
+    why: str,
+    *,
+    rule: str,
+    config: str,
+    votes: list[dict[str, Any]] | None = None,
+    backend: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write the decision, unless there is one; returns the one that stands.
+
+    Args:
+        request: what is decided.
+        decision: one of DESIGN's words for an outcome.
+        why: in words.
+        rule: the rule's name, "" where there is none.
+        config: gate.yaml's SHA-256.
+        votes: those that made it so, the one that tipped it last.
+        backend: how the job is to run, where it is approved.
 
     Raises:
         StateError: it could not be written or read back.
     """
+    vote = votes[-1] if votes else None
     by = {"person": vote["person"], "via": vote["via"], "uid": vote["uid"]} if vote else None
     write_json_once(
         request.directory,
@@ -56,6 +76,8 @@ def decide(request: Request, decision: str, why: str, *, rule: str, config: str,
             "why": why,
             "by": by,
             "comment": vote["comment"] if vote else "",
+            "votes": [[counted["person"], counted["comment"]] for counted in votes or []],
+            "backend": backend,
             "rule": rule,
             "config": config,
             "wall_s": time.time(),
@@ -87,13 +109,13 @@ def release(request: Request, decision: dict[str, Any], plan: dict[str, Any], in
         AuditError, StateError: something could not be made durable; nothing is released.
     """
     already = request.file("release.json")
-    record_decided(request, decision)
+    decided = record_decided(request, decision)
     if already is None and interrupted():
         raise Interrupted("approved, but the runner ended the wait before the job was let through")
     left_ms = request.opened["start_by_boottime_ms"] - boottime_ms()
     if already is None and left_ms < 0:
         raise TooLate("approved, but too little of the job's timeout is left to run it; run the job again")
-    backend = plan["policy"]["backend"]
+    backend = decision["backend"]
     same_user = {"same_user": True} if backend["allow_same_user"] else {}
     head = request.record("released", rule=decision["rule"], **same_user)
     content = {
@@ -101,14 +123,30 @@ def release(request: Request, decision: dict[str, Any], plan: dict[str, Any], in
         "key": request.key,
         "response_sha256": request.opened["response_sha256"],
         "backend": backend,
+        "environment": _told_to_the_job(decision, decided),
         "work_dir": plan["work_dir"],
-        "cache_dir": plan["cache_dir"],
+        "cache_dir": cache_dir(plan["policy"], backend, request.facts),
         "boot_id": request.opened["boot_id"],
         "released_boottime_ms": boottime_ms(),
         "head": [head.seq, head.sha256],
     }
     write_json_once(request.directory, "release.json", content)
     return head
+
+
+def cache_dir(policy: dict[str, Any], backend: dict[str, Any], facts: dict[str, Any]) -> str:
+    """The project's cache; where a rule names its own user, one of that user's, who could not use the other."""
+    own = backend["run_as"] if backend["run_as"] != policy["backend"]["run_as"] else None
+    return layout.cache(policy["state_dir"], project_key_of(facts) + (f"@{own}" if own else ""))
+
+
+def _told_to_the_job(decision: dict[str, Any], decided: Head) -> dict[str, str]:
+    """What the job's script finds in its environment: who approved it, what they said, and the record of that."""
+    return {
+        "GATE_APPROVED_BY": ",".join(person for person, _comment in decision["votes"]),
+        "GATE_COMMENT": "\n".join(f"{person}: {comment}" for person, comment in decision["votes"] if comment),
+        "GATE_DECISION_ID": f"{decided.seq}:{decided.sha256}",
+    }
 
 
 def end(request: Request, why: str) -> None:

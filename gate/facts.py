@@ -27,6 +27,8 @@ _COMPARED = (
     ("CI_COMMIT_SHA", "sha"),
     ("CI_COMMIT_REF_NAME", "ref"),
     ("CI_ENVIRONMENT_NAME", "environment"),
+    ("CI_COMMIT_REF_PROTECTED", "protected"),
+    ("CI_RUNNER_ID", "runner"),
 )
 _TRIGGER_VARIABLES = ("GITLAB_USER_LOGIN", "GITLAB_USER_ID", "GITLAB_USER_EMAIL")
 _ID_MAX_DIGITS = 19  # a bigint; and int() of thousands of digits, which an author can write, raises
@@ -46,22 +48,29 @@ def job_facts(response: dict[str, Any]) -> dict[str, Any]:
     info, git = _object(response, "job_info"), _object(response, "git_info")
     variables = _variables(response)
     host, repo_path = _repository(_text(git, "repo_url"))
+    pipeline_id = _number(info, "pipeline_id") if info.get("pipeline_id") else _id(_first(variables, "CI_PIPELINE_ID"))
+    environments = _distinct([v for k, v in variables if k == "CI_ENVIRONMENT_NAME" and v])
     facts: dict[str, Any] = {
         "instance": host,
         "project_id": _number(info, "project_id"),
         "job_id": _number(response, "id"),
         "path": _text(info, "project_full_path") if info.get("project_full_path") else repo_path,
-        "pipeline_id": _number(info, "pipeline_id") if info.get("pipeline_id") else _first_number(variables),
+        "pipeline_id": pipeline_id,
         "name": _text(info, "name"),
         "stage": _text(info, "stage"),
         "ref": _text(git, "ref"),
         "ref_type": _text(git, "ref_type"),
         "sha": _text(git, "sha"),
-        "environment": _first(variables, "CI_ENVIRONMENT_NAME"),
+        "protected": _protected(git, variables),
+        "environment": environments[0] if environments else None,
+        "environments": environments,
+        "runner": _id(_first(variables, "CI_RUNNER_ID")),
         "triggered_by": _triggered_by(info, variables),
         "timeout_s": _timeout_s(response),
     }
     facts["overridden"] = _overridden(facts, variables)
+    facts["checkout"] = _checkout(variables)
+    facts["gate_variables"] = _distinct([k for k, _ in variables if k.upper().startswith("GATE_")])
     return facts
 
 
@@ -109,9 +118,31 @@ def _triggered_by(info: dict[str, Any], variables: list[tuple[str, str]]) -> dic
 def _overridden(facts: dict[str, Any], variables: list[tuple[str, str]]) -> list[str]:
     """Predefined variables whose last occurrence, the one a script sees, differs from the fact: [name, …]."""
     last = dict(variables)
-    differing = [k for k, fact in _COMPARED if k in last and facts[fact] is not None and last[k] != str(facts[fact])]
+    true = {k: _as_variable(facts[fact]) for k, fact in _COMPARED if facts[fact] is not None}
+    differing = [k for k in true if k in last and last[k] != true[k]]
     doubled = [k for k in _TRIGGER_VARIABLES if len({v for name, v in variables if name == k}) > 1]
     return differing + doubled
+
+
+def _as_variable(fact: Any) -> str:
+    return str(fact).lower() if isinstance(fact, bool) else str(fact)
+
+
+def _protected(git: dict[str, Any], variables: list[tuple[str, str]]) -> bool | None:
+    """Whether the ref is protected; None where nothing tells."""
+    typed = git.get("protected")
+    if isinstance(typed, bool):
+        return typed
+    return {"true": True, "false": False}.get(_first(variables, "CI_COMMIT_REF_PROTECTED"))
+
+
+def _checkout(variables: list[tuple[str, str]]) -> list[str]:
+    """Settings by which what runs may not be what the sha says: the last occurrence is what the runner goes by."""
+    last = dict(variables)
+    off = {"GIT_STRATEGY": ("none", "empty"), "GIT_CHECKOUT": ("false", "0", "f")}
+    # With a `$` in it, it is made of other variables, and may come to any of them.
+    found = [(name, last.get(name, ""), values) for name, values in off.items()]
+    return [f"{name}={value}" for name, value, values in found if value.lower() in values or "$" in value]
 
 
 def _variables(response: dict[str, Any]) -> list[tuple[str, str]]:
@@ -119,15 +150,12 @@ def _variables(response: dict[str, Any]) -> list[tuple[str, str]]:
     if not isinstance(found, list):
         raise FactsError("the job response's variables are not a list; is this a file that gitlab-runner wrote?")
     pairs = [(v.get("key"), v.get("value")) for v in found if isinstance(v, dict)]
-    return [(k, _clean(v)) for k, v in pairs if isinstance(k, str) and isinstance(v, str)]
+    return [(k, _clean(v) if isinstance(v, str) else "") for k, v in pairs if isinstance(k, str)]
 
 
-def _first(variables: list[tuple[str, str]], wanted: str) -> str | None:
-    return next((value for key, value in variables if key == wanted and value), None)
-
-
-def _first_number(variables: list[tuple[str, str]]) -> int | None:
-    return _id(_first(variables, "CI_PIPELINE_ID") or "")
+def _first(variables: list[tuple[str, str]], wanted: str) -> str:
+    """The first occurrence, also where it is empty: the next one may be the author's."""
+    return next((value for key, value in variables if key == wanted), "")
 
 
 def _id(text: str) -> int | None:

@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 
-from gate import layout, rules
+from gate import layout, rules, signed
 from gate.clock import boottime_ms, utc_text
 from gate.facts import triggerer
 from gate.words import duration, listed, shown
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = "/etc/gitlab-runner-gate/gate.yaml"
 SHORT_SHA = 8
+SHORT_DIGEST = 16
 
 
-def lines_of(request: Request, plan: dict[str, Any], config_file: str, *, resumed: bool) -> list[str]:
+def lines_of(
+    request: Request, plan: dict[str, Any], rule: dict[str, Any], config_file: str, *, resumed: bool
+) -> list[str]:
     """The lines, without the audit head."""
     policy = plan["policy"]
-    rule = rules.pick_rule(policy)
-    if rule is None:
-        return []
     first = "this job waits for an approval; nothing of it has run yet"
     if resumed:
         first = "this job still waits for the approval that it asked for before; nothing of it has run yet"
@@ -37,7 +37,9 @@ def lines_of(request: Request, plan: dict[str, Any], config_file: str, *, resume
         f"  rule      {shown(rule['name'])}: {rules.wanted_words(rule)}",
         *_commands(request, policy, config_file),
         f"  or drop   {_drop_words(request)}",
+        *signed.lines_for(request, policy, rule),
         f"  until     {_until(request)}",
+        f"  digest    {request.opened['digest'][:SHORT_DIGEST]} (of all that this job would run)",
     ]
     return lines + [f"warning: {warning}" for warning in _warnings(request, plan, rule)]
 
@@ -93,5 +95,8 @@ def _warnings(request: Request, plan: dict[str, Any], rule: dict[str, Any]) -> l
     if facts["overridden"]:
         names = listed([shown(name) for name in facts["overridden"]], "and")
         found.append(f"the job's own variables set {names} to something else; the gate goes by what GitLab says")
-    barred = [rules.may_approve(person, rule, policy, facts) for person in rule["approvals"][0]["people"]]
+    if facts["checkout"]:
+        settings = listed([shown(setting) for setting in facts["checkout"]], "and")
+        found.append(f"{settings}: what runs may not be what the sha says, it is not checked out")
+    barred = [rules.may_approve(person, rule, policy, facts) for person in rules.people_of(rule)]
     return found + [why for why in barred if why]

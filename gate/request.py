@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # With a comment (drop.COMMENT_MAX_RECORD_BYTES) and all else at its longest, a record stays under the log's 8 KiB.
 FIELD_MAX_RECORD_BYTES = 180
+_WITH_DIGEST = ("requested", "decided", "released")
 WHY_MAX_RECORD_BYTES = 360
 
 
@@ -64,6 +65,8 @@ class Request:
         if "why" in more:
             more["why"] = fit(more["why"], WHY_MAX_RECORD_BYTES)
         fields = {"event": event, "request": self.key, "job": record_of(self.facts), **more}
+        if event in _WITH_DIGEST:
+            fields["digest"] = self.opened["digest"]
         return log.append_once(
             layout.audit(self.state_dir),
             fields,

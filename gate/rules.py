@@ -2,15 +2,17 @@
 
 Rules, enforced in this order by `weigh`:
 
-- Only votes of people on the rule's list count, by gate.yaml as it is now; each person's latest vote is theirs.
-- A rejection of anybody on the list decides, also of the one who triggered the job.
+- Only votes of people whom the rule lets answer count, by gate.yaml as it is now; each person's latest vote is theirs.
+- Enough rejections decide, before any approval. Whoever triggered the job may reject it, too.
 - Past the deadline the request is expired; an approval that is weighed late does not count.
 - An approval counts unless its person triggered the job and the rule does not allow that.
-- Enough approvals decide. Anything else leaves the request open.
+- A rule has as many places as the sum of its counts, and one person fills one: the place where they help most. When all
+  places are filled, the job is approved. Anything else leaves the request open.
 """
 
 from __future__ import annotations
 
+from gate.places import fill
 from gate.words import duration, listed
 
 TYPE_CHECKING = False
@@ -18,11 +20,12 @@ if TYPE_CHECKING:
     from typing import Any, NamedTuple
 
     class Verdict(NamedTuple):
-        """What the votes come to: state is open, approved, rejected or expired."""
+        """What the votes come to: state is open, approved, rejected or expired; `counted` are the votes that made it so."""
 
         state: str
         why: str
         by: dict[str, Any] | None
+        counted: list[dict[str, Any]]
 
     class Deadline(NamedTuple):
         """When a request expires, what sets that, and the last moment to let a job through (ms since boot)."""
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 else:
     from collections import namedtuple
 
-    Verdict = namedtuple("Verdict", "state why by")  # noqa: PYI024
+    Verdict = namedtuple("Verdict", "state why by counted")  # noqa: PYI024
     Deadline = namedtuple("Deadline", "at_ms set_by start_by_ms shortened")  # noqa: PYI024
 
 PREPARE_MARGIN_S = 15  # what prepare keeps of its own timeout, to decide, write and exit before the runner ends it
@@ -42,39 +45,61 @@ MIN_PREPARE_TIMEOUT_S = PREPARE_MARGIN_S + 1
 RESERVE_MAX_S = 600
 
 
-def weigh(rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any], votes: list[dict[str, Any]],
-          now_ms: int, deadline_ms: int) -> Verdict:  # fmt: skip
+def weigh(
+    rule: dict[str, Any],
+    policy: dict[str, Any],
+    facts: dict[str, Any],
+    votes: list[dict[str, Any]],
+    now_ms: int,
+    deadline_ms: int,
+) -> Verdict:
     """Weigh `votes` (oldest first) on a request, at `now_ms` of the clock that `deadline_ms` is on."""
-    wanted = rule["approvals"][0]
-    latest = {vote["person"]: vote for vote in votes if vote["person"] in wanted["people"]}
-    for person, vote in latest.items():
-        if vote["answer"] == "reject":
-            return Verdict("rejected", f"rejected by {person}", vote)
+    counting = [
+        vote
+        for vote in _latest(votes)
+        if may_answer(vote["person"], vote["answer"], vote["comment"], rule, policy, facts) is None
+    ]
+    rejections = [vote for vote in counting if vote["answer"] == "reject"]
+    if len(rejections) >= rule["rejections"]:
+        return Verdict("rejected", f"rejected by {_names(rejections)}", rejections[-1], rejections)
+    approvals = [vote for vote in counting if vote["answer"] == "approve"]
+    filled = fill(rule["approvals"], [vote["person"] for vote in approvals])
+    why = _progress(rule, filled, rejections)
     if now_ms >= deadline_ms:
-        return Verdict("expired", f"{_progress(rule, policy, facts, latest)} when the time was up", None)
-    counted = _counted(rule, policy, facts, latest)
-    why = _progress(rule, policy, facts, latest)
-    if len(counted) >= wanted["count"]:
-        return Verdict("approved", why, counted[wanted["count"] - 1])
-    return Verdict("open", why, None)
+        return Verdict("expired", f"{why} when the time was up", None, [])
+    if all(len(people) == entry["count"] for entry, people in zip(rule["approvals"], filled, strict=True)):
+        placed = [person for people in filled for person in people]
+        counted = [vote for vote in approvals if vote["person"] in placed]
+        return Verdict("approved", why, counted[-1], counted)
+    return Verdict("open", why, None, [])
+
+
+def may_answer(
+    person: str, answer: str, comment: str, rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any]
+) -> str | None:
+    """Why an answer of `person` would not count, or None where it would."""
+    why = may_approve(person, rule, policy, facts) if answer == "approve" else may_reject(person, rule, policy, facts)
+    if why is None and rule["comment"][answer] == "required" and not comment:
+        return f"rule {rule['name']!r} wants a comment with each {answer}"
+    return why
 
 
 def may_approve(person: str, rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any]) -> str | None:
     """Why an approval of `person` would not count, or None where it would."""
-    if person not in rule["approvals"][0]["people"]:
+    if person not in people_of(rule):
         return f"{person} is not on the list of rule {rule['name']!r}"
-    if not rule["self_approval"] and not _triggerer_known(person, policy, facts):
-        return f"the job response does not tell whether {person} triggered this job; add their GitLab id to gate.yaml"
     if not rule["self_approval"] and triggered(person, policy, facts):
         return f"{person} triggered this job, and rule {rule['name']!r} allows no self-approval"
+    if not rule["self_approval"] and not _triggerer_known(person, policy, facts):
+        return f"the job response does not tell whether {person} triggered this job; add their GitLab id to gate.yaml"
     return None
 
 
-def may_reject(person: str, rule: dict[str, Any]) -> str | None:
+def may_reject(person: str, rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any]) -> str | None:
     """Why a rejection of `person` would not count, or None where it would."""
-    if person not in rule["approvals"][0]["people"]:
-        return f"{person} is not on the list of rule {rule['name']!r}"
-    return None
+    if person in people_of(rule) or (person in policy["people"] and triggered(person, policy, facts)):
+        return None
+    return f"{person} is not on the list of rule {rule['name']!r}"
 
 
 def triggered(person: str, policy: dict[str, Any], facts: dict[str, Any]) -> bool:
@@ -91,15 +116,19 @@ def triggered(person: str, policy: dict[str, Any], facts: dict[str, Any]) -> boo
     return bool(names & own or set(by["ids"]) & set(known["gitlab_ids"]))
 
 
-def _triggerer_known(person: str, policy: dict[str, Any], facts: dict[str, Any]) -> bool:
-    """What is unknown never loosens (DESIGN rule 12): there must be a login, or an id on both sides, to compare."""
-    by, known = facts["triggered_by"], policy["people"].get(person)
-    return bool(by["names"] or (by["ids"] and known and known["gitlab_ids"]))
+def people_of(rule: dict[str, Any]) -> list[str]:
+    """Everybody on any of a rule's lists, once."""
+    return list(dict.fromkeys(person for entry in rule["approvals"] for person in entry["people"]))
 
 
-def pick_rule(policy: dict[str, Any]) -> dict[str, Any] | None:
-    """The rule for a job: the first that matches. For now `match: {}`, all jobs, is the only form."""
-    return next(iter(policy["rules"]), None)
+def named(policy: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """The rule of that name, or None."""
+    return next((rule for rule in policy["rules"] if rule["name"] == name), None)
+
+
+def backend_of(policy: dict[str, Any], rule: dict[str, Any] | None) -> dict[str, Any]:
+    """How a job of that rule runs: as the backend says, but for the user that the rule names."""
+    return {**policy["backend"], **((rule or {}).get("run_as") or {})}
 
 
 def deadline(rule: dict[str, Any], opened_ms: int, prepare_timeout_s: int, job_timeout_s: int) -> Deadline:
@@ -126,21 +155,39 @@ def reserve(rule: dict[str, Any], job_timeout_s: int) -> int:
 
 
 def wanted_words(rule: dict[str, Any]) -> str:
-    """What a rule asks for: `1 of release-managers (alice, bob)`."""
-    wanted = rule["approvals"][0]
-    people = f" ({', '.join(wanted['people'])})" if wanted["people"] != wanted["of"] else ""
-    return f"{wanted['count']} of {listed(wanted['of'])}{people}"
+    """What a rule asks for: `1 of release-managers (alice, bob) and 1 of carol`."""
+    return listed([_entry_words(entry) for entry in rule["approvals"]], "and")
 
 
-def _counted(rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any],
-             latest: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:  # fmt: skip
-    return [vote for person, vote in latest.items() if may_approve(person, rule, policy, facts) is None]
+def _entry_words(entry: dict[str, Any]) -> str:
+    people = f" ({', '.join(entry['people'])})" if entry["people"] != entry["of"] else ""
+    return f"{entry['count']} of {listed(entry['of'])}{people}"
 
 
-def _progress(rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any],
-              latest: dict[str, dict[str, Any]]) -> str:  # fmt: skip
-    wanted = rule["approvals"][0]
-    people = [vote["person"] for vote in _counted(rule, policy, facts, latest)]
+def _latest(votes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each person's latest vote, oldest first."""
+    return [vote for n, vote in enumerate(votes) if vote["person"] not in {later["person"] for later in votes[n + 1 :]}]
+
+
+def _triggerer_known(person: str, policy: dict[str, Any], facts: dict[str, Any]) -> bool:
+    """What is unknown never loosens (DESIGN rule 12): there must be a login, or an id on both sides, to compare."""
+    by, known = facts["triggered_by"], policy["people"].get(person)
+    return bool(by["names"] or (by["ids"] and known and known["gitlab_ids"]))
+
+
+def _progress(rule: dict[str, Any], filled: list[list[str]], rejections: list[dict[str, Any]]) -> str:
+    """How far the approvals go: `1 of 2 from release-managers: alice; 0 of 1 from security`."""
+    parts = [_entry_progress(entry, people) for entry, people in zip(rule["approvals"], filled, strict=True)]
+    if rejections:
+        parts.append(f"{len(rejections)} of {rule['rejections']} rejections: {_names(rejections)}")
+    return "; ".join(parts)
+
+
+def _entry_progress(entry: dict[str, Any], people: list[str]) -> str:
     names = f": {', '.join(people)}" if people else ""
-    source = "" if people and wanted["of"] == wanted["people"] else f" from {listed(wanted['of'])}"
-    return f"{len(people)} of {wanted['count']}{source}{names}"
+    source = "" if people and entry["of"] == entry["people"] else f" from {listed(entry['of'])}"
+    return f"{len(people)} of {entry['count']}{source}{names}"
+
+
+def _names(votes: list[dict[str, Any]]) -> str:
+    return listed([vote["person"] for vote in votes], "and")

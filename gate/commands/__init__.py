@@ -15,6 +15,8 @@ from gate.commands.audit import audit
 from gate.commands.check import check
 from gate.commands.fault import CommandError
 from gate.commands.look import list_, show
+from gate.commands.rules import rules
+from gate.commands.statement import statement
 from gate.files import StateError
 from gate.opening import DEFAULT_CONFIG
 
@@ -35,7 +37,7 @@ def gate(context: click.Context, config: str) -> None:
     context.obj = config
 
 
-for command in (approve, reject, list_, show, check, audit):
+for command in (approve, reject, statement, list_, show, check, rules, audit):
     gate.add_command(command)
 
 

@@ -16,7 +16,7 @@ from audit import log
 from config.load import load_policy_as_reader
 from gate import drop, layout, rules
 from gate.commands.fault import CommandError
-from gate.commands.target import drop_directory, me, state_words, waiting_request
+from gate.commands.target import NoSuchJobError, drop_directory, me, state_words, waiting_request
 from gate.files import StateError, write_once
 from gate.words import shown
 
@@ -91,9 +91,11 @@ def _request(state_dir: str, job: str, *, early: bool) -> Request | None:
         return waiting_request(state_dir, job)
     except PermissionError:
         return None
-    except CommandError:
+    except CommandError as error:
         if early:
             return None
+        if isinstance(error, NoSuchJobError):
+            raise CommandError(f"{error}; --early answers a job that is still to come") from error
         raise
 
 
@@ -113,11 +115,11 @@ def _progress(request: Request, policy: dict[str, Any]) -> str:
     since = request.opened["log_position"]
     records = [record for _head, record in log.records(layout.audit(request.state_dir), (since[0], since[1]))]
     votes = [
-        {"person": record["by"]["person"], "answer": record["decision"]}
+        {"person": record["by"]["person"], "answer": record["decision"], "comment": record["comment"]}
         for record in records
         if record["event"] == "vote" and record["request"] == request.key
     ]
-    rule = rules.pick_rule(policy)
+    rule = rules.named(policy, request.opened["rule"])
     deadline_ms = request.opened["deadline_boottime_ms"]
     return rules.weigh(rule, policy, request.facts, votes, 0, deadline_ms).why if rule else "no rule is left for it"
 
@@ -137,7 +139,11 @@ def _follow(
             if record.get("request") != request.key:
                 continue
             _raise_if_turned_away(record, person, os.path.basename(path))
-            if record["event"] == "vote" and record["by"]["person"] == person and counted_at is None:
+            if (
+                record["event"] == "vote"
+                and (record["by"]["person"], record["by"]["via"]) == (person, "drop")
+                and counted_at is None
+            ):
                 counted_at = time.monotonic()
         decision = request.file("decision.json")
         if decision:
@@ -149,7 +155,7 @@ def _follow(
 
 
 def _raise_if_turned_away(record: dict[str, Any], person: str, name: str) -> None:
-    if record["event"] != "drop-turned-away" or record["by"]["person"] != person:
+    if record["event"] != "drop-turned-away" or (record["by"].get("person"), record["by"]["via"]) != (person, "drop"):
         return
     dropped = record.get("drop")
     if dropped is None or dropped["name"] == name:

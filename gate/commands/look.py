@@ -91,6 +91,7 @@ def _summary(request: Request) -> dict[str, Any]:
         "state": state_words(request),
         "waiting": waits(request),
         "rule": request.opened["rule"],
+        "digest": request.opened["digest"],
         "opened": utc_text(request.opened["opened_wall_s"]),
         "seconds_left": left_s,
         "facts": facts,
@@ -105,11 +106,12 @@ def _times(request: Request) -> str:
 
 
 def _print(request: Request, policy: dict[str, Any], records: list[dict[str, Any]]) -> None:
-    rule = rules.pick_rule(policy)
+    rule = rules.named(policy, request.opened["rule"])
     click.echo(f"{request.key}: {state_words(request)}")
     click.echo(f"  job     {job_words(request.facts)}")
     if request.facts["environment"] is not None:
         click.echo(f"  claims  environment {shown(request.facts['environment'])}")
+    click.echo(f"  digest  {request.opened['digest']}")
     if waits(request):
         click.echo(f"  rule    {request.opened['rule']}: {rules.wanted_words(rule) if rule else 'none any more'}")
         click.echo(f"  times   {_times(request)}")

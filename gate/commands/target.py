@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+class NoSuchJobError(CommandError):
+    """No job of that number or key is known here."""
+
+
 def me(policy: dict[str, Any]) -> str:
     """The person whose Unix user runs this command.
 
@@ -64,9 +68,7 @@ def waiting_request(state_dir: str, job: str) -> Request:
         names = listed([request.key for request in open_ones])
         raise CommandError(f"more than one waiting job has the number {job}: name one as {names}")
     if not found:
-        raise CommandError(
-            f"no job {shown(job)!r} waits here, see `gate list`; --early answers a job that is still to come"
-        )
+        raise NoSuchJobError(f"no job {shown(job)!r} waits here, see `gate list`")
     raise CommandError(f"job {shown(job)} is not waiting: {state_words(found[-1])}")
 
 

@@ -119,7 +119,7 @@ def test_a_half_written_rejection_is_not_read_before_it_is_closed(gated: Start) 
 )
 def test_an_early_answer_counts_as_the_rule_says(gated: Start, early: bool, answer: str, expected: str) -> None:
     case = gated(rule={"early": early, "decide_within": "4s"})
-    first = case.waiting()
+    first = case.waiting(script=["other work"])
     case.drop(first, "reject")
     case.outcome(first)
     case.drop(first + 1, answer, "beforehand")
@@ -154,8 +154,8 @@ def test_four_jobs_at_once_each_get_their_own_answer(gated: Start) -> None:
         assert (case.outcome(job), case.ran(job)) == (expected, answer == "approve")
 
 
-def test_a_retried_job_is_asked_for_again(gated: Start) -> None:
-    case = gated()
+def test_a_job_that_people_retry_later_is_asked_for_again(gated: Start) -> None:
+    case = gated(rule={"after_rejection": "0s"})
     job = case.waiting()
     case.drop(job, "reject")
     case.outcome(job)

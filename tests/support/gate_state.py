@@ -36,10 +36,15 @@ def rule_of(**changes: Any) -> dict[str, Any]:
         "name": "all",
         "match": {},
         "approvals": [{"count": 1, "of": ["release-managers"], "people": ["alice", "bob"]}],
+        "rejections": 1,
         "decide_within_s": 600,
         "early": False,
         "reserve_s": None,
         "self_approval": False,
+        "comment": {"approve": "optional", "reject": "optional"},
+        "run_as": None,
+        "after_rejection_s": 300,
+        "supersede": False,
         **changes,
     }
 
@@ -47,7 +52,13 @@ def rule_of(**changes: Any) -> dict[str, Any]:
 def policy_of(state_dir: Path, **changes: Any) -> dict[str, Any]:
     """A policy as config makes it; carol is known, and on no list."""
     people = {
-        person: {"unix": person, "uid": UIDS[person], "gitlab_names": [f"{person}-gl"], "gitlab_ids": [4711 + n]}
+        person: {
+            "unix": person,
+            "uid": UIDS[person],
+            "gitlab_names": [f"{person}-gl"],
+            "gitlab_ids": [4711 + n],
+            "ssh_keys": [],
+        }
         for n, person in enumerate(PEOPLE)
     }
     return {
@@ -79,10 +90,15 @@ def facts_of(**changes: Any) -> dict[str, Any]:
         "ref": "main",
         "ref_type": "branch",
         "sha": "0123456789" * 4,
+        "protected": True,
         "environment": "production",
+        "environments": ["production"],
+        "runner": 12,
         "triggered_by": {"names": ["dev"], "ids": [5], "emails": ["dev@example.com"]},
         "timeout_s": 3600,
         "overridden": [],
+        "checkout": [],
+        "gate_variables": [],
         **changes,
     }
 
@@ -105,6 +121,7 @@ def open_request(policy: dict[str, Any], key: str = "git.example-42-1001", **ope
         "facts": facts_of(instance=key.rsplit("-", 2)[0], job_id=job_id),
         "response_sha256": "0" * 64,
         "token_hash": "1" * 64,
+        "digest": "2" * 64,
         "boot_id": boot_id(),
         "opened_boottime_ms": now_ms,
         "opened_wall_s": time.time(),

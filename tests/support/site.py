@@ -81,7 +81,10 @@ class Site:
 
     def write(self, text: str | None = None) -> None:
         """Write gate.yaml: `self.config`, or `text` as it is."""
-        self.yaml.write_text(yaml.safe_dump(self.config, sort_keys=False) if text is None else text, encoding="utf-8")
+        plain = json.loads(
+            json.dumps(self.config)
+        )  # no object twice: YAML would write an alias, which gate.yaml refuses
+        self.yaml.write_text(yaml.safe_dump(plain, sort_keys=False) if text is None else text, encoding="utf-8")
         self.yaml.chmod(0o644)
 
     def driver(self, *options: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from audit import log
 from audit.log import AuditError
 from gate import decide as deciding
 from gate import layout
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VOTE = {"person": "alice", "via": "drop", "uid": 20_001, "comment": "go ahead", "answer": "approve"}
+OTHER_VOTE = {"person": "bob", "via": "drop", "uid": 20_002, "comment": "", "answer": "approve"}
+BACKEND = {"type": "shell", "run_as": "deployer", "uid": 996, "gid": 996, "home": "/", "allow_same_user": False}
 
 
 class Crash(BaseException):
@@ -36,13 +39,20 @@ def request_(policy: dict[str, Any]) -> Request:
     return open_request(policy)
 
 
-def approved(request: Request) -> dict[str, Any]:
-    return decide(request, "approved", "1 of 1", rule="all", config="c" * 64, vote=VOTE)
+def approved(request: Request, *votes: dict[str, Any], **backend: Any) -> dict[str, Any]:
+    counted = list(votes) or [VOTE]
+    return decide(request, "approved", "1 of 1", rule="all", config="c" * 64, votes=counted, backend=BACKEND | backend)
 
 
-def let_through(request: Request, policy: dict[str, Any], *, interrupted: bool = False) -> None:
+def let_through(
+    request: Request, policy: dict[str, Any], *votes: dict[str, Any], interrupted: bool = False, **backend: Any
+) -> None:
     plan = {"policy": policy, "work_dir": "/jobs-own", "cache_dir": "/projects-own"}
-    release(request, approved(request), plan, lambda: interrupted)
+    release(request, approved(request, *votes, **backend), plan, lambda: interrupted)
+
+
+def release_of(request: Request) -> dict[str, Any]:
+    return same_json(os.path.join(request.directory, "release.json"))  # type: ignore[no-any-return]
 
 
 def events(policy: dict[str, Any]) -> list[str]:
@@ -76,10 +86,56 @@ def test_a_release_names_this_very_job(policy: dict[str, Any], request_: Request
 
 
 def test_the_same_user_is_said_each_time(policy: dict[str, Any], request_: Request) -> None:
-    policy["backend"]["allow_same_user"] = True
-    let_through(request_, policy)
+    let_through(request_, policy, allow_same_user=True)
 
     assert records(policy, "released")[0]["same_user"] is True
+
+
+def test_a_job_runs_as_was_decided_whatever_gate_yaml_says_at_its_release(
+    policy: dict[str, Any], request_: Request
+) -> None:
+    approved(request_)
+    let_through(request_, policy, uid=0)
+
+    assert release_of(request_)["backend"] == BACKEND
+
+
+def test_the_job_is_told_who_approved_it_and_which_record_says_so(policy: dict[str, Any], request_: Request) -> None:
+    said = VOTE | {"comment": "line 1\nline 2"}
+    let_through(request_, policy, said, OTHER_VOTE, VOTE | {"person": "carol", "comment": "ok"})
+
+    (line,) = [
+        (head, record)
+        for head, record in log.records(layout.audit(policy["state_dir"]))
+        if record["event"] == "decided"
+    ]
+    assert release_of(request_)["environment"] == {
+        "GATE_APPROVED_BY": "alice,bob,carol",
+        "GATE_COMMENT": "alice: line 1\nline 2\ncarol: ok",
+        "GATE_DECISION_ID": f"{line[0].seq}:{line[0].sha256}",
+    }
+    assert line[1]["by"]["person"] == "carol"  # who tipped it
+
+
+def test_a_job_is_told_the_same_however_often_its_release_was_cut_short(
+    policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        cut_short(patched, "release.json", "before")
+        with pytest.raises(Crash):
+            let_through(request_, policy)
+    open_request(policy, "git.example-42-1002").record("requested", why="")  # another job's record comes between
+    let_through(request_, policy)
+
+    (decided,) = records(policy, "decided")
+    assert release_of(request_)["environment"]["GATE_DECISION_ID"].split(":")[0] == str(decided["seq"])
+
+
+@pytest.mark.parametrize("event", ["decided", "released"])
+def test_the_digest_is_in_the_record(policy: dict[str, Any], request_: Request, event: str) -> None:
+    let_through(request_, policy)
+
+    assert records(policy, event)[0]["digest"] == request_.opened["digest"]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+import yaml
+from click.testing import CliRunner
 
+import gate.commands.rules
+from config.load import policy_from
+from config.schema import schema
+from executor.rehearsal_sample import sample_job
 from executor.rehearsal_wiring import Wiring, from_config_toml
+from executor.rehearse_command import rehearse
+from gate.commands import gate as gate_command
 from tests.support import help_text
+from tests.support.fake_accounts import FakeHost
 
 CHECKOUT = Path(__file__).parents[2]
 PAGES = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md")])
+RULES_PAGE = CHECKOUT / "docs" / "how-to" / "rules.md"
+TAUGHT = [CHECKOUT / "README.md", *sorted(CHECKOUT.glob("docs/how-to/*.md"))]
 EXAMPLE = CHECKOUT / "runner-config.example.toml"
 _LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")
+_YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SHELL_LINE = re.compile(r"^(?:    |)(?:\$ )?(gate .*)$", re.MULTILINE)
+_BLOCK = re.compile(r"^```(?!yaml).*?^```$|^ {4}.*$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"^```.*?^```$|^(?: {4}|\t).*$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+
+
+def _gate_yamls(page: Path) -> list[str]:
+    """The gate.yaml examples of a page; one that is only some sections takes the place of these in the first."""
+    sections = schema()["properties"].keys()
+    found = [text for text in _YAML.findall(page.read_text(encoding="utf-8")) if text.partition(":")[0] in sections]
+    whole = [text for text in found if text.startswith("version: 1\n")]
+    parts = [text for text in found if text not in whole]
+    return whole + [yaml.safe_dump({**yaml.safe_load(whole[0]), **yaml.safe_load(text)}) for text in parts]
+
+
+def _shell_lines(page: Path) -> list[str]:
+    blocks = _BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [line for block in blocks for line in _SHELL_LINE.findall(block)]
+
+
+def _whole_gate() -> click.Command:
+    """The command as gitlab_runner_gate.gate_main puts it together."""
+    return click.Group("gate", {**gate_command.commands, "rehearse": rehearse}, params=gate_command.params)
 
 
 def _page(command: str) -> str:
@@ -65,18 +101,43 @@ def test_readme_says_what_ci_runs() -> None:
     assert "\n    make test\n" in readme
 
 
-def test_readme_gate_yaml_is_right() -> None:
-    from config.load import policy_from
-    from tests.support.fake_accounts import FakeHost
+@pytest.mark.parametrize("page", TAUGHT, ids=lambda page: page.name)
+def test_gate_yaml_examples_load(page: Path) -> None:
+    for text in _gate_yamls(page):
+        assert policy_from(text.encode(), page.name, runner_uid=0, host=FakeHost())["rules"]
 
-    (text,) = re.findall(r"^```yaml\n(version: 1\n.*?)^```$", _readme(), re.MULTILINE | re.DOTALL)
+
+def test_gate_yaml_examples_are_found() -> None:
+    assert len(_gate_yamls(CHECKOUT / "README.md")) == 1
+    assert len(_gate_yamls(RULES_PAGE)) > 1
+
+
+def test_readme_gate_yaml_asks_two_people_of_different_lists() -> None:
+    (text,) = _gate_yamls(CHECKOUT / "README.md")
     policy = policy_from(text.encode(), "README.md", runner_uid=0, host=FakeHost())
-    assert policy["rules"][0]["approvals"][0]["people"] == ["alice", "bob"]
+    assert [entry["people"] for entry in policy["rules"][0]["approvals"]] == [["alice", "bob"], ["carol"]]
+
+
+@pytest.mark.parametrize("line", [pytest.param(line, id=line) for page in TAUGHT for line in _shell_lines(page)])
+def test_commands_that_pages_show_exist_with_their_options(line: str) -> None:
+    command, words = _whole_gate(), shlex.split(line, comments=True)[1:]
+    while isinstance(command, click.Group):
+        _options, words, _order = command.make_parser(click.Context(command)).parse_args(words)
+        assert words, f"{line!r} names no command"
+        command, words = command.commands[words[0]], words[1:]
+    command.make_parser(click.Context(command)).parse_args(words)
+
+
+def test_rules_page_shows_what_rules_test_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = policy_from(_gate_yamls(RULES_PAGE)[0].encode(), RULES_PAGE.name, runner_uid=0, host=FakeHost())
+    monkeypatch.setattr(gate.commands.rules, "load_policy_as_reader", lambda _config: (policy, ""))
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({**sample_job(), "id": 1234}), encoding="utf-8")
+    printed = CliRunner().invoke(gate_command, ["rules", "test", "--job", str(job)]).output
+    assert f"```\n$ gate rules test --job job.json\n{printed}```\n" in RULES_PAGE.read_text(encoding="utf-8")
 
 
 def test_readme_exit_codes_are_the_defaults() -> None:
-    from config.schema import schema
-
     known = schema()["properties"]["exit_codes"]["properties"]
     rows = dict(re.findall(r"^\| (\w+)[^|]* \| (8\d) \|", _readme(), re.MULTILINE))
     assert rows == {name: str(part["default"]) for name, part in known.items()}

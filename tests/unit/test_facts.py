@@ -26,7 +26,10 @@ FORGED = {
     "CI_COMMIT_SHA": "f" * 40,
     "CI_COMMIT_REF_NAME": "harmless",
     "CI_ENVIRONMENT_NAME": "review/harmless",
+    "CI_COMMIT_REF_PROTECTED": "false",
+    "CI_RUNNER_ID": "666",
 }
+CLAIMS = ["production", "review/harmless"]  # the one forgery that is among the facts: a claim beside the true one
 FORGED_USER = {"GITLAB_USER_LOGIN": "alice", "GITLAB_USER_ID": "4711", "GITLAB_USER_EMAIL": "alice@example.com"}
 TYPED = ("instance", "project_id", "job_id", "path", "name", "stage", "ref", "ref_type", "sha", "timeout_s")
 
@@ -44,6 +47,13 @@ def real(request: pytest.FixtureRequest) -> dict[str, Any]:
     return response_of(request.param)
 
 
+@pytest.fixture
+def on_runner_12(real: dict[str, Any]) -> dict[str, Any]:
+    """As GitLab sends it, with the server's own variable of which runner took the job."""
+    real["variables"].insert(0, *variables_of({"CI_RUNNER_ID": "12"}))
+    return real
+
+
 def test_facts_are_alike_whatever_runner_wrote_the_response(real: dict[str, Any]) -> None:
     assert job_facts(real) == {
         "instance": "127.0.0.1:9",
@@ -56,26 +66,127 @@ def test_facts_are_alike_whatever_runner_wrote_the_response(real: dict[str, Any]
         "ref": "main",
         "ref_type": "branch",
         "sha": "0123456789012345678901234567890123456789",
+        "protected": True,
         "environment": "production",
+        "environments": ["production"],
+        "runner": None,
         "triggered_by": {"names": ["dev", "someone-else"], "ids": [5], "emails": ["dev@example.com"]},
         "timeout_s": 600,
         "overridden": ["GITLAB_USER_LOGIN"],
+        "checkout": ["GIT_STRATEGY=none"],
+        "gate_variables": [],
     }
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_a_forged_variable_changes_no_fact_and_is_named(real: dict[str, Any], name: str) -> None:
-    true = job_facts(real)
-    real["variables"] += variables_of({name: FORGED[name]})
+def test_a_forged_variable_changes_no_fact_and_is_named(on_runner_12: dict[str, Any], name: str) -> None:
+    true = job_facts(on_runner_12)
+    on_runner_12["variables"] += variables_of({name: FORGED[name]})
 
-    assert job_facts(real) == true | {"overridden": [name, "GITLAB_USER_LOGIN"]}
+    claims = {"environments": CLAIMS} if name == "CI_ENVIRONMENT_NAME" else {}
+    assert job_facts(on_runner_12) == true | claims | {"overridden": [name, "GITLAB_USER_LOGIN"]}
 
 
-def test_all_forged_together_change_no_fact_and_are_all_named(real: dict[str, Any]) -> None:
-    true = job_facts(real)
-    real["variables"] += variables_of(FORGED)
+def test_all_forged_together_change_no_fact_and_are_all_named(on_runner_12: dict[str, Any]) -> None:
+    true = job_facts(on_runner_12)
+    on_runner_12["variables"] += variables_of(FORGED)
 
-    assert job_facts(real) == true | {"overridden": [*FORGED, "GITLAB_USER_LOGIN"]}
+    forged = {"environments": CLAIMS, "overridden": [*FORGED, "GITLAB_USER_LOGIN"]}
+    assert job_facts(on_runner_12) == true | forged
+
+
+@pytest.mark.parametrize(
+    ("typed", "told", "protected"),
+    [
+        (True, ["false"], True),
+        (False, ["true"], False),
+        (None, ["true", "false"], True),
+        (None, ["false", "true"], False),
+        (None, ["", "true"], None),
+        (None, ["yes"], None),
+        (None, [], None),
+        ("true", ["false"], False),
+    ],
+)
+def test_protected_is_typed_or_the_first_occurrence(typed: object, told: list[str], protected: bool | None) -> None:
+    new = response_of("19.3.0")
+    new["git_info"]["protected"] = typed
+    new["variables"] = [variable for text in told for variable in variables_of({"CI_COMMIT_REF_PROTECTED": text})]
+
+    assert job_facts(new)["protected"] is protected
+
+
+def test_a_runner_that_sends_no_protected_leaves_it_to_the_variable() -> None:
+    old = response_of("17.9.3")
+    assert "protected" not in old["git_info"]
+    old["variables"] = []
+
+    assert job_facts(old)["protected"] is None
+
+
+@pytest.mark.parametrize("name", ["CI_RUNNER_ID", "CI_PIPELINE_ID"])
+@pytest.mark.parametrize(
+    ("told", "number"),
+    [(["12", "13"], 12), (["", "13"], None), (["x", "13"], None), ([None, "13"], None), (["-1"], None), ([], None)],
+)
+def test_a_number_is_the_first_occurrence_and_never_a_later_one(name: str, told: list[Any], number: int | None) -> None:
+    old = response_of("17.9.3")
+    old["variables"] = [{"key": name, "value": text} for text in told]
+
+    assert job_facts(old)[{"CI_RUNNER_ID": "runner", "CI_PIPELINE_ID": "pipeline_id"}[name]] == number
+
+
+@pytest.mark.parametrize(
+    ("told", "claims"),
+    [
+        ([], []),
+        ([""], []),
+        (["", "staging"], ["staging"]),
+        (["production", "", "production"], ["production"]),
+        (["a", "b", "a"], ["a", "b"]),
+    ],
+)
+def test_every_occurrence_of_an_environment_is_a_claim(told: list[str], claims: list[str]) -> None:
+    new = response_of("19.3.0")
+    new["variables"] = [variable for text in told for variable in variables_of({"CI_ENVIRONMENT_NAME": text})]
+
+    facts = job_facts(new)
+    assert facts["environments"] == claims
+    assert facts["environment"] == (claims[0] if claims else None)
+
+
+@pytest.mark.parametrize(
+    ("settings_", "pointed_out"),
+    [
+        ([], []),
+        ([("GIT_STRATEGY", "fetch"), ("GIT_CHECKOUT", "true")], []),
+        ([("GIT_STRATEGY", "none")], ["GIT_STRATEGY=none"]),
+        ([("GIT_STRATEGY", "None")], ["GIT_STRATEGY=None"]),
+        ([("GIT_STRATEGY", "empty")], ["GIT_STRATEGY=empty"]),
+        ([("GIT_STRATEGY", "none"), ("GIT_STRATEGY", "clone")], []),
+        ([("GIT_STRATEGY", "clone"), ("GIT_STRATEGY", "none")], ["GIT_STRATEGY=none"]),
+        ([("GIT_STRATEGY", "$MINE")], ["GIT_STRATEGY=$MINE"]),
+        ([("GIT_CHECKOUT", "false")], ["GIT_CHECKOUT=false"]),
+        ([("GIT_CHECKOUT", "F")], ["GIT_CHECKOUT=F"]),
+        ([("GIT_CHECKOUT", "0"), ("GIT_STRATEGY", "none")], ["GIT_STRATEGY=none", "GIT_CHECKOUT=0"]),
+    ],
+)
+def test_settings_without_a_checkout_are_pointed_out(settings_: list[tuple[str, str]], pointed_out: list[str]) -> None:
+    new = response_of("19.3.0")
+    new["variables"] = [{"key": key, "value": value} for key, value in settings_]
+
+    assert job_facts(new)["checkout"] == pointed_out
+
+
+def test_names_that_are_the_gates_are_told_without_their_values(real: dict[str, Any]) -> None:
+    real["variables"] += variables_of(
+        {"GATE_APPROVED_BY": "canary-1", "gate_x": "canary-2", "GATES": "", "MY_GATE_": ""}
+    )
+    real["variables"].append({"key": "GATE_COMMENT", "value": None})
+
+    facts = job_facts(real)
+    assert facts["gate_variables"] == ["GATE_APPROVED_BY", "gate_x", "GATE_COMMENT"]
+    assert "canary" not in json.dumps(facts)
 
 
 def test_a_variable_before_gitlabs_own_changes_no_typed_fact(real: dict[str, Any]) -> None:
@@ -239,7 +350,7 @@ JSON = st.recursive(
 PLACES: list[tuple[Any, ...]] = [
     *[(name,) for name in ("id", "token", "job_info", "git_info", "runner_info", "variables", "steps")],
     *[("job_info", name) for name in ("name", "stage", "project_id", "pipeline_id", "project_full_path", "user_id")],
-    *[("git_info", name) for name in ("repo_url", "ref", "ref_type", "sha")],
+    *[("git_info", name) for name in ("repo_url", "ref", "ref_type", "sha", "protected")],
     ("runner_info", "timeout"),
     *[("variables", index) for index in (0, 5, 14)],
     *[("variables", index, part) for index in (0, 5, 13, 14, 15, 17) for part in ("key", "value")],

@@ -1,0 +1,89 @@
+"""`gate rules test`: which rule a job would get, and why."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from config.load import load_policy_as_reader
+from gate import rules as rule_book
+from gate.commands.fault import CommandError
+from gate.facts import FactsError, job_facts
+from gate.match import choose, criteria, facts_words, own_names
+from gate.opening import job_words
+from gate.words import shown
+
+if TYPE_CHECKING:
+    from typing import Any
+
+_WORDS = {True: "yes", False: "no", None: "unknown"}
+
+
+@click.group()
+def rules() -> None:
+    """The rules of gate.yaml."""
+
+
+@rules.command()
+@click.option(
+    "--job", "job_file", metavar="FILE", required=True, help="A job response (JSON), as gitlab-runner writes it."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.pass_obj
+def test(config: str, job_file: str, as_json: bool) -> None:
+    """Say which rule a job would get and why, and who could approve it; exits 1 where it would be refused."""
+    policy, _digest = load_policy_as_reader(config)
+    facts = _facts(job_file)
+    refused = choose(policy, facts).why or own_names(facts)
+    if as_json:
+        click.echo(json.dumps(_summary(policy, facts), indent=2))
+    else:
+        _tell(policy, facts)
+    if refused:
+        raise CommandError(f"the job would be refused: {refused}")
+
+
+def _facts(job_file: str) -> dict[str, Any]:
+    try:
+        with open(job_file, encoding="utf-8") as source:
+            response = json.load(source)
+    except OSError as error:
+        raise CommandError(f"cannot read {job_file}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise CommandError(f"{job_file} is not the JSON of a job response: {error}") from error
+    if not isinstance(response, dict):
+        raise CommandError(f"{job_file} holds no JSON object")
+    try:
+        return job_facts(response)
+    except FactsError as error:
+        raise CommandError(f"{job_file}: {error}") from error
+
+
+def _tell(policy: dict[str, Any], facts: dict[str, Any]) -> None:
+    click.echo(f"{job_words(facts)}\n{facts_words(facts)}")
+    for rule in policy["rules"]:
+        judged = ", ".join(f"{name}: {_WORDS[holds]}" for name, holds in criteria(rule, facts).items())
+        click.echo(f"  {rule['name']}: {judged or 'all jobs'}")
+    rule = choose(policy, facts).rule
+    if rule is None:
+        return
+    click.echo(f"rule {rule['name']}: {rule_book.wanted_words(rule)}")
+    for person in rule_book.people_of(rule):
+        why = rule_book.may_approve(person, rule, policy, facts)
+        click.echo(f"  {person} {'could approve it' if why is None else f'could not: {shown(why)}'}")
+
+
+def _summary(policy: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    rule, why = choose(policy, facts)
+    people = rule_book.people_of(rule) if rule else []
+    approvers = [person for person in people if rule and rule_book.may_approve(person, rule, policy, facts) is None]
+    return {
+        "rule": rule["name"] if rule else None,
+        "refused": why or own_names(facts) or None,
+        "asks": rule_book.wanted_words(rule) if rule else None,
+        "could_approve": approvers,
+        "criteria": {each["name"]: criteria(each, facts) for each in policy["rules"]},
+        "facts": {name: value for name, value in facts.items() if name != "triggered_by"},
+    }

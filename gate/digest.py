@@ -1,0 +1,120 @@
+"""The content digest of a job: a retry of the same work has the same one, any other work has another. Pure.
+
+Everything in the job response counts but what is enumerated here, which differs each time the same job is made anew:
+
+- `id`, `token`, `credentials`, the tokens of `dependencies`, queue figures, and which runner took it.
+- The job's token wherever it stands in a text, as in `git_info.repo_url` and `CI_REGISTRY_PASSWORD`.
+- `CI_JOB_ID` and `CI_JOB_URL` where they name this very job, and the time in the first `CI_JOB_STARTED_AT`, which is the
+  server's: an author's own variable of such a name counts like any other.
+- In an ID token that names this very job: its times, its own id, its job and runner, and its signature. Those are in
+  masked variables, which cannot be written in YAML; any other text of that form counts as it stands.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_VOLATILE = {
+    "": ("id", "token", "credentials"),
+    "job_info": (
+        "time_in_queue_seconds",
+        "project_jobs_running_on_instance_runners_count",
+        "queue_size",
+        "queue_depth",
+    ),
+    "runner_info": ("uuid",),
+}
+_JWT_VOLATILE = ("iat", "nbf", "exp", "jti", "job_id", "runner_id", "runner_environment")
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)")
+_TOKEN_MIN_CHARACTERS = 8  # anything shorter could stand in a text by chance
+
+
+def content_digest(response: dict[str, Any], key: bytes) -> str:
+    """HMAC-SHA256 (hex) over the canonical content of a job response; keyed, so that no value can be guessed from it."""
+    canonical = json.dumps(_content(response), sort_keys=True, separators=(",", ":")).encode()
+    return hmac.new(key, canonical, "sha256").hexdigest()
+
+
+def _content(response: dict[str, Any]) -> dict[str, Any]:
+    content = {name: value for name, value in response.items() if name not in _VOLATILE[""]}
+    for part in ("job_info", "runner_info"):
+        if isinstance(content.get(part), dict):
+            content[part] = {name: value for name, value in content[part].items() if name not in _VOLATILE[part]}
+    if isinstance(content.get("dependencies"), list):
+        content["dependencies"] = [_without_token(dependency) for dependency in content["dependencies"]]
+    if isinstance(content.get("variables"), list):
+        content["variables"] = _variables(content["variables"], response.get("id"))
+    return _stable(content, _stand_ins(response))  # type: ignore[no-any-return]
+
+
+def _without_token(dependency: Any) -> Any:
+    if not isinstance(dependency, dict):
+        return dependency
+    return {name: value for name, value in dependency.items() if name != "token"}
+
+
+def _variables(variables: list[Any], job_id: Any) -> list[Any]:
+    started = (n for n, v in enumerate(variables) if isinstance(v, dict) and v.get("key") == "CI_JOB_STARTED_AT")
+    first = next(started, None)
+    return [_variable(variable, job_id, first=n == first) for n, variable in enumerate(variables)]
+
+
+def _variable(variable: Any, job_id: Any, *, first: bool) -> Any:
+    if not isinstance(variable, dict) or not isinstance(variable.get("value"), str):
+        return variable
+    name, value, end = variable.get("key"), variable["value"], f"/-/jobs/{job_id}"
+    if name == "CI_JOB_URL" and value.endswith(end):
+        return variable | {"value": f"{value.removesuffix(end)}\0job\0"}
+    if name == "CI_JOB_ID" and value == str(job_id):
+        return variable | {"value": "\0job\0"}
+    if name == "CI_JOB_STARTED_AT" and first and _TIME.fullmatch(value):
+        return variable | {"value": "\0time\0"}
+    return variable
+
+
+def _stand_ins(response: dict[str, Any]) -> dict[str, str]:
+    """What stands in for each text that is made anew with the job, wherever it occurs (`secrets` hold ID tokens, too)."""
+    token, variables = response.get("token"), response.get("variables")
+    found = {}
+    if isinstance(token, str) and len(token) >= _TOKEN_MIN_CHARACTERS:
+        found[token] = "\0job token\0"
+    for variable in variables if isinstance(variables, list) else []:
+        if not isinstance(variable, dict) or variable.get("masked") is not True or variable.get("public") is not False:
+            continue
+        value = variable.get("value")
+        if isinstance(value, str) and _JWT.fullmatch(value):
+            found[value] = _stable_jwt(value, response.get("id"))
+    return found
+
+
+def _stable(value: Any, stand_ins: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _stable(inner, stand_ins) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_stable(inner, stand_ins) for inner in value]
+    if isinstance(value, str):
+        for text, stand_in in stand_ins.items():
+            value = value.replace(text, stand_in)
+    return value
+
+
+def _stable_jwt(token: str, job_id: Any) -> str:
+    """An ID token without what changes; any other text of that form stays as it is."""
+    import base64
+
+    header, claims, _signature = token.split(".")
+    try:
+        named = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+    except (ValueError, RecursionError):
+        return token
+    if not isinstance(named, dict) or named.get("job_id") != str(job_id):
+        return token
+    kept = {name: value for name, value in named.items() if name not in _JWT_VOLATILE}
+    return f"\0id token\0{header}.{json.dumps(kept, sort_keys=True)}"

@@ -1,0 +1,118 @@
+"""Which rule a job gets: the first that matches, and what is unknown never loosens. Pure.
+
+Each criterion of a rule is true, false or unknown:
+
+- A rule with a false criterion does not match; the search goes on.
+- A rule with none false and one unknown ends the search: the job is refused there, since the rule might have matched.
+- A rule whose criteria are all true is the job's rule. Where no rule is left, the job is refused.
+
+The environment stands only in variables, which a job's author can add. Where its occurrences would choose different
+rules, the job is refused; no occurrence at all means that the job has no environment, and the criterion is false.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gate.words import listed, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+
+    class Choice(NamedTuple):
+        """A job's rule, or None and why it is refused."""
+
+        rule: dict[str, Any] | None
+        why: str
+else:
+    from collections import namedtuple
+
+    Choice = namedtuple("Choice", "rule why")  # noqa: PYI024
+
+# criterion -> the fact that it looks at. Project and instance are the same whatever the case of their letters.
+FACTS = {
+    "project": "path",
+    "ref": "ref",
+    "protected": "protected",
+    "job": "name",
+    "stage": "stage",
+    "environment": "environment",
+    "instance": "instance",
+    "runner": "runner",
+}
+_CASELESS = ("project", "instance")
+_UNKNOWN = (None, "")  # the runner writes a field that GitLab did not send as its type's zero value
+
+
+def choose(policy: dict[str, Any], facts: dict[str, Any]) -> Choice:
+    """The rule for a job with these facts."""
+    claims = facts["environments"] or [None]
+    choices = [_first(policy, facts | {"environment": claim}) for claim in claims]
+    if all(choice.rule == choices[0].rule for choice in choices):
+        return choices[0]
+    names = listed([shown(claim) for claim in claims], "and")
+    return Choice(None, f"its variables claim the environments {names}, for which there are different rules")
+
+
+def criteria(rule: dict[str, Any], facts: dict[str, Any]) -> dict[str, bool | None]:
+    """Each criterion of a rule for a job: true, false, or None where the fact is unknown."""
+    return {name: _holds(name, wanted, facts) for name, wanted in rule["match"].items()}
+
+
+def own_names(facts: dict[str, Any]) -> str:
+    """Why a job that sets GATE_* variables is refused, or "": in its script its own would win over the gate's."""
+    names = [shown(name) for name in facts["gate_variables"]]
+    return f"it sets {listed(names, 'and')} itself, and such names are the gate's to set" if names else ""
+
+
+def glob(pattern: str) -> re.Pattern[str]:
+    """A glob as a regular expression: `*` stays within one path segment, `**` does not, `?` is one character but `/`."""
+    pieces = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.findall(r"\*\*|\*|\?|[^*?]+", pattern)
+    return re.compile("".join(pieces.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def _first(policy: dict[str, Any], facts: dict[str, Any]) -> Choice:
+    for rule in policy["rules"]:
+        judged = criteria(rule, facts)
+        if False in judged.values():
+            continue
+        unknown = [name for name, holds in judged.items() if holds is None]
+        if unknown:
+            what = listed([_missing(name, facts) for name in unknown], "and")
+            return Choice(None, f"rule {rule['name']!r} may be meant for it, but {what}")
+        return Choice(rule, "")
+    return Choice(None, f"no rule is for it: {facts_words(facts)}")
+
+
+def facts_words(facts: dict[str, Any]) -> str:
+    """The facts that rules look at, in words."""
+    pairs = ((name, facts[fact]) for name, fact in FACTS.items())
+    return ", ".join(f"{name} {_value_words(value)}" for name, value in pairs)
+
+
+def _value_words(value: Any) -> str:
+    if value in _UNKNOWN:
+        return "none or unknown"
+    return ("no", "yes")[value] if isinstance(value, bool) else shown(value)
+
+
+def _missing(name: str, facts: dict[str, Any]) -> str:
+    if name == "environment":
+        return f"the environment {shown(facts['environment'])} is not spelled out"
+    return f"the job response does not tell its {name}"
+
+
+def _holds(name: str, wanted: Any, facts: dict[str, Any]) -> bool | None:
+    value = facts[FACTS[name]]
+    if name == "environment" and value is None:
+        return False
+    if value in _UNKNOWN or (name == "environment" and "$" in value):  # a variable in it that nobody has put in yet
+        return None
+    if name == "protected":
+        return bool(value == wanted)
+    if name == "runner":
+        return value in wanted
+    fold = str.casefold if name in _CASELESS else str
+    return any(glob(fold(pattern)).fullmatch(fold(value)) for pattern in wanted)

@@ -1,0 +1,314 @@
+"""The content digest: the same for a retry of the same work, another for any other work (threats T7, T18, T19)."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gate.digest import content_digest
+from tests.support.fake_gitlab import FakeGitLab
+from tests.support.jobs import variable
+from tests.unit.test_facts import VERSIONS, response_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEY = b"k" * 32
+JOB, NEW_JOB = 1001, 2002
+VOLATILE = {
+    ("id",),
+    ("token",),
+    ("credentials",),
+    ("job_info", "time_in_queue_seconds"),
+    ("job_info", "project_jobs_running_on_instance_runners_count"),
+    ("job_info", "queue_size"),
+    ("job_info", "queue_depth"),
+    ("runner_info", "uuid"),
+    ("dependencies", 0, "token"),
+}
+
+
+def id_token(job_id: int = JOB, signature: str = "c2ln", **claims: Any) -> str:
+    """An ID token as GitLab signs one for a job."""
+    named: dict[str, Any] = {
+        "iss": "https://gitlab.example",
+        "aud": "vault",
+        "sub": "project_path:grp/app",
+        "job_id": str(job_id),
+    }
+    named |= {"iat": 1, "nbf": 1, "exp": 2, "jti": "one", "runner_id": 12, **claims}
+    parts = [{"alg": "RS256", "kid": "k1"}, named]
+    head, body = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+    return f"{head}.{body}.{signature}"
+
+
+def whole(response: dict[str, Any], job_id: int = JOB) -> dict[str, Any]:
+    """A response with everything that is made anew for each job, as GitLab sends it for job `job_id`."""
+    token, jwt = f"glcbt-token-of-{job_id}", id_token(job_id, signature=f"s{job_id}", jti=f"jti-{job_id}", iat=job_id)
+    url = "http://gitlab.example/grp/app/-/jobs"
+    for each in response["variables"]:
+        each["value"] = {"CI_JOB_ID": str(job_id), "CI_JOB_URL": f"{url}/{job_id}"}.get(each["key"], each["value"])
+    response["variables"][:0] = [
+        variable("CI_JOB_TOKEN", token, public=False, masked=True),
+        variable("CI_JOB_STARTED_AT", f"2026-11-24T01:{job_id % 60:02}:00Z"),
+        variable("CI_REGISTRY_PASSWORD", token, public=False, masked=True),
+        variable("CI_REPOSITORY_URL", f"https://gitlab-ci-token:{token}@gitlab.example/grp/app.git", public=False),
+        variable("VAULT_TOKEN", jwt, public=False, masked=True),
+    ]
+    response["job_info"] |= {"time_in_queue_seconds": job_id / 7, "queue_size": job_id, "queue_depth": job_id % 5}
+    response["git_info"]["repo_url"] = f"https://gitlab-ci-token:{token}@gitlab.example/grp/app.git"
+    response["runner_info"]["uuid"] = f"uuid-{job_id}"
+    response["secrets"] = {"PASSWORD": {"vault": {"server": {"auth": {"data": {"jwt": jwt}}}, "path": "ops"}}}
+    made = {
+        "id": job_id,
+        "token": token,
+        "credentials": [{"type": "registry", "url": "r", "username": "gitlab-ci-token", "password": token}],
+        "dependencies": [{"id": 900, "token": f"dep-{token}", "name": "build", "artifacts_file": {"size": 5}}],
+    }
+    return response | made
+
+
+@pytest.fixture(params=VERSIONS)
+def response(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return response_of(request.param)
+
+
+def digest(response: dict[str, Any], key: bytes = KEY) -> str:
+    return content_digest(response, key)
+
+
+def test_a_digest_is_64_hex_digits_and_does_not_change_what_it_reads(response: dict[str, Any]) -> None:
+    before = copy.deepcopy(whole(response))
+
+    assert len(digest(before)) == 64
+    assert set(digest(before)) <= set("0123456789abcdef")
+    assert before == response | {name: before[name] for name in ("id", "token", "credentials", "dependencies")}
+    assert digest(before) == digest(json.loads(json.dumps(before)))
+
+
+def test_the_order_of_an_objects_names_does_not_count(response: dict[str, Any]) -> None:
+    assert digest(dict(reversed(response.items()))) == digest(response)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_retry_has_the_same_digest_in_each_form_of_response(version: str) -> None:
+    first, again = whole(response_of(version), JOB), whole(response_of(version), NEW_JOB)
+
+    assert first != again
+    assert digest(first) == digest(again)
+
+
+@pytest.fixture
+def gitlab() -> Iterator[FakeGitLab]:
+    with FakeGitLab() as running:
+        yield running
+
+
+def test_a_retry_by_the_fake_gitlab_has_the_same_digest(gitlab: FakeGitLab) -> None:
+    first = gitlab.submit(script=["make deploy"], variables={"TARGET": "prod"})
+    again = gitlab.retry(first)
+    other = gitlab.submit(script=["make deploy-all"], variables={"TARGET": "prod"})
+
+    payloads = [gitlab.job(job).payload for job in (first, again, other)]
+    assert len({payload["id"] for payload in payloads}) == 3
+    assert digest(payloads[0]) == digest(payloads[1]) != digest(payloads[2])
+
+
+Place = tuple[Any, ...]
+
+
+def leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """Each scalar and each empty list or object, with the way to it."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = False
+    for name, part in inner:
+        found = True
+        yield from leaves(part, (*place, name))
+    if not found:
+        yield place, value
+
+
+def others(leaf: Any) -> list[Any]:
+    """Values that are not `leaf`, near and far."""
+    if isinstance(leaf, bool):
+        return [not leaf, None, int(leaf)]
+    if isinstance(leaf, str):
+        near = [leaf + "x", "x" + leaf, leaf.swapcase(), leaf[:-1], f"{leaf} ", leaf[1:]]
+        return [text for text in (*near, "", "0", "job") if text != leaf] + [None]
+    if isinstance(leaf, int | float):
+        return [leaf + 1, str(leaf), None]
+    return ["", 0, [None], {"x": 1}] + ([[]] if leaf != [] else [{}]) + ([None] if leaf is not None else [])
+
+
+def with_leaf(response: dict[str, Any], place: Place, value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(response)
+    holder: Any = changed
+    for step in place[:-1]:
+        holder = holder[step]
+    holder[place[-1]] = value
+    return changed
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_any_other_single_change_of_any_leaf_is_another_digest(version: str) -> None:
+    response = whole(response_of(version))
+    own, changed = digest(response), 0
+    for place, leaf in leaves(response):
+        if place in VOLATILE or place[:1] == ("credentials",):
+            continue
+        for other in others(leaf):
+            assert digest(with_leaf(response, place, other)) != own, (place, leaf, other)
+            changed += 1
+    assert changed > 1000
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_same_of_a_response_as_the_runner_wrote_it(version: str) -> None:
+    response = response_of(version)
+    own = digest(response)
+    for place, leaf in leaves(response):
+        if place in VOLATILE or place[:1] == ("credentials",):
+            continue
+        for other in others(leaf):
+            assert digest(with_leaf(response, place, other)) != own, (place, leaf, other)
+
+
+@pytest.mark.parametrize("place", sorted(VOLATILE - {("id",), ("token",)}, key=str))
+def test_what_is_volatile_alone_does_not_count(place: Place) -> None:
+    response = whole(response_of("19.3.0"))
+
+    assert digest(with_leaf(response, place, "other")) == digest(response)
+
+
+@pytest.mark.parametrize("name", ["variables", "steps", "services", "artifacts", "hooks"])
+def test_taking_adding_or_moving_an_item_is_another_digest(response: dict[str, Any], name: str) -> None:
+    own, items = digest(response), response[name]
+    for n in range(len(items)):
+        assert digest(response | {name: items[:n] + items[n + 1 :]}) != own
+        assert digest(response | {name: [*items, items[n]]}) != own
+    if len(items) > 1:
+        assert digest(response | {name: items[::-1]}) != own
+    assert digest({key: value for key, value in response.items() if key != name}) != own
+
+
+@pytest.mark.parametrize("field", ["gate", "suspend_options", "inputs", "cache2"])
+def test_a_field_that_is_not_known_yet_counts(response: dict[str, Any], field: str) -> None:
+    assert digest(response | {field: ""}) != digest(response)
+    assert digest(response | {"job_info": response["job_info"] | {field: 1}}) != digest(response)
+
+
+AUTHORS = {
+    "CI_JOB_URL": ["https://a", "https://b", "", "https://a/-/jobs/1", f"https://a/-/jobs/{JOB}", f"/-/jobs/{JOB}"],
+    "CI_JOB_ID": ["", "1", "2", f"{JOB}", f"{JOB}0", f"0{JOB}", f"{JOB}\n"],
+    "CI_JOB_STARTED_AT": ["", "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", "2026-01-01T00:00:00Z; id", "now"],
+    "CI_JOB_TOKEN": ["", "a", "b", "job token"],
+    "TEXT": ["", f"{JOB}", "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", f"https://a/-/jobs/{JOB}", "https://a"],
+    "TOKEN": [
+        id_token(),
+        id_token(jti="two"),
+        id_token(signature="b3RoZXI"),
+        id_token(NEW_JOB),
+        "eyJ.eyJ.x",
+        "eyJh.eyJi.x",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", AUTHORS)
+def test_an_authors_own_variable_cannot_hide_what_is_in_it(response: dict[str, Any], name: str) -> None:
+    response = whole(response)
+    written = [response | {"variables": [*response["variables"], variable(name, text)]} for text in AUTHORS[name]]
+
+    assert len({digest(each) for each in [response, *written]}) == 1 + len(written)
+
+
+def test_what_looks_like_an_id_token_in_a_script_counts_as_it_stands(response: dict[str, Any]) -> None:
+    step = response["steps"][0]
+    scripts = [f"run {id_token(signature=text)}" for text in ("b25l", "dHdv")]
+
+    told = {digest(response | {"steps": [step | {"script": [line]}]}) for line in scripts}
+    assert len(told) == 2
+
+
+def with_id_token(response: dict[str, Any], token: str, **flags: bool) -> dict[str, Any]:
+    made = variable("VAULT_ID_TOKEN", token, **{"public": False, "masked": True, **flags})
+    return response | {"variables": [*response["variables"], made]}
+
+
+def test_id_tokens_that_differ_in_their_times_only_are_the_same(response: dict[str, Any]) -> None:
+    later = id_token(signature="bGF0ZXI", iat=7, nbf=8, exp=9, jti="two", runner_id=13, runner_environment="x")
+
+    assert digest(with_id_token(response, id_token())) == digest(with_id_token(response, later))
+
+
+@pytest.mark.parametrize(
+    "claims", [{"aud": "aws"}, {"sub": "project_path:x/y"}, {"user_login": "alice"}, {"environment": "production"}]
+)
+def test_id_tokens_that_claim_something_else_are_others(response: dict[str, Any], claims: dict[str, Any]) -> None:
+    assert digest(with_id_token(response, id_token())) != digest(with_id_token(response, id_token(**claims)))
+
+
+def test_id_tokens_of_another_job_count_as_they_stand(response: dict[str, Any]) -> None:
+    told = [id_token(NEW_JOB, signature=signature) for signature in ("b25l", "dHdv")]
+
+    assert len({digest(with_id_token(response, token)) for token in told}) == 2
+
+
+@pytest.mark.parametrize("flags", [{"public": True}, {"masked": False}])
+def test_id_tokens_are_masked_and_not_public(response: dict[str, Any], flags: dict[str, bool]) -> None:
+    told = [id_token(signature=signature) for signature in ("b25l", "dHdv")]
+
+    assert len({digest(with_id_token(response, token, **flags)) for token in told}) == 2
+
+
+@pytest.mark.parametrize("token", ["", "x", "1001", "prod", None, 7, ["a"]])
+def test_a_token_too_short_to_be_one_blanks_no_text(response: dict[str, Any], token: object) -> None:
+    told = {digest(response | {"token": token, "image": {"name": f"a{text}b"}}) for text in ("", "x", "prod", "1001")}
+
+    assert len(told) == 4
+
+
+def test_another_secret_is_another_digest(response: dict[str, Any]) -> None:
+    assert digest(response, b"a" * 32) != digest(response, b"b" * 32)
+
+
+def test_no_value_can_be_read_from_a_digest(response: dict[str, Any]) -> None:
+    """Without the secret, nobody can try values out: no plain hash of the content, or of a value, is in it."""
+    response["variables"].append(variable("PASSWORD", "canary", public=False, masked=True))
+    plain = json.dumps(response, sort_keys=True, separators=(",", ":")).encode()
+
+    told = digest(response)
+    assert told not in {hashlib.sha256(text).hexdigest() for text in (plain, b"canary", KEY + plain, plain + KEY)}
+    assert b"canary".hex() not in told
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5) | st.just("\ud800"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+PARTS = ["id", "token", "variables", "job_info", "runner_info", "dependencies", "credentials", "steps"]
+ODD_VARIABLE = st.fixed_dictionaries(
+    {"key": ODD | st.sampled_from(["CI_JOB_ID", "CI_JOB_URL", "CI_JOB_STARTED_AT", "T"]), "value": ODD},
+    optional={"masked": st.booleans(), "public": st.booleans()},
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    parts=st.dictionaries(st.sampled_from(PARTS), ODD),
+    variables=st.lists(ODD_VARIABLE | ODD, max_size=3),
+    claims=st.binary(max_size=9),
+)
+def test_a_hostile_shape_has_a_digest(parts: dict[str, Any], variables: list[Any], claims: bytes) -> None:
+    body = "eyJ" + base64.urlsafe_b64encode(claims).decode().rstrip("=") + "A"
+    jwt = variable("T", f"eyJh.{body}.x", public=False, masked=True)
+
+    assert len(digest(parts)) == 64
+    assert len(digest(parts | {"variables": [*variables, jwt]})) == 64
