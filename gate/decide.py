@@ -13,7 +13,6 @@ from gate import layout
 from gate.clock import boottime_ms
 from gate.facts import project_key_of
 from gate.files import StateError, write_json_once
-from gate.inbox import said
 from gate.words import duration
 
 TYPE_CHECKING = False
@@ -163,9 +162,11 @@ def end(request: Request, why: str) -> None:
 
 
 def outcome_words(decision: dict[str, Any]) -> str:
-    """A decision, in one line for people: `rejected by alice: "not today"`, `approved: 1 of 1 from ops: bob`."""
+    """A decision, in one line for people, not escaped: `rejected by alice: "not today"`, `approved: 1 of 1 from ops: bob`."""
     word, why = decision["decision"], decision["why"]
-    return (why if why.startswith(word) else f"{word}: {why}") + (said(decision["comment"]) if decision["by"] else "")
+    return (why if why.startswith(word) else f"{word}: {why}") + (
+        f': "{decision["comment"]}"' if decision["by"] and decision["comment"] else ""
+    )
 
 
 def left_words(request: Request) -> str:

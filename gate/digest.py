@@ -2,7 +2,7 @@
 
 Everything in the job response counts but what is enumerated here, which differs each time the same job is made anew:
 
-- `id`, `token`, `credentials`, the tokens of `dependencies`, queue figures, and which runner took it.
+- `id`, `token`, `credentials`, the tokens of `dependencies`, queue figures, and `runner_info.uuid`.
 - The job's token wherever it stands in a text, as in `git_info.repo_url` and `CI_REGISTRY_PASSWORD`.
 - `CI_JOB_ID` and `CI_JOB_URL` where they name this very job, and the time in the first `CI_JOB_STARTED_AT`, which is the
   server's: an author's own variable of such a name counts like any other.

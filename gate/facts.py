@@ -50,6 +50,8 @@ def job_facts(response: dict[str, Any]) -> dict[str, Any]:
     host, repo_path = _repository(_text(git, "repo_url"))
     pipeline_id = _number(info, "pipeline_id") if info.get("pipeline_id") else _id(_first(variables, "CI_PIPELINE_ID"))
     environments = _distinct([v for k, v in variables if k == "CI_ENVIRONMENT_NAME" and v])
+    # A policy's pipeline gets none of the server's variables of the pipeline and the runner: the first is the author's.
+    server_variables = [] if _is_policy_job(response) else variables
     facts: dict[str, Any] = {
         "instance": host,
         "project_id": _number(info, "project_id"),
@@ -61,10 +63,10 @@ def job_facts(response: dict[str, Any]) -> dict[str, Any]:
         "ref": _text(git, "ref"),
         "ref_type": _text(git, "ref_type"),
         "sha": _text(git, "sha"),
-        "protected": _protected(git, variables),
+        "protected": _protected(git, server_variables),
         "environment": environments[0] if environments else None,
         "environments": environments,
-        "runner": _id(_first(variables, "CI_RUNNER_ID")),
+        "runner": _id(_first(server_variables, "CI_RUNNER_ID")),
         "triggered_by": _triggered_by(info, variables),
         "timeout_s": _timeout_s(response),
     }
@@ -110,8 +112,8 @@ def _safe(instance: str) -> str:
 def _triggered_by(info: dict[str, Any], variables: list[tuple[str, str]]) -> dict[str, list[Any]]:
     names, numbers, emails = ([v for k, v in variables if k == wanted and v] for wanted in _TRIGGER_VARIABLES)
     ids = [number for number in map(_id, numbers) if number is not None]
-    if info.get("user_id"):
-        ids.insert(0, _number(info, "user_id"))
+    # scoped_user_id: the human behind a service account that GitLab runs the job for (composite identity).
+    ids = [_number(info, name) for name in ("user_id", "scoped_user_id") if info.get(name)] + ids
     return {"names": _distinct(names), "ids": _distinct(ids), "emails": _distinct(emails)}
 
 
@@ -126,6 +128,11 @@ def _overridden(facts: dict[str, Any], variables: list[tuple[str, str]]) -> list
 
 def _as_variable(fact: Any) -> str:
     return str(fact).lower() if isinstance(fact, bool) else str(fact)
+
+
+def _is_policy_job(response: dict[str, Any]) -> bool:
+    options = response.get("policy_options")
+    return isinstance(options, dict) and bool(options.get("execution_policy_job"))
 
 
 def _protected(git: dict[str, Any], variables: list[tuple[str, str]]) -> bool | None:

@@ -8,13 +8,15 @@ Each criterion of a rule is true, false or unknown:
 
 The environment stands only in variables, which a job's author can add. Where its occurrences would choose different
 rules, the job is refused; no occurrence at all means that the job has no environment, and the criterion is false.
+
+The words that come out quote what a job's author wrote as it is: whoever shows them escapes them (gate.words.shown).
 """
 
 from __future__ import annotations
 
 import re
 
-from gate.words import listed, shown
+from gate.words import listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def choose(policy: dict[str, Any], facts: dict[str, Any]) -> Choice:
     choices = [_first(policy, facts | {"environment": claim}) for claim in claims]
     if all(choice.rule == choices[0].rule for choice in choices):
         return choices[0]
-    names = listed([shown(claim) for claim in claims], "and")
+    names = listed(claims, "and")
     return Choice(None, f"its variables claim the environments {names}, for which there are different rules")
 
 
@@ -62,7 +64,7 @@ def criteria(rule: dict[str, Any], facts: dict[str, Any]) -> dict[str, bool | No
 
 def own_names(facts: dict[str, Any]) -> str:
     """Why a job that sets GATE_* variables is refused, or "": in its script its own would win over the gate's."""
-    names = [shown(name) for name in facts["gate_variables"]]
+    names = facts["gate_variables"]
     return f"it sets {listed(names, 'and')} itself, and such names are the gate's to set" if names else ""
 
 
@@ -95,13 +97,14 @@ def facts_words(facts: dict[str, Any]) -> str:
 def _value_words(value: Any) -> str:
     if value in _UNKNOWN:
         return "none or unknown"
-    return ("no", "yes")[value] if isinstance(value, bool) else shown(value)
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def _missing(name: str, facts: dict[str, Any]) -> str:
     if name == "environment":
-        return f"the environment {shown(facts['environment'])} is not spelled out"
-    return f"the job response does not tell its {name}"
+        return f"the environment {facts['environment']} is not spelled out"
+    what = "whether its ref is protected" if name == "protected" else f"its {name}"
+    return f"the job response does not tell {what}"
 
 
 def _holds(name: str, wanted: Any, facts: dict[str, Any]) -> bool | None:

@@ -54,9 +54,8 @@ def job_words(facts: dict[str, Any]) -> str:
 
 
 def _environment(facts: dict[str, Any]) -> list[str]:
-    if facts["environment"] is None:
-        return []
-    return [f"  claims    environment {shown(facts['environment'])} (the job says so; GitLab was not asked)"]
+    claims = listed([shown(claim) for claim in facts["environments"]], "and")
+    return [f"  claims    environment {claims} (the job says so; GitLab was not asked)"] if claims else []
 
 
 def _commands(request: Request, policy: dict[str, Any], config_file: str) -> list[str]:

@@ -10,7 +10,7 @@ from gate.clock import boottime_ms
 from gate.decide import decide
 from gate.files import StateError
 from gate.request import Request, keys, load
-from gate.words import duration, shown
+from gate.words import duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def of_rejected(request: Request, rule: dict[str, Any]) -> str:
         ago_s = _age_s(other, decision)
         if 0 <= ago_s < window_s:
             return (
-                f"the same job was {shown(decision['why'])} {duration(ago_s)} ago, as #{other.facts['job_id']};"
+                f"the same job was {decision['why']} {duration(ago_s)} ago, as #{other.facts['job_id']};"
                 f" it can be asked for again in {duration(window_s - ago_s)}"
             )
     return ""
@@ -100,7 +100,7 @@ def _other(request: Request, key: str) -> Request | None:
 
 
 def _same_job(one: Request, other: Request) -> bool:
-    return all(one.facts[name] == other.facts[name] for name in ("instance", "project_id", "name", "ref"))
+    return all(one.facts[name] == other.facts[name] for name in ("instance", "project_id", "name", "ref", "ref_type"))
 
 
 def _is_older(one: Request, other: Request) -> bool:

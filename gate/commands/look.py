@@ -109,8 +109,8 @@ def _print(request: Request, policy: dict[str, Any], records: list[dict[str, Any
     rule = rules.named(policy, request.opened["rule"])
     click.echo(f"{request.key}: {state_words(request)}")
     click.echo(f"  job     {job_words(request.facts)}")
-    if request.facts["environment"] is not None:
-        click.echo(f"  claims  environment {shown(request.facts['environment'])}")
+    for claim in request.facts["environments"]:
+        click.echo(f"  claims  environment {shown(claim)}")
     click.echo(f"  digest  {request.opened['digest']}")
     if waits(request):
         click.echo(f"  rule    {request.opened['rule']}: {rules.wanted_words(rule) if rule else 'none any more'}")

@@ -18,6 +18,7 @@ from gate.words import shown
 if TYPE_CHECKING:
     from typing import Any
 
+SHOWN_MAX_CHARACTERS = 2000
 _WORDS = {True: "yes", False: "no", None: "unknown"}
 
 
@@ -42,7 +43,7 @@ def test(config: str, job_file: str, as_json: bool) -> None:
     else:
         _tell(policy, facts)
     if refused:
-        raise CommandError(f"the job would be refused: {refused}")
+        raise CommandError(f"the job would be refused: {shown(refused, SHOWN_MAX_CHARACTERS)}")
 
 
 def _facts(job_file: str) -> dict[str, Any]:
@@ -62,12 +63,12 @@ def _facts(job_file: str) -> dict[str, Any]:
 
 
 def _tell(policy: dict[str, Any], facts: dict[str, Any]) -> None:
-    click.echo(f"{job_words(facts)}\n{facts_words(facts)}")
+    click.echo(f"{job_words(facts)}\n{shown(facts_words(facts), SHOWN_MAX_CHARACTERS)}")
     for rule in policy["rules"]:
         judged = ", ".join(f"{name}: {_WORDS[holds]}" for name, holds in criteria(rule, facts).items())
         click.echo(f"  {rule['name']}: {judged or 'all jobs'}")
     rule = choose(policy, facts).rule
-    if rule is None:
+    if rule is None or own_names(facts):
         return
     click.echo(f"rule {rule['name']}: {rule_book.wanted_words(rule)}")
     for person in rule_book.people_of(rule):
@@ -77,11 +78,12 @@ def _tell(policy: dict[str, Any], facts: dict[str, Any]) -> None:
 
 def _summary(policy: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     rule, why = choose(policy, facts)
-    people = rule_book.people_of(rule) if rule else []
+    why = why or own_names(facts)
+    people = rule_book.people_of(rule) if rule and not why else []
     approvers = [person for person in people if rule and rule_book.may_approve(person, rule, policy, facts) is None]
     return {
         "rule": rule["name"] if rule else None,
-        "refused": why or own_names(facts) or None,
+        "refused": why or None,
         "asks": rule_book.wanted_words(rule) if rule else None,
         "could_approve": approvers,
         "criteria": {each["name"]: criteria(each, facts) for each in policy["rules"]},

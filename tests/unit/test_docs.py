@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -17,7 +18,6 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-import gate.commands.rules
 from config.load import policy_from
 from config.schema import schema
 from executor.rehearsal_sample import sample_job
@@ -33,24 +33,27 @@ RULES_PAGE = CHECKOUT / "docs" / "how-to" / "rules.md"
 TAUGHT = [CHECKOUT / "README.md", *sorted(CHECKOUT.glob("docs/how-to/*.md"))]
 EXAMPLE = CHECKOUT / "runner-config.example.toml"
 _LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")
-_YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_SHELL_LINE = re.compile(r"^(?:    |)(?:\$ )?(gate .*)$", re.MULTILINE)
-_BLOCK = re.compile(r"^```(?!yaml).*?^```$|^ {4}.*$", re.MULTILINE | re.DOTALL)
+_FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SHELL_LINE = re.compile(r"^(?: {4}|\$ | {4}\$ )(gate .*)$", re.MULTILINE)
 _CODE = re.compile(r"^```.*?^```$|^(?: {4}|\t).*$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 
 
 def _gate_yamls(page: Path) -> list[str]:
     """The gate.yaml examples of a page; one that is only some sections takes the place of these in the first."""
     sections = schema()["properties"].keys()
-    found = [text for text in _YAML.findall(page.read_text(encoding="utf-8")) if text.partition(":")[0] in sections]
+    yamls = [text for kind, text in _FENCED.findall(page.read_text(encoding="utf-8")) if kind == "yaml"]
+    found = [text for text in yamls if text.partition(":")[0] in sections]
     whole = [text for text in found if text.startswith("version: 1\n")]
     parts = [text for text in found if text not in whole]
     return whole + [yaml.safe_dump({**yaml.safe_load(whole[0]), **yaml.safe_load(text)}) for text in parts]
 
 
 def _shell_lines(page: Path) -> list[str]:
-    blocks = _BLOCK.findall(page.read_text(encoding="utf-8"))
-    return [line for block in blocks for line in _SHELL_LINE.findall(block)]
+    return _SHELL_LINE.findall(page.read_text(encoding="utf-8"))
+
+
+def _named_commands(page: Path) -> list[str]:
+    return sorted(set(re.findall(r"`(gate [a-z][^`\n]*)`", page.read_text(encoding="utf-8"))))
 
 
 def _whole_gate() -> click.Command:
@@ -128,9 +131,19 @@ def test_commands_that_pages_show_exist_with_their_options(line: str) -> None:
     command.make_parser(click.Context(command)).parse_args(words)
 
 
+@pytest.mark.parametrize("text", [pytest.param(text, id=text) for page in TAUGHT for text in _named_commands(page)])
+def test_commands_that_pages_name_exist_with_their_options(text: str) -> None:
+    command, words = _whole_gate(), text.split()[1:]
+    while isinstance(command, click.Group) and words:
+        command, words = command.commands[words[0]], words[1:]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("-")} <= known
+
+
 def test_rules_page_shows_what_rules_test_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = policy_from(_gate_yamls(RULES_PAGE)[0].encode(), RULES_PAGE.name, runner_uid=0, host=FakeHost())
-    monkeypatch.setattr(gate.commands.rules, "load_policy_as_reader", lambda _config: (policy, ""))
+    module = importlib.import_module("gate.commands.rules")  # as an attribute, that is the command
+    monkeypatch.setattr(module, "load_policy_as_reader", lambda _config: (policy, ""))
     job = tmp_path / "job.json"
     job.write_text(json.dumps({**sample_job(), "id": 1234}), encoding="utf-8")
     printed = CliRunner().invoke(gate_command, ["rules", "test", "--job", str(job)]).output

@@ -392,3 +392,17 @@ def _put(response: Any, place: tuple[Any, ...], value: object) -> None:
         holder[place[-1]] = value
     except (KeyError, IndexError, TypeError):
         return  # an earlier change took that place away
+
+
+def test_the_human_behind_a_service_account_triggered_the_job_too() -> None:
+    response = response_of("19.3.0")
+    response["job_info"]["scoped_user_id"] = 77
+    assert set(job_facts(response)["triggered_by"]["ids"]) >= {5, 77}
+
+
+def test_a_policy_job_s_variables_tell_neither_runner_nor_protection() -> None:
+    response = response_of("17.9.3")
+    response["variables"] += variables_of({"CI_RUNNER_ID": "12"})
+    assert (job_facts(response)["runner"], job_facts(response)["protected"]) == (12, True)
+    response["policy_options"] = {"execution_policy_job": True}
+    assert (job_facts(response)["runner"], job_facts(response)["protected"]) == (None, None)
