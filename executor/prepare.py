@@ -14,7 +14,6 @@ from __future__ import annotations
 import marshal
 import os
 import select
-import signal
 
 from executor.inotify import Inotify
 from executor.surroundings import StageError, build_failure_code, say, system_failure_code, tell_exit_code
@@ -23,8 +22,11 @@ from gate.clock import boottime_ms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from typing import Any
+else:
+    import _signal as signal  # what `signal` wraps: its enums bring in collections and re, half a MiB that waits
 
 DEFAULT_PREPARE_TIMEOUT_S = 3600  # the runner's own default, its executors/custom/consts.go
 POLL_MS = 10_000

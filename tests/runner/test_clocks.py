@@ -22,7 +22,7 @@ def test_a_short_prepare_timeout_is_warned_of_and_sets_the_deadline(gated: Start
     assert "set by --prepare-timeout 20 less 15s" in log
     assert "less than the 10min that rule 'all' gives to decide" in log
     asked, decided = case.site.records("requested", job)[0], case.site.records("decided", job)[0]
-    assert 5000 <= decided["boottime"] - asked["boottime"] < 8000
+    assert 4000 < decided["boottime"] - asked["boottime"] < 8000  # 5 s from the opening, which is before its record
 
 
 def test_an_approval_within_a_short_prepare_timeout_counts(gated: Start) -> None:

@@ -161,7 +161,10 @@ def test_everything_unknown_of_a_rule_is_named() -> None:
     policy = book(("strict", {"protected": True, "runner": [12], "environment": ["production"]}))
 
     why = choose(policy, facts_of(protected=None, runner=None, **claims("pro$X\n"))).why
-    assert "whether its ref is protected, the job response does not tell its runner and the environment pro$X\n is not spelled out" in why
+    assert (
+        "whether its ref is protected, the job response does not tell its runner and the environment pro$X\n is not spelled out"
+        in why
+    )
 
 
 def test_a_rule_with_a_false_criterion_is_passed_over_whatever_is_unknown() -> None:
