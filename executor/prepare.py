@@ -276,8 +276,11 @@ def step(name: str, context: dict[str, Any], signals: Signals) -> dict[str, Any]
     with open(reader, "rb") as source:
         content = source.read()
     os.waitpid(child, 0)
-    # marshal needs no import; what comes is our own child's.
-    return marshal.loads(content) if content else fault(f"a process of the gate died while {name}")  # noqa: S302
+    try:
+        result: dict[str, Any] = marshal.loads(content)  # noqa: S302  it needs no import, and comes from our own child
+    except (EOFError, ValueError, TypeError):
+        return fault(f"a process of the gate died while {name}")
+    return result
 
 
 def fault(why: str) -> dict[str, Any]:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from audit import log
-from gate import drop, inbox, layout, signed, signed_inbox, sshsig, sweep
-from gate.files import write_json_once
+from gate import drop, layout, signed
 from gate.inbox import Inbox
-from gate.request import Request
 from gate.rules import weigh
 from tests.support.gate_state import (
     IS_ROOT,
@@ -26,9 +22,8 @@ from tests.support.gate_state import (
     open_request,
     records,
     rule_of,
-    same_json,
 )
-from tests.support.signing import NAMESPACE, Key, new_key, statement_for
+from tests.support.signing import Key, new_key, statement_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,10 +33,6 @@ KEY = "git.example-42-1001"
 OTHER_REQUEST = "git.example-42-1002"
 DIGEST = "0123456789abcdef" * 4
 GID = 20_099 if IS_ROOT else os.getegid()
-
-
-class Crash(BaseException):
-    """The process is killed here."""
 
 
 class Keys:
@@ -374,224 +365,3 @@ def test_names_of_careful_writers_are_never_read(case: Case) -> None:
         case.put(b"half", name)
     assert case.look()[1].lines == []
     assert case.left() == [".x", "x.tmp"]
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", ["vote file", "record", "move", "unlink"])
-def test_a_vote_cut_short_anywhere_is_finished_once(
-    case: Case, monkeypatch: pytest.MonkeyPatch, step: str, when: str
-) -> None:
-    case.put(case.good())
-    with monkeypatch.context() as patched:
-        cut_short(patched, step, when)
-        with pytest.raises(Crash):
-            case.look()
-
-    for _ in range(2):
-        votes, _box = case.look()
-        assert [(vote["person"], vote["answer"]) for vote in votes] == [("alice", "approve")]
-    assert len(records(case.policy, "vote")) == 1
-    assert records(case.policy, "drop-turned-away") == []
-    assert case.left() == []
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", ["record", "move"])
-@pytest.mark.parametrize("what", ["for this request", "no statement"])
-def test_turning_away_cut_short_anywhere_is_finished_once(
-    case: Case, monkeypatch: pytest.MonkeyPatch, what: str, step: str, when: str
-) -> None:
-    case.put(case.good(case.keys.bob) if what == "for this request" else b"")
-    with monkeypatch.context() as patched:
-        cut_short(patched, step, when, recorder="log" if what == "no statement" else "request")
-        with pytest.raises(Crash):
-            case.look()
-
-    for _ in range(2):
-        assert case.look()[0] == []
-    assert len(records(case.policy, "drop-turned-away")) == 1
-    assert (case.left(), case.away()) == ([], 1)
-
-
-def cut_short(patched: pytest.MonkeyPatch, step: str, when: str, recorder: str = "request") -> None:
-    holder, name = {
-        "vote file": (inbox, "write_json_once"),
-        "record": (Request, "record") if recorder == "request" else (log, "append_once"),
-        "move": (drop, "take"),
-        "unlink": (os, "unlink"),
-    }[step]
-    true = getattr(holder, name)
-
-    def killed(*words: Any, **named: Any) -> None:
-        if when == "after":
-            true(*words, **named)
-        raise Crash
-
-    patched.setattr(holder, name, killed)
-
-
-def test_one_that_was_swapped_is_moved_back(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, other = case.put(case.good(case.keys.bob)), case.put(case.good(comment="other"), ".other")
-    true = drop.take
-
-    def swapped(*words: Any) -> bool:
-        monkeypatch.setattr(drop, "take", true)
-        os.rename(other, path)
-        return true(*words)
-
-    monkeypatch.setattr(drop, "take", swapped)
-    assert case.look()[0] == []
-    assert case.left() == ["any name"]
-    assert [vote["comment"] for vote in case.look()[0]] == ["other"]
-
-
-def test_without_ssh_keygen_it_stays_and_that_is_said(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    case.put(case.good())
-    with monkeypatch.context() as patched:
-        patched.setattr(sshsig, "PROGRAM_PATH", ("/nonexistent",))
-        votes, box = case.look()
-    assert (votes, case.left(), records(case.policy), box.again) == ([], ["any name"], [], True)
-    (line,) = box.lines
-    assert "install openssh-client" in line
-    assert len(case.look()[0]) == 1
-
-
-def test_one_that_cannot_be_judged_hinders_no_other(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    case.put(case.good())
-    drop_file(case.policy, "bob", "1001.reject")
-    monkeypatch.setattr(sshsig, "PROGRAM_PATH", ("/nonexistent",))
-    assert [vote["person"] for vote in case.look()[0]] == ["bob"]
-
-
-def test_a_directory_that_is_not_the_gate_s_counts_for_nobody(case: Case) -> None:
-    case.put(case.good())
-    os.rename(case.directory, f"{case.directory}.away")
-    os.symlink(f"{case.directory}.away", case.directory)
-
-    votes, box = case.look()
-    assert votes == []
-    assert "signed drops do not count: drop/signed cannot be opened" in box.lines[0]
-
-
-def test_a_directory_full_of_rubbish_holds_up_no_deadline(case: Case) -> None:
-    for number in range(signed_inbox.LOOK_MAX + 1):
-        case.put(b"rubbish", str(number))
-    votes, box = case.look()
-    assert (votes, box.again, len(case.left())) == ([], True, 1)
-    assert case.look()[1].again is False
-
-
-def test_cut_after_every_tenth_byte_none_counts(case: Case) -> None:
-    whole = case.good()
-    lengths = [*range(0, len(whole), 10), len(whole) - 1]
-    for length in lengths:
-        case.put(whole[:length], str(length))
-    for _ in range(len(lengths)):
-        votes, box = case.look()
-        assert votes == []
-        if not box.again:
-            break
-    assert (case.left(), case.away()) == ([], len(lengths))
-
-
-@pytest.mark.parametrize("kind", ["alice", "alice_ecdsa"])
-def test_with_any_bit_flipped_none_counts(case: Case, kind: str) -> None:
-    whole = case.good(getattr(case.keys, kind), comment="go")
-    assert case.judged(whole)
-    number = int.from_bytes(whole, "big")
-    for bit in range(len(whole) * 8):
-        assert case.judged((number ^ (1 << bit)).to_bytes(len(whole), "big")) is None, bit
-
-
-@pytest.mark.parametrize("kind", ["alice", "alice_ecdsa", "alice_rsa"])
-def test_with_any_bit_of_the_signature_proper_flipped_none_counts(case: Case, kind: str) -> None:
-    """As a forger would flip them: in the blob, armoured anew. The last 32 bytes, for the time that it takes."""
-    key: Key = getattr(case.keys, kind)
-    line, armour = signed.split(case.good(key))
-    blob = sshsig._dearmoured(armour)
-    for bit in range(8 * 32):
-        flipped = (int.from_bytes(blob, "big") ^ (1 << bit)).to_bytes(len(blob), "big")
-        assert case.judged(line + b"\n" + armoured(flipped)) is None, bit
-
-
-def armoured(blob: bytes) -> bytes:
-    import base64
-
-    text = base64.b64encode(blob)
-    lines = [text[at : at + 70] + b"\n" for at in range(0, len(text), 70)]
-    return sshsig.BEGIN + b"".join(lines) + sshsig.END
-
-
-def test_our_own_armour_is_that_of_ssh_keygen(case: Case) -> None:
-    for key in (case.keys.alice, case.keys.alice_ecdsa, case.keys.alice_rsa):
-        armour = signed.split(case.good(key))[1]
-        assert armoured(sshsig._dearmoured(armour)) == armour
-
-
-def test_a_site_or_person_that_is_a_pattern_verifies_nothing(case: Case) -> None:
-    line = statement_for(case.request)
-    public = [case.keys.alice.public]
-    for namespace in ("gate-approval@*", "*", "gate-approval@a,gate-approval@b", 'a" cert-authority "'):
-        armour = case.keys.alice.armour(line, namespace)
-        assert sshsig.verify(line, armour, namespace, "alice", public) is False
-    armour = case.keys.alice.armour(line)
-    for person in ("*", "alic?", "alice,bob", "!bob", "alice cert-authority", ""):
-        assert sshsig.verify(line, armour, NAMESPACE, person, public) is False
-    assert sshsig.verify(line, armour, NAMESPACE, "alice", public) is True
-
-
-def test_ssh_keygen_sees_nothing_of_our_environment(
-    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "ssh-keygen"
-    program.write_text(f'#!/bin/sh\n/usr/bin/env >"{tmp_path}/seen"\nprintf "%s\\n" "$@" >"{tmp_path}/words"\nexit 0\n')
-    program.chmod(0o755)
-    monkeypatch.setattr(sshsig, "PROGRAM_PATH", (str(tmp_path),))
-    monkeypatch.setenv("SSH_AUTH_SOCK", "/nonexistent")
-    case.put(case.good())
-
-    assert len(case.look()[0]) == 1
-    assert "SSH_AUTH_SOCK" not in (tmp_path / "seen").read_text()
-    words = (tmp_path / "words").read_text().split()
-    assert words[:2] == ["-Y", "verify"]
-    assert ("-I alice" in " ".join(words), f"-n {NAMESPACE}" in " ".join(words)) == (True, True)
-
-
-SWEPT: dict[str, tuple[Callable[[Case], bytes], int, str | None]] = {
-    "its job has ended": (lambda c: c.good(), 0, f"its job has ended: {KEY}"),
-    "its job waits": (lambda c: c.good(request=OTHER_REQUEST), 0, None),
-    "its job is yet to come": (lambda c: c.good(request="git.example-42-9999"), 0, None),
-    "its job is yet to come, for over 7 days": (
-        lambda c: c.good(request="git.example-42-9999"),
-        8 * 24 * 3600,
-        "it is over 7 days old",
-    ),
-    "rubbish": (lambda _: b"rubbish", 0, None),
-    "rubbish, over 7 days old": (lambda _: b"rubbish", 8 * 24 * 3600, "it is over 7 days old"),
-}
-
-
-@pytest.mark.parametrize("what", SWEPT)
-def test_a_sweep_turns_away_what_nobody_will_take(case: Case, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    make, later_s, why = SWEPT[what]
-    write_json_once(case.request.directory, "ended.json", {})
-    open_request(case.policy, OTHER_REQUEST, digest=DIGEST)
-    case.put(make(case), "x")
-    case.put(b"", ".x")
-    monkeypatch.setattr(sweep, "time", SimpleNamespace(time=lambda: time.time() + later_s))
-
-    assert sweep.sweep(case.policy, "own") == []
-    assert [record["why"] for record in records(case.policy, "drop-turned-away")] == ([why] if why else [])
-    assert (case.left(), case.away()) == (([".x"], 1) if why else ([".x", "x"], 0))
-    if "rubbish" not in what and why:
-        assert records(case.policy, "drop-turned-away")[0]["by"] == {"person": "alice", "via": "signed"}
-
-
-def test_the_longest_statement_fits_into_its_record(case: Case) -> None:
-    case.request.facts.update(dict.fromkeys(("path", "name", "stage", "environment", "ref", "sha"), "\u00fc" * 500))
-    case.put(case.good(comment="\u00fc" * 833, decision="approve"))
-
-    (vote,), _ = case.look()
-    assert len(records(case.policy, "vote")) == 1
-    kept = same_json(os.path.join(layout.votes(case.request.directory), vote["file"]))
-    assert kept["signed"].startswith('{"comment":"\\u00fc')
