@@ -28,7 +28,7 @@ from gate.decide import (
     release,
 )
 from gate.files import StateError, read_json, write_json_once
-from gate.inbox import Inbox
+from gate.inbox import LOOK_AGAIN_MS, Inbox
 from gate.opening import lines_of
 from gate.request import Request, load
 from gate.words import duration, shown
@@ -107,7 +107,7 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     if deadline_ms < context["deadline_ms"]:
         lines.append(f"the deadline has become earlier: in {duration((deadline_ms - boottime_ms()) / 1000)}")
     if verdict.state == "open" or interrupted():
-        again_ms = 1000 if inbox.again else 0
+        again_ms = LOOK_AGAIN_MS if inbox.again else 0
         return _waiting(request, plan | {"policy": policy}, lines, deadline_ms, verdict.why, again_ms)
     decision = decide(
         request,
@@ -121,14 +121,14 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     return _settle(request, decision, plan | {"policy": policy}, interrupted, lines)
 
 
-def canceling(_context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
+def canceling(_context: dict[str, Any], _interrupted: Callable[[], bool]) -> Result:
     """The runner has ended the wait: by a cancel, a timeout or its own end, it does not say which."""
-    return _give_up("canceled", "the runner ended the wait (a cancel, a timeout, or the runner's own end)", interrupted)
+    return _give_up("canceled", "the runner ended the wait (a cancel, a timeout, or the runner's own end)")
 
 
-def abandoning(_context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
+def abandoning(_context: dict[str, Any], _interrupted: Callable[[], bool]) -> Result:
     """The runner that started us is gone, and nobody will run this job."""
-    result = _give_up("abandoned", "the runner that held this job is gone", interrupted)
+    result = _give_up("abandoned", "the runner that held this job is gone")
     end(_request(_plan()), "the runner that held this job is gone")
     return result
 
@@ -284,14 +284,12 @@ def _let_through(request: Request, decision: dict[str, Any], plan: dict[str, Any
     }
 
 
-def _give_up(word: str, why: str, interrupted: Callable[[], bool]) -> Result:
+def _give_up(word: str, why: str) -> Result:
+    """Decide that nobody waits any more; where it was approved before, that stands, and is not released from here."""
     plan = _plan()
     request = _request(plan)
     decision = decide(request, word, why, rule=plan["rule"], config=plan["config_sha256"])
-    if decision["decision"] == "approved" and not request.has("release.json"):
-        record_decided(request, decision)
-        return {"state": "over", "lines": ["approved, but the runner ended the wait before the job was let through"]}
-    return _settle(request, decision, plan, interrupted)
+    return _settle(request, decision, plan, interrupted=lambda: True)
 
 
 def _changed_lines(plan: dict[str, Any], config: str, rule: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ import time
 from gate import drop, layout, signed_inbox
 from gate.clock import boottime_ms
 from gate.files import read_json, write_json_once
-from gate.request import WHY_MAX_RECORD_BYTES, fit, is_open, load, with_job_number
+from gate.request import WHY_MAX_RECORD_BYTES, fit, is_open, load, meant_by
 from gate.rules import may_answer
 from gate.words import duration, shown
 
@@ -34,6 +34,7 @@ class Inbox:
         self.request, self.policy, self.rule = request, policy, rule
         self.lines: list[str] = []
         self.again = False
+        self._recorded: set[str] = set()
 
     def collect(self) -> list[dict[str, Any]]:
         """Take in what has been dropped; returns all votes on the request, oldest first.
@@ -52,7 +53,8 @@ class Inbox:
             os.close(root)
         votes = votes_on(self.request)
         for vote in votes:
-            self._record(vote)
+            if vote["file"] not in self._recorded:
+                self._record(vote)
         standing = signed_inbox.standing(votes, self.policy)
         gone = [f"{vote['person']}'s signed approval" for vote in votes if vote not in standing]
         self.lines += [f"{what} does not count any more: its key has gone from gate.yaml" for what in gone]
@@ -99,9 +101,7 @@ class Inbox:
     def _namesakes(self) -> list[str]:
         """Other requests that wait under the same job number, on another GitLab instance."""
         state_dir = self.request.state_dir
-        others = [
-            key for key in with_job_number(state_dir, str(self.request.facts["job_id"])) if key != self.request.key
-        ]
+        others = [key for key in meant_by(state_dir, str(self.request.facts["job_id"])) if key != self.request.key]
         return [key for key in others if (other := load(state_dir, key)) is not None and is_open(other)]
 
     def _too_early(self, file: os.stat_result) -> str | None:
@@ -146,6 +146,7 @@ class Inbox:
             by["key"] = vote["signed_with"]
         early = {"early": True} if vote["early"] else {}
         self.request.record("vote", "by", by=by, decision=vote["answer"], comment=vote["comment"], **early)
+        self._recorded.add(vote["file"])
         verb = "approves" if vote["answer"] == "approve" else "rejects"
         verb += f", signed with {vote['signed_with']}" if vote["via"] == "signed" else ""
         before = " (answered before the job was here)" if vote["early"] else ""
