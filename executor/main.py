@@ -10,12 +10,12 @@ import os
 import sys
 
 from executor.surroundings import STDERR, StageError, in_words, say, system_failure_code
+from gate import DEFAULT_CONFIG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-DEFAULT_CONFIG = "/etc/gitlab-runner-gate/gate.yaml"
 USAGE = "usage: gate-executor [--config FILE] config | prepare [--prepare-timeout SECONDS] | run SCRIPT STAGE | cleanup"
 
 

@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 
-from gate import layout, rules, signed
+from gate import DEFAULT_CONFIG, layout, rules, signed
 from gate.clock import boottime_ms, utc_text
 from gate.facts import triggerer
 from gate.words import duration, listed, shown
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from gate.request import Request
 
-DEFAULT_CONFIG = "/etc/gitlab-runner-gate/gate.yaml"
 SHORT_SHA = 8
 SHORT_DIGEST = 16
 

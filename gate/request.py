@@ -100,9 +100,9 @@ def keys(state_dir: str) -> list[str]:
     return sorted(name for name in os.listdir(layout.jobs(state_dir)) if not name.startswith("."))
 
 
-def with_job_number(state_dir: str, number: str) -> list[str]:
-    """The keys of all requests of that job number, on whatever GitLab instance."""
-    return [key for key in keys(state_dir) if key.rpartition("-")[2] == number]
+def meant_by(state_dir: str, job: str) -> list[str]:
+    """The keys of all requests of that job number, on whatever GitLab instance, or the one of that key."""
+    return [key for key in keys(state_dir) if job in (key, key.rpartition("-")[2])]
 
 
 def is_open(request: Request) -> bool:

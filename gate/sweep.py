@@ -21,7 +21,7 @@ from gate.clock import boottime_ms
 from gate.decide import decide, end, record_decided
 from gate.files import StateError
 from gate.inbox import take_away
-from gate.request import Request, keys, load
+from gate.request import Request, keys, load, meant_by
 from gate.signed_inbox import dropped_fields
 from gate.words import shown
 
@@ -173,7 +173,7 @@ def _why_old(state_dir: str, name: str, file: os.stat_result) -> str:
     meant = drop.answer_of(name)
     if meant is None:
         return ""
-    return _why_ended(state_dir, [key for key in keys(state_dir) if meant[0] in (key, key.rpartition("-")[2])])
+    return _why_ended(state_dir, meant_by(state_dir, meant[0]))
 
 
 def _why_ended(state_dir: str, found: list[str]) -> str:

@@ -9,7 +9,7 @@ import click
 
 from audit.log import AuditError
 from config.faults import ConfigError
-from gate import __version__
+from gate import DEFAULT_CONFIG, __version__
 from gate.commands.answer import approve, reject
 from gate.commands.audit import audit
 from gate.commands.check import check
@@ -18,7 +18,6 @@ from gate.commands.look import list_, show
 from gate.commands.rules import rules
 from gate.commands.statement import statement
 from gate.files import StateError
-from gate.opening import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

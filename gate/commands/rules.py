@@ -37,11 +37,12 @@ def test(config: str, job_file: str, as_json: bool) -> None:
     """Say which rule a job would get and why, and who could approve it; exits 1 where it would be refused."""
     policy, _digest = load_policy_as_reader(config)
     facts = _facts(job_file)
-    refused = choose(policy, facts).why or own_names(facts)
+    rule, why = choose(policy, facts)
+    refused = why or own_names(facts)
     if as_json:
-        click.echo(json.dumps(_summary(policy, facts), indent=2))
+        click.echo(json.dumps(_summary(policy, facts, rule, refused), indent=2))
     else:
-        _tell(policy, facts)
+        _tell(policy, facts, None if refused else rule)
     if refused:
         raise CommandError(f"the job would be refused: {shown(refused, SHOWN_MAX_CHARACTERS)}")
 
@@ -62,13 +63,12 @@ def _facts(job_file: str) -> dict[str, Any]:
         raise CommandError(f"{job_file}: {error}") from error
 
 
-def _tell(policy: dict[str, Any], facts: dict[str, Any]) -> None:
+def _tell(policy: dict[str, Any], facts: dict[str, Any], rule: dict[str, Any] | None) -> None:
     click.echo(f"{job_words(facts)}\n{shown(facts_words(facts), SHOWN_MAX_CHARACTERS)}")
-    for rule in policy["rules"]:
-        judged = ", ".join(f"{name}: {_WORDS[holds]}" for name, holds in criteria(rule, facts).items())
-        click.echo(f"  {rule['name']}: {judged or 'all jobs'}")
-    rule = choose(policy, facts).rule
-    if rule is None or own_names(facts):
+    for each in policy["rules"]:
+        judged = ", ".join(f"{name}: {_WORDS[holds]}" for name, holds in criteria(each, facts).items())
+        click.echo(f"  {each['name']}: {judged or 'all jobs'}")
+    if rule is None:
         return
     click.echo(f"rule {rule['name']}: {rule_book.wanted_words(rule)}")
     for person in rule_book.people_of(rule):
@@ -76,14 +76,14 @@ def _tell(policy: dict[str, Any], facts: dict[str, Any]) -> None:
         click.echo(f"  {person} {'could approve it' if why is None else f'could not: {shown(why)}'}")
 
 
-def _summary(policy: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
-    rule, why = choose(policy, facts)
-    why = why or own_names(facts)
-    people = rule_book.people_of(rule) if rule and not why else []
+def _summary(
+    policy: dict[str, Any], facts: dict[str, Any], rule: dict[str, Any] | None, refused: str
+) -> dict[str, Any]:
+    people = rule_book.people_of(rule) if rule and not refused else []
     approvers = [person for person in people if rule and rule_book.may_approve(person, rule, policy, facts) is None]
     return {
         "rule": rule["name"] if rule else None,
-        "refused": why or None,
+        "refused": refused or None,
         "asks": rule_book.wanted_words(rule) if rule else None,
         "could_approve": approvers,
         "criteria": {each["name"]: criteria(each, facts) for each in policy["rules"]},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gate import layout, sweep
 from gate.commands.fault import CommandError
 from gate.decide import outcome_words
-from gate.request import Request, is_open, keys, load
+from gate.request import Request, is_open, keys, load, meant_by
 from gate.words import listed, shown
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def requests(state_dir: str, job: str | None = None) -> list[Request]:
     Raises:
         PermissionError: requests cannot be read from here.
     """
-    wanted = [key for key in keys(state_dir) if job is None or job in (key, key.rpartition("-")[2])]
+    wanted = keys(state_dir) if job is None else meant_by(state_dir, job)
     found = [load(state_dir, key) for key in wanted]
     return [request for request in found if request is not None]
 

@@ -20,8 +20,8 @@ from gate.request import (
     keyed_hash,
     keys,
     load,
+    meant_by,
     record_of,
-    with_job_number,
 )
 from tests.support.gate_state import facts_of, made, mode_of, open_request, records
 
@@ -83,8 +83,8 @@ def test_keys_and_job_numbers(policy: dict[str, Any]) -> None:
     os.mkdir(os.path.join(layout.jobs(policy["state_dir"]), ".hidden"))
 
     assert keys(policy["state_dir"]) == wanted
-    assert with_job_number(policy["state_dir"], "7") == wanted[:2]
-    assert with_job_number(policy["state_dir"], "") == []
+    assert meant_by(policy["state_dir"], "7") == wanted[:2]
+    assert meant_by(policy["state_dir"], "") == []
 
 
 def test_a_record_is_appended_once_for_what_is_the_same(policy: dict[str, Any]) -> None:
