@@ -54,7 +54,9 @@ class Gated:
 
     def kill_waiter(self, job: int) -> None:
         """SIGKILL the process that waits for the job, which the heartbeat's lock names."""
-        beat = max(self.site.job_dir(job).glob("waiting.*"))
+        directory = self.site.job_dir(job)
+        until(lambda: list(directory.glob("waiting.*")), "waiting")  # the job log is told just before
+        beat = max(directory.glob("waiting.*"))
         holders = [pid for pid in filter(str.isdecimal, os.listdir("/proc")) if _holds(pid, beat)]
         for pid in holders:
             os.kill(int(pid), signal.SIGKILL)
