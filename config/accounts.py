@@ -76,19 +76,26 @@ class Accounts:
     run_as: dict[str, User | None]
     run_as_gids: dict[str, frozenset[int]]
     approvers_gid: int | None
+    page: User | None
+    page_gids: frozenset[int]
+    proxy_gid: int | None
 
 
 def look_up(value: dict[str, Any], host: Host, runner_uid: int) -> Accounts:
     """Return the accounts behind the names in `value`, in which anything may be missing; `runner_uid` is R."""
     owners = [value.get("backend", {}), *value.get("rules", [])]
     run_as = {owner["run_as"]: _user(host, owner["run_as"]) for owner in owners if owner and "run_as" in owner}
-    approvers = value.get("approvers_group")
+    approvers, page = value.get("approvers_group"), value.get("page") or {}
+    page_user = _user(host, page.get("user"))
     return Accounts(
         runner=host.user_of_uid(runner_uid) or User(str(runner_uid), runner_uid, os.getegid(), "/"),
         people={name: _user(host, person.get("unix")) for name, person in value.get("people", {}).items()},
         run_as=run_as,
         run_as_gids={name: host.gids_of(user) for name, user in run_as.items() if user},
         approvers_gid=host.gid(approvers) if approvers else None,
+        page=page_user,
+        page_gids=host.gids_of(page_user) if page_user else frozenset(),
+        proxy_gid=host.gid(page["proxy_group"]) if page.get("proxy_group") else None,
     )
 
 

@@ -16,7 +16,10 @@ def _no_user(value: dict[str, Any], accounts: Accounts) -> Iterator[str]:
     for name, person in value["people"].items():
         if accounts.people[name] is None:
             missing = f"no Unix user {person['unix']!a} on this host" if "unix" in person else "no `unix` user given"
-            answer = "can answer by signed drop only" if "ssh_keys" in person else "cannot answer by drop"
+            page = value.get("page", {})
+            ways = ["by signed drop"] if "ssh_keys" in person else []
+            ways += ["on the page"] if "listen" in page or "proxy_socket" in page else []
+            answer = f"can answer {' or '.join(ways)} only" if ways else "cannot answer by drop"
             yield f"{name}: {missing}: {name} {answer}"
 
 

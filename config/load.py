@@ -10,7 +10,7 @@ import os
 import stat
 from typing import Any
 
-from config import meaning, policy, schema
+from config import meaning, notice, policy, schema
 from config.accounts import Host, SystemHost, look_up
 from config.document import parse
 from config.faults import ConfigError, Fault
@@ -42,7 +42,13 @@ def load_policy(path: str, *, owner: int | None = None, host: Host = _SYSTEM) ->
     """
     runner = os.geteuid() if owner is None else owner
     data = _trusted_bytes(path, runner)
-    return policy_from(data, path, runner_uid=runner, host=host), hashlib.sha256(data).hexdigest()
+    found = policy_from(data, path, runner_uid=runner, host=host)
+    # Others may not even see where the command lies, and do not run it.
+    told = found["on_event"][:1] if runner == os.geteuid() else []
+    problems = [Fault(path, 0, 0, problem) for command in told for problem in notice.problems(command, runner)]
+    if problems:
+        raise ConfigError(problems)
+    return found, hashlib.sha256(data).hexdigest()
 
 
 def load_policy_as_reader(path: str, *, host: Host = _SYSTEM) -> tuple[dict[str, Any], str]:

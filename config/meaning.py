@@ -8,7 +8,7 @@ mistake is told once.
 from collections.abc import Iterator
 from typing import Any
 
-from config import people, rules, run_as
+from config import notice, page, people, rules, run_as
 from config.accounts import Accounts
 from config.document import Document
 from config.faults import Fault, quoted
@@ -24,6 +24,8 @@ def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iter
         group = quoted(value["approvers_group"])
         yield document.fault(("approvers_group",), f"no Unix group {group} on this host: create it, or name another")
     yield from run_as.check(document, value, accounts)
+    yield from page.check(document, value, accounts)
+    yield from notice.check(document, value)
 
 
 def _exit_codes(document: Document, value: dict[str, Any]) -> Iterator[Fault]:

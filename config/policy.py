@@ -4,6 +4,7 @@ from typing import Any
 
 from config.accounts import Accounts, User
 from config.cautions import warnings
+from config.page import listen_of, url_of
 from config.people import members
 from config.rules import alternatives
 from config.ssh_keys import bare
@@ -24,6 +25,8 @@ def make(value: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         "rules": [_rule(rule, value, accounts) for rule in value["rules"]],
         "backend": _backend(value["backend"], accounts),
         "exit_codes": value["exit_codes"],
+        "page": _page(value["page"], accounts) if "page" in value else None,
+        "on_event": value.get("on_event", []),
         "warnings": warnings(value, accounts),
     }
 
@@ -57,6 +60,7 @@ def _rule(rule: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> di
         "comment": rule["comment"],
         "run_as": _job_user(rule["run_as"], accounts) if "run_as" in rule else None,
         "after_rejection_s": seconds(rule["after_rejection"]),
+        "remind_every_s": seconds(rule["remind_every"]) if "remind_every" in rule else None,
         "supersede": rule["supersede"],
     }
 
@@ -67,6 +71,21 @@ def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         **_job_user(backend.get("run_as"), accounts),
         "isolate": backend["isolate"],
         "allow_same_user": backend["allow_same_user"],
+    }
+
+
+def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
+    user = accounts.page or accounts.runner
+    return {
+        "user": page["user"],
+        "uid": user.uid,
+        "gid": user.gid,
+        "socket": page.get("socket"),
+        "listen": listen_of(page),
+        "proxy_socket": page.get("proxy_socket"),
+        "proxy_gid": accounts.proxy_gid,
+        "proxy_header": page["proxy_header"],
+        "url": url_of(page),
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from config.accounts import User
 
 APPROVERS_GID = 2000
+PROXY_GID = 33
 
 
 def _users() -> dict[str, User]:
@@ -18,16 +19,18 @@ def _users() -> dict[str, User]:
         "gitlab-job": 998,
         "carol": 1003,
         "deployer": 996,
+        "gitlab-gate": 995,
     }
     return {name: User(name, uid, uid, f"/home/{name}") for name, uid in uids.items()}
 
 
 @dataclass(frozen=True)
 class FakeHost:
-    """A `config.accounts.Host` out of a dict; alice and bob are in the group gate-approvers (gid 2000)."""
+    """A `config.accounts.Host` out of a dict; alice, bob and the page's gitlab-gate are in gate-approvers (gid 2000), nobody in www-data."""
 
     users: dict[str, User] = field(default_factory=_users)
-    approvers: tuple[str, ...] = ("alice", "bob")
+    approvers: tuple[str, ...] = ("alice", "bob", "gitlab-gate")
+    proxied: tuple[str, ...] = ()
 
     def user(self, name: str) -> User | None:
         return self.users.get(name)
@@ -36,10 +39,12 @@ class FakeHost:
         return next((user for user in self.users.values() if user.uid == uid), None)
 
     def gid(self, group: str) -> int | None:
-        return APPROVERS_GID if group == "gate-approvers" else None
+        return {"gate-approvers": APPROVERS_GID, "www-data": PROXY_GID}.get(group)
 
     def gids_of(self, user: User) -> frozenset[int]:
-        return frozenset({user.gid, *([APPROVERS_GID] if user.name in self.approvers else [])})
+        in_approvers = [APPROVERS_GID] if user.name in self.approvers else []
+        in_proxy = [PROXY_GID] if user.name in self.proxied else []
+        return frozenset({user.gid, *in_approvers, *in_proxy})
 
 
 def someone_else() -> int:

@@ -44,6 +44,7 @@ def rule_of(**changes: Any) -> dict[str, Any]:
         "comment": {"approve": "optional", "reject": "optional"},
         "run_as": None,
         "after_rejection_s": 300,
+        "remind_every_s": None,
         "supersede": False,
         **changes,
     }
@@ -72,6 +73,8 @@ def policy_of(state_dir: Path, **changes: Any) -> dict[str, Any]:
         "rules": [rule_of()],
         "backend": {"type": "shell", "run_as": None, "uid": 998, "gid": 998, "home": "/", "allow_same_user": False},
         "exit_codes": {"rejected": 80, "expired": 81, "superseded": 82, "refused": 83},
+        "page": None,
+        "on_event": [],
         "warnings": [],
         **changes,
     }

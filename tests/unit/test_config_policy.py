@@ -52,6 +52,7 @@ def test_a_small_file_comes_to_the_whole_policy() -> None:
                 "comment": {"approve": "optional", "reject": "optional"},
                 "run_as": None,
                 "after_rejection_s": 300,
+                "remind_every_s": None,
                 "supersede": False,
             }
         ],
@@ -65,6 +66,8 @@ def test_a_small_file_comes_to_the_whole_policy() -> None:
             "allow_same_user": False,
         },
         "exit_codes": {"rejected": 80, "expired": 81, "superseded": 82, "refused": 83},
+        "page": None,
+        "on_event": [],
         "warnings": [NO_ID],
     }
 

@@ -42,6 +42,7 @@ rules:
     comment: {reject: required}
     run_as: deployer
     after_rejection: 0s
+    remind_every: 45m
     supersede: true
   - name: staging
     match: {runner: [12, 13]}
@@ -87,6 +88,7 @@ def test_a_rule_with_everything_comes_to_plain_values() -> None:
         "comment": {"approve": "optional", "reject": "required"},
         "run_as": {"run_as": "deployer", "uid": 996, "gid": 996, "home": "/home/deployer"},
         "after_rejection_s": 0,
+        "remind_every_s": 2_700,
         "supersede": True,
     }
     assert staging["match"] == {"runner": [12, 13]}
@@ -280,7 +282,7 @@ def test_a_rule_s_run_as_is_not_an_approver() -> None:
 
 def test_a_faulty_backend_does_not_make_a_rule_s_run_as_one() -> None:
     text = FULL.replace("{type: shell, run_as: gitlab-job}", "shell").replace("run_as: deployer", "run_as: carol")
-    assert [fault[:6] for fault in faults_of(text)] == ["35:10:"]
+    assert [fault[:6] for fault in faults_of(text)] == ["36:10:"]
 
 
 def faults_in(text: str, runner_uid: int) -> list[str]:

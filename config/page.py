@@ -1,0 +1,105 @@
+"""The `page` of gate.yaml: a user of its own, who may read requests, and ways in that no job can reach."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from config.accounts import Accounts
+from config.document import Document, Path
+from config.faults import Fault, quoted
+
+DEFAULT_PORT = 8420
+WAYS_IN = ("socket", "listen", "proxy_socket")
+
+
+def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iterator[Fault]:
+    """Yield the faults of meaning in `page`."""
+    page = value.get("page")
+    if page is None:
+        return
+    written = document.value["page"]
+    if not any(way in written for way in WAYS_IN):
+        message = "no way in: write socket, listen, proxy_socket, or several of them"
+        yield document.fault(("page",), message)
+    backend = value.get("backend") or {}
+    tolerant = bool(backend.get("allow_same_user"))
+    if "approvers_group" not in document.value and not tolerant:
+        yield document.fault(("page",), "the page needs approvers_group, to read requests: name one")
+    for key, message in _user_faults(page, value, accounts, tolerant=tolerant):
+        yield document.fault(("page", key), message)
+    yield from _proxy(document, page, value, accounts)
+    if "socket" in page and page["socket"] == page.get("proxy_socket"):
+        message = "is the proxy's socket too: whoever reaches that can claim to be anybody, so give it one of its own"
+        yield document.fault(("page", "socket"), message)
+
+
+def listen_of(page: dict[str, Any]) -> list[Any] | None:
+    """Return [host, port] of `listen`, None where the page is not on TCP."""
+    if "listen" not in page:
+        return None
+    host, _, port = page["listen"].rpartition(":")
+    return [host.strip("[]"), int(port)]
+
+
+def url_of(page: dict[str, Any]) -> str:
+    """Return the address that people use, without a slash at its end."""
+    listen = listen_of(page)
+    default = f"http://gate.localhost:{listen[1] if listen else DEFAULT_PORT}"
+    written: str = page.get("url", default)
+    return written.rstrip("/")
+
+
+def _user_faults(
+    page: dict[str, Any], value: dict[str, Any], accounts: Accounts, *, tolerant: bool
+) -> Iterator[tuple[str, str]]:
+    if "user" not in page:
+        return
+    name, user = quoted(page["user"]), accounts.page
+    if user is None:
+        yield "user", f"no Unix user {name} on this host: create it, or name another"
+        return
+    if user.uid == accounts.runner.uid:
+        if not tolerant:
+            yield (
+                "user",
+                f"the gate itself runs as {name}, so a page that is broken into could decide: name another user",
+            )
+        return
+    if user.uid == 0:
+        yield "user", f"the page cannot run as {name}, which is root: name another user"
+    if any(account and account.uid == user.uid for account in accounts.people.values()):
+        yield "user", f"{name} is a person too: name a user that is the page's alone"
+    if accounts.approvers_gid is not None and accounts.approvers_gid not in accounts.page_gids:
+        group = value["approvers_group"]
+        yield "user", f"{name} is not in the approvers' group: usermod --append --groups {group} {page['user']}"
+    yield from _jobs_apart(name, user.uid, user.gid, accounts)
+
+
+def _jobs_apart(name: str, uid: int, gid: int, accounts: Accounts) -> Iterator[tuple[str, str]]:
+    for run_as, job_user in accounts.run_as.items():
+        if job_user and job_user.uid == uid:
+            yield "user", f"jobs run as {name}, so a job could vote as anybody: name another user"
+        elif job_user and gid in accounts.run_as_gids[run_as]:
+            yield "user", f"{quoted(run_as)}, whom jobs run as, is in the group of {name}: take it out, or name another"
+
+
+def _proxy(document: Document, page: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> Iterator[Fault]:
+    written = document.value["page"]
+    path: Path = ("page", "proxy_group")
+    if "proxy_socket" in written and "proxy_group" not in written:
+        message = (
+            "'proxy_group' is missing: name the Unix group of the reverse proxy, for instance proxy_group: www-data"
+        )
+        yield document.fault(("page",), message)
+    if "proxy_group" not in page:
+        return
+    group = quoted(page["proxy_group"])
+    if accounts.proxy_gid is None:
+        yield document.fault(path, f"no Unix group {group} on this host: create it, or name another")
+        return
+    if page["proxy_group"] == value.get("approvers_group"):
+        message = f"{group} is the approvers' group too, and each of them could claim to be another: name the proxy's"
+        yield document.fault(path, message)
+    for run_as, gids in accounts.run_as_gids.items():
+        if accounts.proxy_gid in gids:
+            message = f"{quoted(run_as)}, whom jobs run as, is in {group}, and could claim to be anybody: take it out"
+            yield document.fault(path, message)
