@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["AuditError", "Head", "append", "append_once", "head", "position", "records"]
+__all__ = ["AuditError", "Head", "append", "append_once", "head", "placed_records", "position", "records"]
 
 LOG_ID_BYTES = 16
 
@@ -115,13 +115,26 @@ def records(
     Raises:
         AuditError: the log cannot be read.
     """
+    for _place, head, record in placed_records(directory, since):
+        yield head, record
+
+
+def placed_records(
+    directory: str,
+    since: tuple[int, int] = (segments.FIRST_SEGMENT, 0),
+) -> Iterator[tuple[tuple[int, int, int], Head, dict[str, Any]]]:
+    """As records, each with its place: segment, offset, and length in bytes. The next one begins behind it, or later.
+
+    Raises:
+        AuditError: the log cannot be read.
+    """
     try:
-        for _, _, line in _lines(directory, since):
+        for number, offset, line in _lines(directory, since):
             try:
                 record = decode(line)
             except UnsoundError:
                 continue
-            yield chain.head_of(line, record), record
+            yield (number, offset, len(line)), chain.head_of(line, record), record
     except OSError as error:
         raise _unusable(directory, error) from error
 

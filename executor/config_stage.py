@@ -16,6 +16,7 @@ from executor import backend
 from executor.response import read_response, sha256
 from executor.surroundings import StageError
 from gate import __version__, layout
+from gate.content import shown_content
 from gate.decide import cache_dir
 from gate.digest import content_digest
 from gate.facts import job_facts, key_of
@@ -52,6 +53,8 @@ def config(config_file: str) -> int:
         "drop_warnings": drop_warnings,
         "token_hash": keyed_hash(policy["state_dir"], str(parsed.get("token", ""))),
     }
+    content = {"v": 1, "key": key, "response_sha256": plan["response_sha256"], **shown_content(parsed)}
+    write_json_once(job_dir, "content.json", content)
     plan_file = _write_plan(job_dir, plan)
     sweep(policy, own_key=key)  # its faults concern other jobs: cleanup, whose output is the operator's, tells them
     print(json.dumps(_answer(policy, plan, plan_file, job_dir)))

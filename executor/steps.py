@@ -94,8 +94,8 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
             request, "expired", f"the time was up, and {error}", rule=plan["rule"], config=plan["config_sha256"]
         )
         return _settle(request, decision, plan, interrupted)
-    rule, why = match.choose(policy, request.facts)
-    if rule is None or rule["name"] != request.opened["rule"]:
+    rule = match.current(policy, request.facts, request.opened["rule"])
+    if rule is None:
         why = f"gate.yaml has changed, and rule {request.opened['rule']!r} is not for this job any more"
         decision = decide(request, "refused", why, rule=request.opened["rule"], config=config)
         return _settle(request, decision, plan, interrupted)

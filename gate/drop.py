@@ -127,9 +127,9 @@ def read(directory: int, name: str, uid: int) -> Reading:
     return _read(directory, name, uid, _judge_comment)
 
 
-def read_signed(directory: int, name: str) -> Reading:
-    """As `read`, whoever owns the file; its text is all that is in it, ASCII."""
-    return _read(directory, name, None, _judge_ascii)
+def read_ascii(directory: int, name: str, uid: int | None = None) -> Reading:
+    """As `read`, whoever owns the file where no uid is given; its text is all that is in it, ASCII."""
+    return _read(directory, name, uid, _judge_ascii)
 
 
 def _read(directory: int, name: str, uid: int | None, judge: Callable[[bytes, os.stat_result], Reading]) -> Reading:

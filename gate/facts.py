@@ -12,6 +12,8 @@ Rules, in this order:
 
 from __future__ import annotations
 
+from gate.words import whole
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -47,7 +49,8 @@ def job_facts(response: dict[str, Any]) -> dict[str, Any]:
     """
     info, git = _object(response, "job_info"), _object(response, "git_info")
     variables = _variables(response)
-    host, repo_path = _repository(_text(git, "repo_url"))
+    repo_url = _text(git, "repo_url")
+    host, repo_path = _repository(repo_url)
     pipeline_id = _number(info, "pipeline_id") if info.get("pipeline_id") else _id(_first(variables, "CI_PIPELINE_ID"))
     environments = _distinct([v for k, v in variables if k == "CI_ENVIRONMENT_NAME" and v])
     # A policy's pipeline gets none of the server's variables of the pipeline and the runner: the first is the author's.
@@ -57,6 +60,7 @@ def job_facts(response: dict[str, Any]) -> dict[str, Any]:
         "project_id": _number(info, "project_id"),
         "job_id": _number(response, "id"),
         "path": _text(info, "project_full_path") if info.get("project_full_path") else repo_path,
+        "project_url": _project_url(repo_url),
         "pipeline_id": pipeline_id,
         "name": _text(info, "name"),
         "stage": _text(info, "stage"),
@@ -103,6 +107,15 @@ def _repository(url: str) -> tuple[str, str]:
             "the job response's git_info.repo_url names no host; a gate cannot tell GitLab instances apart"
         )
     return host, path.removesuffix(".git").strip("/")
+
+
+def _project_url(repo_url: str) -> str | None:
+    """The project's address for people: GitLab's own one for clones, without the job's token; None where it has none."""
+    scheme, _, rest = repo_url.partition("://")
+    authority, slash, path = rest.partition("/")
+    if scheme not in ("http", "https"):
+        return None
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path.removesuffix('/').removesuffix('.git')}"
 
 
 def _safe(instance: str) -> str:
@@ -157,7 +170,7 @@ def _variables(response: dict[str, Any]) -> list[tuple[str, str]]:
     if not isinstance(found, list):
         raise FactsError("the job response's variables are not a list; is this a file that gitlab-runner wrote?")
     pairs = [(v.get("key"), v.get("value")) for v in found if isinstance(v, dict)]
-    return [(k, _clean(v) if isinstance(v, str) else "") for k, v in pairs if isinstance(k, str)]
+    return [(k, whole(v) if isinstance(v, str) else "") for k, v in pairs if isinstance(k, str)]
 
 
 def _first(variables: list[tuple[str, str]], wanted: str) -> str:
@@ -193,18 +206,13 @@ def _text(holder: dict[str, Any], name: str) -> str:
     value = holder.get(name)
     if not isinstance(value, str):
         raise FactsError(f"the job response's {name!r} is {_quoted(value)}, not text")
-    return _clean(value)
+    return whole(value)
 
 
 def _quoted(value: object) -> str:
     """A wrong value, short: what is inside a list or an object is nobody's business."""
     scalar = value is None or isinstance(value, str | int | float)
     return repr(value)[:_QUOTED_MAX_CHARACTERS] if scalar else f"of type {type(value).__name__}"
-
-
-def _clean(text: str) -> str:
-    """Without lone surrogates, which JSON can spell and UTF-8 cannot."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _distinct(values: list[Any]) -> list[Any]:

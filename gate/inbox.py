@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import time
 
-from gate import drop, layout, signed_inbox
+from gate import drop, layout, page_inbox, signed_inbox
 from gate.clock import boottime_ms
 from gate.files import read_json, write_json_once
-from gate.request import WHY_MAX_RECORD_BYTES, fit, is_open, load, meant_by
+from gate.request import WHY_MAX_RECORD_BYTES, dropped_fields, fit, is_open, load, meant_by
 from gate.rules import may_answer
 from gate.words import duration, shown
 
@@ -51,6 +51,8 @@ class Inbox:
                 signed_inbox.look_into(self, root)
         finally:
             os.close(root)
+        if self.policy.get("page"):
+            page_inbox.look_into(self, self.policy["page"]["uid"])
         votes = votes_on(self.request)
         for vote in votes:
             if vote["file"] not in self._recorded:
@@ -85,7 +87,9 @@ class Inbox:
             return
         why = reading.why or self._why_not(name, person, reading.text, reading.file)
         if why:
-            self._turn_away(directory, name, person, reading.file, why)
+            by = {"person": person, "via": "drop"}
+            self.record_turned_away(f"a drop of {person}", name, reading.file, by, why)
+            self.take(directory, name, reading.file)
         else:
             self._count(directory, name, person, reading)
 
@@ -138,7 +142,7 @@ class Inbox:
         """Make a drop a vote: the vote's file, its record, and the drop goes."""
         write_json_once(layout.votes(self.request.directory), vote_name, vote)
         self._record(vote | {"file": vote_name})
-        self._remove(directory, name, file)
+        self.remove(directory, name, file)
 
     def _record(self, vote: dict[str, Any]) -> None:
         by = {"person": vote["person"], "via": vote["via"], "uid": vote["uid"], "vote": vote["file"]}
@@ -152,19 +156,17 @@ class Inbox:
         before = " (answered before the job was here)" if vote["early"] else ""
         self.lines.append(f"{vote['person']} {verb}{before}{said(vote['comment'])}")
 
-    def _turn_away(self, directory: int, name: str, person: str, file: os.stat_result, why: str) -> None:
-        by = {"person": person, "via": "drop"}
-        # As text: both can be 2^53 and more, which the log does not take as integers.
-        dropped = {"name": name, "inode": str(file.st_ino), "ctime_ns": str(file.st_ctime_ns)}
-        self.request.record("drop-turned-away", "by", "drop", by=by, drop=dropped, why=why)
-        self.take(directory, name, file)
-        self.lines.append(f"a drop of {person} was turned away: {shown(name)}: {shown(why, 500)}")
+    def record_turned_away(self, what: str, name: str, file: os.stat_result, by: dict[str, str], why: str) -> None:
+        """Record that a file does not count, and say so; `what` it is, in words. The file is still to be taken away."""
+        self.request.record("drop-turned-away", "by", "drop", by=by, drop=dropped_fields(name, file), why=why)
+        self.lines.append(f"{what} was turned away: {shown(name)}: {shown(why, 500)}")
 
     def take(self, directory: int, name: str, file: os.stat_result) -> str:
         """Move a drop into turned-away/; see `take_away`."""
         return take_away(self.request.state_dir, directory, name, file)
 
-    def _remove(self, directory: int, name: str, file: os.stat_result) -> None:
+    def remove(self, directory: int, name: str, file: os.stat_result) -> None:
+        """Take a drop away for good: what it said is kept already."""
         taken = self.take(directory, name, file)
         if taken:
             os.unlink(taken)
@@ -184,13 +186,14 @@ def take_away(state_dir: str, directory: int, name: str, file: os.stat_result) -
 def votes_on(request: Request) -> list[dict[str, Any]]:
     """All votes on a request, oldest first; where two are of one moment, the rejection is the later one.
 
-    Only files of the gate's own uid count, and only under the request that they name (DESIGN "On disk").
+    Only files of the gate's own uid count, and only under the request that they name (DESIGN "On disk"). What the page
+    has left here is none of them: gate/page_inbox.py makes votes of that.
     """
     directory = layout.votes(request.directory)
     found = []
     for name in os.listdir(directory):
         path = os.path.join(directory, name)
-        if os.lstat(path).st_uid != os.geteuid():
+        if not name.endswith(".json") or os.lstat(path).st_uid != os.geteuid():
             continue
         vote = read_json(path)
         if vote and vote.get("key") == request.key:

@@ -44,6 +44,11 @@ def turned_away(state_dir: str) -> str:
     return os.path.join(state_dir, "turned-away")
 
 
+def page(state_dir: str) -> str:
+    """The page's own directory: its secret, its accounts, its index of the audit log."""
+    return os.path.join(state_dir, "page")
+
+
 def audit(state_dir: str) -> str:
     """The directory of the audit log."""
     return os.path.join(state_dir, "audit")
@@ -79,15 +84,20 @@ def make(policy: dict[str, Any]) -> list[str]:
     elif os.path.lexists(signed):
         make_directory(signed, 0o700)  # of an approvers_group that is gone: nobody shall leave there what nobody reads
     write_once(state_dir, "secret", os.urandom(SECRET_BYTES), 0o600)
+    if policy.get("page"):
+        _make_page(page(state_dir), policy["page"])
     lines = [_make_drop(state_dir, person, known["uid"]) for person, known in policy["people"].items()]
     return [line for line in lines if line]
 
 
 def make_job(policy: dict[str, Any], key: str) -> str:
-    """Make a request's directory and its votes/; returns its path."""
-    path, gid = job(policy["state_dir"], key), policy["approvers_gid"]
+    """Make a request's directory and its votes/, where the page's user may leave votes, too; returns its path."""
+    path, gid, page_of = job(policy["state_dir"], key), policy["approvers_gid"], policy.get("page")
     make_directory(path, 0o700 if gid is None else 0o2750, gid=-1 if gid is None else gid)
-    make_directory(votes(path), 0o700)
+    if page_of and page_of["uid"] != os.geteuid():
+        make_directory(votes(path), 0o1770, gid=page_of["gid"])
+    else:
+        make_directory(votes(path), 0o700)
     return path
 
 
@@ -106,6 +116,23 @@ def secret(state_dir: str) -> bytes:
     if found.st_uid != os.geteuid() or found.st_mode & 0o077 or len(key) != SECRET_BYTES:
         raise StateError(f"{path} must be {SECRET_BYTES} bytes, of uid {os.geteuid()} and mode 0600")
     return key
+
+
+def _make_page(path: str, page_of: dict[str, Any]) -> None:
+    """The page's own; never mends an existing one, which would be to write where the page's user can plant links.
+
+    A runner that is not root cannot make it for another user: `gate page` says then how the operator can.
+    """
+    if os.geteuid() not in (0, page_of["uid"]):
+        return
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StateError(f"cannot make {path}: {error.strerror}") from error
+    os.chmod(path, stat.S_IRWXU)
+    os.chown(path, page_of["uid"], page_of["gid"])
 
 
 def _make_drop(state_dir: str, person: str, uid: int | None) -> str | None:

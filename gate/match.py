@@ -57,6 +57,12 @@ def choose(policy: dict[str, Any], facts: dict[str, Any]) -> Choice:
     return Choice(None, f"its variables claim the environments {names}, for which there are different rules")
 
 
+def current(policy: dict[str, Any], facts: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """The rule of that name, if it is there and is the one for a job with these facts; else None."""
+    rule, _why = choose(policy, facts)
+    return rule if rule and rule["name"] == name else None
+
+
 def criteria(rule: dict[str, Any], facts: dict[str, Any]) -> dict[str, bool | None]:
     """Each criterion of a rule for a job: true, false, or None where the fact is unknown."""
     return {name: _holds(name, wanted, facts) for name, wanted in rule["match"].items()}

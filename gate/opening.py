@@ -34,6 +34,7 @@ def lines_of(
         f"  job       {job_words(request.facts)}",
         *_environment(request.facts),
         f"  rule      {shown(rule['name'])}: {rules.wanted_words(rule)}",
+        *_page(request, policy),
         *_commands(request, policy, config_file),
         f"  or drop   {_drop_words(request)}",
         *signed.lines_for(request, policy, rule),
@@ -55,6 +56,17 @@ def job_words(facts: dict[str, Any]) -> str:
 def _environment(facts: dict[str, Any]) -> list[str]:
     claims = listed([shown(claim) for claim in facts["environments"]], "and")
     return [f"  claims    environment {claims} (the job says so; GitLab was not asked)"] if claims else []
+
+
+def page_url(policy: dict[str, Any], key: str) -> str | None:
+    """Where people read and answer a request on the page; None where there is no page."""
+    page = policy.get("page")
+    return f"{page['url']}/requests/{key}" if page else None
+
+
+def _page(request: Request, policy: dict[str, Any]) -> list[str]:
+    url = page_url(policy, request.key)
+    return [f"  page      {url}"] if url else []
 
 
 def _commands(request: Request, policy: dict[str, Any], config_file: str) -> list[str]:

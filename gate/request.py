@@ -13,7 +13,7 @@ from audit import log
 from gate import __version__, layout
 from gate.clock import boot_id
 from gate.files import StateError, read_json
-from gate.words import ascii_json_bytes
+from gate.words import ascii_json_bytes, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,6 +123,11 @@ def record_of(facts: dict[str, Any]) -> dict[str, Any]:
     fields |= {"id": facts["job_id"], "user": triggerer(facts)}
     fields |= {name: facts[name] for name in ("name", "stage", "environment", "ref", "sha")}
     return {name: fit(value) if isinstance(value, str) else value for name, value in fields.items()}
+
+
+def dropped_fields(name: str, file: os.stat_result) -> dict[str, str]:
+    """The `drop` of a record. As text: inode and ctime can be 2^53 and more, which the log does not take as integers."""
+    return {"name": fit(shown(name)), "inode": str(file.st_ino), "ctime_ns": str(file.st_ctime_ns)}
 
 
 def fit(text: str, limit: int = FIELD_MAX_RECORD_BYTES) -> str:

@@ -21,7 +21,7 @@ from audit import log
 from gate import __version__, drop, layout, signed
 from gate.clock import boottime_ms
 from gate.files import read_json
-from gate.request import WHY_MAX_RECORD_BYTES, fit
+from gate.request import WHY_MAX_RECORD_BYTES, dropped_fields, fit
 from gate.rules import may_answer
 from gate.sshsig import CannotVerifyError
 from gate.words import shown
@@ -70,7 +70,7 @@ def standing(votes: list[dict[str, Any]], policy: dict[str, Any]) -> list[dict[s
 
 def _judge(inbox: Inbox, directory: int, name: str) -> bool:
     """Do what is to be done about one file; whether there was anything."""
-    reading = drop.read_signed(directory, name)
+    reading = drop.read_ascii(directory, name)
     if reading.state == "later":
         inbox.again = True
     if reading.file is None or reading.state in ("later", "gone"):
@@ -133,17 +133,8 @@ def _answer(
 
 
 def _turn_away(inbox: Inbox, directory: int, name: str, file: os.stat_result, statement: Statement, why: str) -> None:
-    inbox.request.record(
-        "drop-turned-away",
-        "by",
-        "drop",
-        by={"person": statement.person, "via": "signed"},
-        drop=dropped_fields(name, file),
-        why=why,
-    )
-    inbox.lines.append(
-        f"a signed drop in the name of {statement.person} was turned away: {shown(name)}: {shown(why, 500)}"
-    )
+    by = {"person": statement.person, "via": "signed"}
+    inbox.record_turned_away(f"a signed drop in the name of {statement.person}", name, file, by, why)
     _take(inbox, directory, name, file)
 
 
@@ -163,11 +154,6 @@ def _turn_away_unread(inbox: Inbox, directory: int, name: str, file: os.stat_res
         version=__version__,
     )
     _take(inbox, directory, name, file)
-
-
-def dropped_fields(name: str, file: os.stat_result) -> dict[str, str]:
-    """The `drop` of a record. As text: inode and ctime can be 2^53 and more, which the log does not take as integers."""
-    return {"name": fit(shown(name)), "inode": str(file.st_ino), "ctime_ns": str(file.st_ctime_ns)}
 
 
 def _take(inbox: Inbox, directory: int, name: str, file: os.stat_result) -> None:

@@ -35,7 +35,7 @@ else:
 VERSION = 1
 _KEYS = frozenset({"v", "request", "digest", "decision", "person", "expires", "comment"})
 _EXPIRES_FORM = "%Y-%m-%dT%H:%M:%SZ"
-_FORMS = {
+FORMS = {
     "request": re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,299}-[0-9]+"),  # it becomes a name on disk
     "digest": re.compile(r"[0-9a-f]{64}"),
     "decision": re.compile("|".join(ANSWERS)),
@@ -120,7 +120,7 @@ def _check_values(value: dict[str, Any]) -> None:
     # By type, too: True == 1 == 1.0 in Python.
     if type(value["v"]) is not int or value["v"] != VERSION:
         raise StatementError(f"is not of version {VERSION}")
-    for name, form in _FORMS.items():
+    for name, form in FORMS.items():
         if not isinstance(value[name], str) or not form.fullmatch(value[name]):
             raise StatementError(f"has no sound {name!r}")
     comment = value["comment"]

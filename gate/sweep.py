@@ -21,8 +21,7 @@ from gate.clock import boottime_ms
 from gate.decide import decide, end, record_decided
 from gate.files import StateError
 from gate.inbox import take_away
-from gate.request import Request, keys, load, meant_by
-from gate.signed_inbox import dropped_fields
+from gate.request import Request, dropped_fields, keys, load, meant_by
 from gate.words import shown
 
 TYPE_CHECKING = False
@@ -162,7 +161,7 @@ def _sweep_signed_drop(state_dir: str, directory: int, name: str) -> None:
 
 def _statement(directory: int, name: str) -> signed.Statement | None:
     try:
-        return signed.parse(signed.split(drop.read_signed(directory, name).text.encode("ascii"))[0])
+        return signed.parse(signed.split(drop.read_ascii(directory, name).text.encode("ascii"))[0])
     except signed.StatementError:
         return None  # whoever waits next turns it away
 

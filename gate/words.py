@@ -19,6 +19,11 @@ def shown(text: object, limit: int = SHOWN_MAX_CHARACTERS) -> str:
     return harmless if len(text) <= limit else f"{harmless}… ({len(text)} characters)"
 
 
+def whole(text: str) -> str:
+    """Text without lone surrogates, which JSON can spell and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def ascii_json_bytes(text: str) -> int:
     """The bytes that `text` takes in the audit log, as ASCII JSON without its quotes."""
     import json

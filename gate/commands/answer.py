@@ -16,8 +16,10 @@ from audit import log
 from config.load import load_policy_as_reader
 from gate import drop, layout, rules
 from gate.commands.fault import CommandError
-from gate.commands.target import NoSuchJobError, drop_directory, me, state_words, waiting_request
+from gate.commands.target import NoSuchJobError, drop_directory, me, waiting_request
 from gate.files import StateError, write_once
+from gate.request import fit
+from gate.standing import progress, records_of, state_words, votes_in
 from gate.words import shown
 
 if TYPE_CHECKING:
@@ -111,17 +113,8 @@ def _drop(directory: str, name: str, text: str) -> str:
 
 
 def _progress(request: Request, policy: dict[str, Any]) -> str:
-    """How far the votes in the audit log go: `1 of 2 from release-managers: alice`."""
-    since = request.opened["log_position"]
-    records = [record for _head, record in log.records(layout.audit(request.state_dir), (since[0], since[1]))]
-    votes = [
-        {"person": record["by"]["person"], "answer": record["decision"], "comment": record["comment"]}
-        for record in records
-        if record["event"] == "vote" and record["request"] == request.key
-    ]
     rule = rules.named(policy, request.opened["rule"])
-    deadline_ms = request.opened["deadline_boottime_ms"]
-    return rules.weigh(rule, policy, request.facts, votes, 0, deadline_ms).why if rule else "no rule is left for it"
+    return progress(request, rule, policy, votes_in(records_of(request), policy)) if rule else "no rule is left for it"
 
 
 def _follow(
@@ -158,7 +151,7 @@ def _raise_if_turned_away(record: dict[str, Any], person: str, name: str) -> Non
     if record["event"] != "drop-turned-away" or (record["by"].get("person"), record["by"]["via"]) != (person, "drop"):
         return
     dropped = record.get("drop")
-    if dropped is None or dropped["name"] == name:
+    if dropped is None or dropped["name"] == fit(shown(name)):
         raise CommandError(f"your answer does not count: {shown(record['why'], 500)}")
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audit import log
 from audit.show import as_line
 from config.load import load_policy_as_reader
 from gate import layout, rules
 from gate.clock import boottime_ms, utc_text
 from gate.commands.fault import CommandError
-from gate.commands.target import requests, state_words, waits
+from gate.commands.target import requests
 from gate.opening import job_words
+from gate.standing import records_of, state_words, waits
 from gate.words import duration, shown
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def show(config: str, job: str, as_json: bool) -> None:
         raise CommandError(f"no request {shown(job)!r} is known here, see `gate list`")
     shown_ones = [request for request in found if waits(request)] or found[-1:]
     for request in shown_ones:
-        records = _records(request)
+        records = records_of(request)
         if as_json:
             click.echo(json.dumps(_summary(request) | {"records": records}, indent=2))
         else:
@@ -74,12 +74,6 @@ def _all(policy: dict[str, Any], job: str | None = None) -> list[Request]:
             else "only the gate's own user can: no approvers_group"
         )
         raise CommandError(f"requests cannot be read from here: {hint}") from error
-
-
-def _records(request: Request) -> list[dict[str, Any]]:
-    position = request.opened["log_position"]
-    found = log.records(layout.audit(request.state_dir), (position[0], position[1]))
-    return [record for _head, record in found if record.get("request") == request.key]
 
 
 def _summary(request: Request) -> dict[str, Any]:

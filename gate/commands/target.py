@@ -6,10 +6,10 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
-from gate import layout, sweep
+from gate import layout
 from gate.commands.fault import CommandError
-from gate.decide import outcome_words
-from gate.request import Request, is_open, keys, load, meant_by
+from gate.request import Request, keys, load, meant_by
+from gate.standing import state_words, waits
 from gate.words import listed, shown
 
 if TYPE_CHECKING:
@@ -48,11 +48,6 @@ def requests(state_dir: str, job: str | None = None) -> list[Request]:
     return [request for request in found if request is not None]
 
 
-def waits(request: Request) -> bool:
-    """Whether an answer would still reach somebody."""
-    return is_open(request) and not sweep.over(request)
-
-
 def waiting_request(state_dir: str, job: str) -> Request:
     """The one waiting request that `job` names.
 
@@ -70,20 +65,6 @@ def waiting_request(state_dir: str, job: str) -> Request:
     if not found:
         raise NoSuchJobError(f"no job {shown(job)!r} waits here, see `gate list`")
     raise CommandError(f"job {shown(job)} is not waiting: {state_words(found[-1])}")
-
-
-def state_words(request: Request) -> str:
-    """How far a request is, in one line."""
-    decision = request.file("decision.json")
-    ended = request.file("ended.json")
-    if decision is None:
-        return "waiting" if waits(request) else "its gate is gone; it will be recorded as abandoned"
-    words = shown(outcome_words(decision), 1500)
-    if decision["decision"] != "approved":
-        return words
-    if ended:
-        return f"{words} ({ended['why']})"
-    return f"{words} (running)" if request.has("started") else words
 
 
 def drop_directory(state_dir: str, person: str) -> str:

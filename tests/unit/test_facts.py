@@ -60,6 +60,7 @@ def test_facts_are_alike_whatever_runner_wrote_the_response(real: dict[str, Any]
         "project_id": 42,
         "job_id": 1001,
         "path": "grp/app",
+        "project_url": "http://127.0.0.1:9/grp/app",
         "pipeline_id": 7,
         "name": "deploy",
         "stage": "deploy",

@@ -1,0 +1,71 @@
+"""How far a request is, for people: by its files, and by the audit log for whoever may not read its votes.
+
+Nothing here decides anything. What somebody is told may be older by a moment than what the one who waits knows.
+"""
+
+from __future__ import annotations
+
+from audit import log
+from gate import layout, rules, sweep
+from gate.decide import outcome_words
+from gate.request import is_open
+from gate.signed_inbox import standing
+from gate.words import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from gate.request import Request
+
+
+def waits(request: Request) -> bool:
+    """Whether an answer would still reach somebody."""
+    return is_open(request) and not sweep.over(request)
+
+
+def state_words(request: Request) -> str:
+    """How far a request is, in one line."""
+    decision = request.file("decision.json")
+    ended = request.file("ended.json")
+    if decision is None:
+        return "waiting" if waits(request) else "its gate is gone; it will be recorded as abandoned"
+    words = shown(outcome_words(decision), 1500)
+    if decision["decision"] != "approved":
+        return words
+    if ended:
+        return f"{words} ({ended['why']})"
+    return f"{words} (running)" if request.has("started") else words
+
+
+def records_of(request: Request) -> list[dict[str, Any]]:
+    """The request's records in the audit log, oldest first.
+
+    Raises:
+        AuditError: the log cannot be read.
+    """
+    position = request.opened["log_position"]
+    found = log.records(layout.audit(request.state_dir), (position[0], position[1]))
+    return [record for _head, record in found if record.get("request") == request.key]
+
+
+def votes_in(records: Iterable[dict[str, Any]], policy: dict[str, Any]) -> list[dict[str, Any]]:
+    """The votes that a request's records tell of, oldest first, as `rules.weigh` takes them."""
+    votes = [
+        {
+            "person": record["by"]["person"],
+            "answer": record["decision"],
+            "comment": record["comment"],
+            "via": record["by"]["via"],
+            "signed_with": record["by"].get("key"),
+        }
+        for record in records
+        if record["event"] == "vote"
+    ]
+    return standing(votes, policy)
+
+
+def progress(request: Request, rule: dict[str, Any], policy: dict[str, Any], votes: list[dict[str, Any]]) -> str:
+    """How far the votes go, in words: `1 of 2 from release-managers: alice`."""
+    return rules.weigh(rule, policy, request.facts, votes, 0, request.opened["deadline_boottime_ms"]).why
