@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["AuditError", "Head", "append", "append_once", "head", "placed_records", "position", "records"]
+__all__ = ["AuditError", "Head", "append", "append_once", "head", "placed_records", "position", "record_at", "records"]
 
 LOG_ID_BYTES = 16
 
@@ -137,6 +137,25 @@ def placed_records(
             yield (number, offset, len(line)), chain.head_of(line, record), record
     except OSError as error:
         raise _unusable(directory, error) from error
+
+
+def record_at(directory: str, place: tuple[int, int, int]) -> tuple[Head, dict[str, Any]]:
+    """The record at a place that placed_records() told of.
+
+    Raises:
+        AuditError: no sound record is there now, or the log cannot be read.
+    """
+    number, offset, length = place
+    try:
+        with segments.open_to_read(directory, number) as source:
+            source.seek(offset)
+            line = source.read(length)
+        record = decode(line)
+    except UnsoundError as error:
+        raise AuditError(f"{segments.name(number)}, byte {offset}: what stands there {error}") from error
+    except OSError as error:
+        raise _unusable(directory, error) from error
+    return chain.head_of(line, record), record
 
 
 def _append(directory: str, folder: int, fields: dict[str, Any], version: str) -> Head:

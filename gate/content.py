@@ -69,4 +69,3 @@ def _shown(value: Any, hidden: list[str]) -> Any:
     for secret in hidden:
         text = text.replace(secret, MASK)
     return text
-

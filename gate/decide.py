@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gate.request import Request
 
 FINAL_AND_NEGATIVE = ("rejected", "refused", "expired", "superseded", "canceled", "abandoned")
+DECISIONS = ("approved", *FINAL_AND_NEGATIVE)
 BUILD_FAILURES = ("rejected", "refused", "expired", "superseded")
 
 

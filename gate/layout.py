@@ -118,6 +118,25 @@ def secret(state_dir: str) -> bytes:
     return key
 
 
+def own_page(policy: dict[str, Any]) -> str:
+    """The path of `page/`, for the page's own user.
+
+    Raises:
+        StateError: it is not there, or not the page user's alone; the message has the command that makes it so.
+    """
+    path, page_of = page(policy["state_dir"]), policy["page"]
+    advice = f"install -d -o {page_of['user']} -g {page_of['gid']} -m 0700 {path}"
+    try:
+        found = os.lstat(path)
+    except OSError as error:
+        raise StateError(
+            f"{path} cannot be used ({error.strerror}): the first job makes it where the runner is root, or: {advice}"
+        ) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise StateError(f"{path} must be a directory of {page_of['user']}'s, mode 0700: {advice}")
+    return path
+
+
 def _make_page(path: str, page_of: dict[str, Any]) -> None:
     """The page's own; never mends an existing one, which would be to write where the page's user can plant links.
 

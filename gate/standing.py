@@ -50,20 +50,20 @@ def records_of(request: Request) -> list[dict[str, Any]]:
     return [record for _head, record in found if record.get("request") == request.key]
 
 
+def vote_of(record: dict[str, Any]) -> dict[str, Any]:
+    """The vote that a `vote` record tells of, as `rules.weigh` takes it."""
+    return {
+        "person": record["by"]["person"],
+        "answer": record["decision"],
+        "comment": record["comment"],
+        "via": record["by"]["via"],
+        "signed_with": record["by"].get("key"),
+    }
+
+
 def votes_in(records: Iterable[dict[str, Any]], policy: dict[str, Any]) -> list[dict[str, Any]]:
-    """The votes that a request's records tell of, oldest first, as `rules.weigh` takes them."""
-    votes = [
-        {
-            "person": record["by"]["person"],
-            "answer": record["decision"],
-            "comment": record["comment"],
-            "via": record["by"]["via"],
-            "signed_with": record["by"].get("key"),
-        }
-        for record in records
-        if record["event"] == "vote"
-    ]
-    return standing(votes, policy)
+    """The votes that stand by gate.yaml as it is now, of those that a request's records tell of, oldest first."""
+    return standing([vote_of(record) for record in records if record["event"] == "vote"], policy)
 
 
 def progress(request: Request, rule: dict[str, Any], policy: dict[str, Any], votes: list[dict[str, Any]]) -> str:

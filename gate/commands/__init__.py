@@ -15,8 +15,10 @@ from gate.commands.audit import audit
 from gate.commands.check import check
 from gate.commands.fault import CommandError
 from gate.commands.look import list_, show
+from gate.commands.page import page
 from gate.commands.rules import rules
 from gate.commands.statement import statement
+from gate.commands.user import user
 from gate.files import StateError
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def gate(context: click.Context, config: str) -> None:
     context.obj = config
 
 
-for command in (approve, reject, statement, list_, show, check, rules, audit):
+for command in (approve, reject, statement, list_, show, check, rules, page, user, audit):
     gate.add_command(command)
 
 

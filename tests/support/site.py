@@ -36,6 +36,9 @@ USERS = {"alice": "daemon", "bob": "bin", "carol": "games"} if IS_ROOT else {"me
 APPROVER = next(iter(USERS))
 RUN_AS = "nobody"
 APPROVERS_GROUP = "users"  # an own group of none of them: the tests give it to whoever acts as a person
+PAGE_USER = "proxy" if IS_ROOT else USERS["me"]
+PAGE_GROUP = "proxy"  # where there is a page, it is the approvers' group: the page's user must be in that
+PROXY_GROUP = "www-data"
 
 
 class Site:
@@ -46,6 +49,7 @@ class Site:
         self.base.chmod(0o755)  # others must get at their drop directories
         self.state = self.base / "state"
         self.yaml = self.base / "gate.yaml"
+        self.run = self.base / "run"
         backend: dict[str, Any] = {"type": "shell", "run_as": RUN_AS, "isolate": "pid_namespace"}
         if IS_ROOT:
             config = {"approvers_group": APPROVERS_GROUP, **config}
@@ -86,6 +90,21 @@ class Site:
         )  # no object twice: YAML would write an alias, which gate.yaml refuses
         self.yaml.write_text(yaml.safe_dump(plain, sort_keys=False) if text is None else text, encoding="utf-8")
         self.yaml.chmod(0o644)
+
+    def with_page(self, **page: Any) -> Self:
+        """Give this gate a page, as gate.yaml has it; `socket` and `proxy_socket` may be True."""
+        self.run.mkdir()
+        if IS_ROOT:
+            self.config["approvers_group"] = PAGE_GROUP
+            os.chown(self.run, pwd.getpwnam(PAGE_USER).pw_uid, -1)
+        for name in ("socket", "proxy_socket"):
+            if page.get(name) is True:
+                page[name] = str(self.run / f"{name}.sock")
+        if "proxy_socket" in page:
+            page["proxy_group"] = PROXY_GROUP if IS_ROOT else grp.getgrgid(os.getegid()).gr_name
+        self.config["page"] = {"user": PAGE_USER, **page}
+        self.write()
+        return self
 
     def driver(self, *options: str) -> list[str]:
         """The command of the executor, up to the stage word."""
@@ -156,7 +175,7 @@ class Site:
     def _as(self, person: str, command: list[str]) -> list[str]:
         if not IS_ROOT:
             return command
-        uid, group = self.uid(person), grp.getgrnam(APPROVERS_GROUP).gr_gid
+        uid, group = self.uid(person), grp.getgrnam(self.config["approvers_group"]).gr_gid
         return ["setpriv", f"--reuid={uid}", f"--regid={uid}", f"--groups={group}", "--", *command]
 
 

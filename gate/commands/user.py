@@ -1,0 +1,121 @@
+"""`gate user`: passwords for people who log in to the page on TCP."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from config.load import load_policy_as_reader
+from gate import layout
+from gate.commands.fault import CommandError
+from gate.words import listed, shown
+
+if TYPE_CHECKING:
+    from gate.page.accounts import Accounts
+
+_STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from stdin: its first line.")
+
+
+@click.group()
+def user() -> None:
+    """Passwords for the page.
+
+    For people who log in to it by TCP; to be run as root, or as the page's user.
+    """
+
+
+@user.command()
+@click.argument("person")
+@_STDIN
+@click.pass_obj
+def add(config: str, password_stdin: bool, person: str) -> None:
+    """Give PERSON, whom gate.yaml names, a password for the page."""
+    accounts, policy = _accounts(config), _policy(config)
+    if person not in policy["people"]:
+        raise CommandError(
+            f"{shown(person)} is nobody in gate.yaml, which names {listed(list(policy['people']), 'and')}"
+        )
+    if accounts.get(person):
+        raise CommandError(f"{person} has a password already: `gate user passwd {person}` changes it")
+    _set(accounts, person, from_stdin=password_stdin)
+    click.echo(f"{person} can log in at {policy['page']['url']}/")
+    if policy["page"]["listen"] is None:
+        click.echo("note: page in gate.yaml has no `listen`, so there is nowhere to log in yet", err=True)
+
+
+@user.command()
+@click.argument("person")
+@_STDIN
+@click.pass_obj
+def passwd(config: str, password_stdin: bool, person: str) -> None:
+    """Change PERSON's password; all their sessions end."""
+    accounts = _accounts(config)
+    if not _exists(accounts, person):
+        raise CommandError(f"{shown(person)} has no password: `gate user add` gives one")
+    _set(accounts, person, from_stdin=password_stdin)
+    click.echo(f"{person} has another password, and has to log in again")
+
+
+@user.command()
+@click.argument("person")
+@click.pass_obj
+def remove(config: str, person: str) -> None:
+    """Take PERSON's password away; all their sessions end."""
+    accounts = _accounts(config)
+    if not _exists(accounts, person) or not accounts.remove(person):
+        raise CommandError(f"{shown(person)} has no password")
+    click.echo(f"{person} cannot log in any more")
+
+
+@user.command("list")
+@click.pass_obj
+def list_(config: str) -> None:
+    """Everybody who has a password, one a line."""
+    policy = _policy(config)
+    for person in _accounts(config).people():
+        note = "" if person in policy["people"] else "  (nobody in gate.yaml, and cannot log in)"
+        click.echo(f"{person}{note}")
+
+
+def _policy(config: str) -> dict[str, Any]:
+    policy, _digest = load_policy_as_reader(config)
+    if policy["page"] is None:
+        raise CommandError(f"{config} has no page: add one, see docs/how-to/page.md")
+    return policy
+
+
+def _exists(accounts: Accounts, person: str) -> bool:
+    return person in accounts.people()  # never a path made of what was typed
+
+
+def _accounts(config: str) -> Accounts:
+    """The page's accounts, once this process is the page's user: root must not write in a directory of somebody else's."""
+    from gate.page.accounts import Accounts
+
+    policy = _policy(config)
+    page = policy["page"]
+    if os.geteuid() == 0 != page["uid"]:
+        entry = pwd.getpwuid(page["uid"])
+        os.initgroups(entry.pw_name, page["gid"])
+        os.setgid(page["gid"])
+        os.setuid(page["uid"])
+    if os.geteuid() != page["uid"]:
+        raise CommandError(f"only root and {page['user']} can do that: try sudo")
+    return Accounts(layout.own_page(policy))
+
+
+def _set(accounts: Accounts, person: str, *, from_stdin: bool) -> None:
+    from gate.page.accounts import AccountError
+
+    if from_stdin:
+        password = sys.stdin.readline().rstrip("\n")
+    else:
+        password = click.prompt(f"Password for {person}", hide_input=True, confirmation_prompt=True, err=True)
+    try:
+        accounts.set_password(person, password)
+    except AccountError as error:
+        raise CommandError(str(error)) from error

@@ -1,0 +1,112 @@
+"""Passwords of people who log in on TCP: `page/accounts/<person>.json`, the page's own, with an argon2id hash.
+
+Whoever writes one does so as the page's user, root too: in a directory of somebody else's, root could be led by a link to
+write anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+
+import argon2
+
+from gate.files import StateError, fsync_directory, make_directory, read_json
+
+PASSWORD_MIN_CHARACTERS = 12
+PASSWORD_MAX_BYTES = 1024
+_HASHER = argon2.PasswordHasher()  # argon2id with the parameters of RFC 9106, low memory
+# Checked where there is no such account, so that the time does not tell who has one (threats T26).
+_NOBODY = _HASHER.hash("nobody's")
+
+
+class AccountError(Exception):
+    """An account or a password that cannot be; the message is one line for people."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Somebody's password, hashed. `hashed` also tells a session whether the password is still the one it began with."""
+
+    person: str
+    hashed: str
+
+
+class Accounts:
+    """The accounts in one directory, which is made where it is missing."""
+
+    def __init__(self, page_dir: str) -> None:
+        """`page_dir` is `page/` of the state directory."""
+        self.directory = os.path.join(page_dir, "accounts")
+
+    def get(self, person: str) -> Account | None:
+        """The account of somebody whom gate.yaml names.
+
+        Raises:
+            StateError: it is there and cannot be read.
+        """
+        found = read_json(self._path(person))
+        return Account(person, found["hash"]) if found else None
+
+    def people(self) -> list[str]:
+        """Everybody who has one."""
+        names = os.listdir(self.directory) if os.path.isdir(self.directory) else []
+        return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+
+    def set_password(self, person: str, password: str) -> None:
+        """Make an account, or give it another password.
+
+        Raises:
+            AccountError: the password is too short or too long.
+            StateError: it cannot be written.
+        """
+        if len(password) < PASSWORD_MIN_CHARACTERS:
+            raise AccountError(f"a password has at least {PASSWORD_MIN_CHARACTERS} characters; nothing was changed")
+        if len(password.encode()) > PASSWORD_MAX_BYTES:
+            raise AccountError(f"a password has at most {PASSWORD_MAX_BYTES} bytes; nothing was changed")
+        make_directory(self.directory, 0o700)
+        content = {"v": 1, "person": person, "hash": _HASHER.hash(password), "changed_wall_s": int(time.time())}
+        self._replace(person, json.dumps(content, sort_keys=True).encode() + b"\n")
+
+    def remove(self, person: str) -> bool:
+        """Remove an account; False where there was none.
+
+        Raises:
+            StateError: it cannot be removed.
+        """
+        try:
+            os.unlink(self._path(person))
+            fsync_directory(self.directory)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StateError(f"cannot remove {self._path(person)}: {error.strerror}") from error
+        return True
+
+    def _path(self, person: str) -> str:
+        return os.path.join(self.directory, f"{person}.json")
+
+    def _replace(self, person: str, content: bytes) -> None:
+        fresh = f"{self._path(person)}.new"
+        try:
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as target:
+                target.write(content)
+                target.flush()
+                os.fsync(target.fileno())
+            os.rename(fresh, self._path(person))
+            fsync_directory(self.directory)
+        except OSError as error:
+            raise StateError(f"cannot write {self._path(person)}: {error.strerror}") from error
+
+
+def is_right(account: Account | None, password: str) -> bool:
+    """Whether this is the account's password; takes as long where there is no account."""
+    if len(password.encode("utf-8", "replace")) > PASSWORD_MAX_BYTES:
+        return False
+    try:
+        _HASHER.verify(account.hashed if account else _NOBODY, password)
+    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+        return False
+    return account is not None

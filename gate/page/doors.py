@@ -1,0 +1,125 @@
+"""The listening sockets: handed over by systemd (sd_listen_fds(3)), or made here, as gate.yaml's `page` says."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING, Any
+
+from config.host import path_problems
+from gate.page.connection import Door
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FIRST_FD = 3
+BACKLOG = 512
+_SOCKET_MODE = 0o660
+
+
+class DoorError(Exception):
+    """A socket that cannot be listened on; the message is one line for people."""
+
+
+def open_doors(policy: dict[str, Any]) -> list[Door]:
+    """All doors of gate.yaml's `page`; those that systemd hands over, and the others made here.
+
+    Raises:
+        DoorError: one cannot be made, or systemd hands over one that gate.yaml does not name.
+    """
+    page = policy["page"]
+    given = dict(_handed_over(page))
+    doors = []
+    for kind, group in (("socket", policy["approvers_gid"]), ("proxy_socket", page["proxy_gid"])):
+        if page[kind]:
+            doors.append(Door(kind, given.get(kind) or _unix(page[kind], group)))
+    if page["listen"]:
+        doors.append(Door("listen", given.get("listen") or _tcp(*page["listen"])))
+    return doors
+
+
+def _handed_over(page: dict[str, Any]) -> Iterator[tuple[str, socket.socket]]:
+    """What systemd passes on, told apart by address: (kind, socket)."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return
+    for descriptor in range(FIRST_FD, FIRST_FD + int(os.environ.get("LISTEN_FDS", "0"))):
+        sock = socket.socket(fileno=descriptor)
+        sock.setblocking(False)
+        os.set_inheritable(descriptor, False)
+        yield _kind(sock.getsockname(), page), sock
+
+
+def _kind(address: Any, page: dict[str, Any]) -> str:
+    if isinstance(address, tuple):
+        if page["listen"] and list(address[:2]) == page["listen"]:
+            return "listen"
+    else:
+        for kind in ("socket", "proxy_socket"):
+            if page[kind] and page[kind] == address:
+                return kind
+    raise DoorError(
+        f"systemd hands over a socket at {address!r}, which page in gate.yaml does not name; make them alike"
+    )
+
+
+def _unix(path: str, gid: int | None) -> socket.socket:
+    """A Unix socket for its group, in a directory where nobody else could put one in its place (threats T11)."""
+    directory = os.path.dirname(path)
+    try:
+        problems = path_problems(directory, os.geteuid())
+        if problems:
+            raise DoorError(f"{path}: {problems[0]}")
+        _remove_dead(path)
+        sock = socket.socket(socket.AF_UNIX)
+        umask = os.umask(0o777 & ~0o600)
+        try:
+            sock.bind(path)
+        finally:
+            os.umask(umask)
+        if gid is not None:
+            os.chown(path, -1, gid)
+            os.chmod(path, _SOCKET_MODE)
+    except OSError as error:
+        raise DoorError(_unix_words(path, directory, error)) from error
+    sock.listen(BACKLOG)
+    sock.setblocking(False)
+    return sock
+
+
+def _unix_words(path: str, directory: str, error: OSError) -> str:
+    if not os.path.isdir(directory):
+        return f"{path}: there is no directory {directory}: install -d -o {os.geteuid()} -m 0755 {directory}"
+    return f"{path}: {(error.strerror or str(error)).lower()}; the page's user must be able to make it, and be in its group"
+
+
+def _remove_dead(path: str) -> None:
+    """A socket that a page of before has left; one that still answers is a page that runs."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise DoorError(f"{path} is there and is no socket: move it away")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            os.unlink(path)
+            return
+    raise DoorError(f"{path}: another page listens there already; stop that one first")
+
+
+def _tcp(host: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise DoorError(
+            f"{host}:{port}: {(error.strerror or str(error)).lower()}; name another in page.listen"
+        ) from error
+    sock.setblocking(False)
+    return sock

@@ -1,0 +1,55 @@
+"""Server-sent events: one line whenever something has changed, so that a page that is looked at can fetch itself anew."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gate.page.guard import visitor
+from gate.page.state import PAGE
+from gate.page.visitor import StrangerError, visitor_of
+
+if TYPE_CHECKING:
+    from gate.page.state import Page
+
+SIGN_OF_LIFE_S = 15.0
+NOT_OFTENER_THAN_S = 1.0
+WRITTEN_WITHIN_S = 10
+
+
+async def live(request: web.Request) -> web.StreamResponse:
+    """GET /live: `change` events, until the visitor goes, or may not look any more (WHATWG HTML, 9.2)."""
+    page = request.app[PAGE]
+    answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+    version = page.changes.version
+    with contextlib.suppress(ConnectionError, asyncio.TimeoutError):
+        await _write(answer, request, "retry: 3000\n\n")
+        while not page.ending.is_set():
+            changed = await page.changes.after(version, SIGN_OF_LIFE_S)
+            if page.ending.is_set() or not await _may_look(request, page):
+                break
+            version = page.changes.version
+            await _write(answer, request, f"event: change\ndata: {version}\n\n" if changed else ": still here\n\n")
+            await asyncio.sleep(NOT_OFTENER_THAN_S if changed else 0)
+    return answer
+
+
+async def _write(answer: web.StreamResponse, request: web.Request, text: str) -> None:
+    """Send something, to somebody who reads; who does not is let go."""
+    async with asyncio.timeout(WRITTEN_WITHIN_S):
+        if not answer.prepared:
+            await answer.prepare(request)
+        await answer.write(text.encode())
+
+
+async def _may_look(request: web.Request, page: Page) -> bool:
+    """Whether the visitor is still the one who came."""
+    await page.rulebook.refresh()
+    try:
+        found = visitor_of(request, page.policy, page.accounts, page.sessions)
+    except StrangerError:
+        return False
+    return found is not None and found.name == visitor(request).name

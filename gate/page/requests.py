@@ -1,0 +1,178 @@
+"""Requests as the page shows them: what is asked, of whom, how far it is, and what this visitor could do."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gate import match, rules
+from gate.clock import boottime_ms
+from gate.files import read_json
+from gate.page.text import odd_characters
+from gate.request import Request, load
+from gate.signed_inbox import standing
+from gate.standing import progress, waits
+
+if TYPE_CHECKING:
+    from gate.page.state import Page
+    from gate.page.visitor import Visitor
+
+KEY = re.compile(r"[A-Za-z0-9._-]{1,300}-[0-9]+-[0-9]+")
+_MERGE_REQUEST = re.compile(r"refs/merge-requests/([0-9]+)/(head|merge)")
+
+
+@dataclass
+class Waiting:
+    """One request that waits. `rule` is None where gate.yaml has none for it any more."""
+
+    request: Request
+    rule: dict[str, Any] | None
+    votes: list[dict[str, Any]]
+    progress: str
+    waited_s: float
+    left_s: float
+    can: list[str] = field(default_factory=list)
+    own: str = ""
+    why_not: str = ""
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this visitor's approval is wanted, and not given."""
+        return "approve" in self.can and self.own != "approve"
+
+
+class Book:
+    """The requests on disk; what is read once is kept, since it never changes."""
+
+    def __init__(self, page: Page) -> None:
+        """`page` knows the policy and the index."""
+        self._page = page
+        self._loaded: dict[str, Request] = {}
+
+    def request(self, key: str) -> Request | None:
+        """The request of that key; None where there is none, or none any more."""
+        if key not in self._loaded:
+            found = load(self._page.state_dir, key) if KEY.fullmatch(key) else None
+            if found is None:
+                return None
+            self._loaded[key] = found
+        return self._loaded[key]
+
+    def content(self, request: Request) -> dict[str, Any] | None:
+        """What the job would run (gate/content.py); None where that is not known, or is of another job."""
+        content = read_json(f"{request.directory}/content.json")
+        return content if content and content["response_sha256"] == request.opened["response_sha256"] else None
+
+    def waiting(self, visitor: Visitor) -> list[Waiting]:
+        """All that waits, oldest first."""
+        keys = self._page.index.open_keys()
+        self._loaded = {key: request for key, request in self._loaded.items() if key in set(keys)}
+        found = [self.one(request, visitor) for key in keys if (request := self.request(key)) and waits(request)]
+        return sorted(found, key=lambda each: each.request.opened["opened_boottime_ms"])
+
+    def one(self, request: Request, visitor: Visitor) -> Waiting:
+        """One request that waits, as this visitor may see it."""
+        policy, now_ms = self._page.policy, boottime_ms()
+        rule = match.current(policy, request.facts, request.opened["rule"])
+        votes = standing(self._page.index.votes(request.key), policy)
+        waiting = Waiting(
+            request=request,
+            rule=rule,
+            votes=latest(votes),
+            progress=progress(request, rule, policy, votes)
+            if rule
+            else "no rule is for it any more: it will be refused",
+            waited_s=(now_ms - request.opened["opened_boottime_ms"]) / 1000,
+            left_s=max((deadline_ms(request, rule) - now_ms) / 1000, 0),
+        )
+        if rule and visitor.person:
+            may = {"approve": rules.may_approve, "reject": rules.may_reject}
+            why_not = {answer: why(visitor.person, rule, policy, request.facts) for answer, why in may.items()}
+            waiting.can = [answer for answer, why in why_not.items() if why is None]
+            waiting.why_not = why_not["approve"] or ""
+            own = [vote["answer"] for vote in waiting.votes if vote["person"] == visitor.person]
+            waiting.own = own[0] if own else ""
+        return waiting
+
+
+def latest(votes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each person's last vote, oldest first."""
+    return [vote for n, vote in enumerate(votes) if vote["person"] not in {later["person"] for later in votes[n + 1 :]}]
+
+
+def deadline_ms(request: Request, rule: dict[str, Any] | None) -> int:
+    """The deadline (ms since boot), which a rule that was changed meanwhile can only make earlier."""
+    at_ms: int = request.opened["deadline_boottime_ms"]
+    return min(at_ms, request.opened["opened_boottime_ms"] + rule["decide_within_s"] * 1000) if rule else at_ms
+
+
+def links(facts: dict[str, Any], last_sha: str | None) -> dict[str, str]:
+    """Addresses in GitLab: project, job, pipeline, commit, merge_request, compare; those that are known."""
+    url = facts.get("project_url")
+    if not url:
+        return {}
+    found = {"project": url, "job": f"{url}/-/jobs/{facts['job_id']}", "commit": f"{url}/-/commit/{facts['sha']}"}
+    if facts["pipeline_id"]:
+        found["pipeline"] = f"{url}/-/pipelines/{facts['pipeline_id']}"
+    merge_request = _MERGE_REQUEST.fullmatch(facts["ref"])
+    if merge_request:
+        found["merge_request"] = f"{url}/-/merge_requests/{merge_request[1]}"
+    if last_sha and last_sha != facts["sha"]:
+        found["compare"] = f"{url}/-/compare/{last_sha}...{facts['sha']}"
+    return found
+
+
+def warnings(facts: dict[str, Any], content: dict[str, Any] | None, opened: dict[str, Any]) -> list[str]:
+    """What somebody who is to approve must not overlook."""
+    found = []
+    if facts["overridden"]:
+        found.append(
+            f"The job's own variables set {', '.join(facts['overridden'])} to something else than GitLab says; what is"
+            " shown here is what GitLab says."
+        )
+    if facts["checkout"]:
+        found.append(
+            f"{', '.join(facts['checkout'])}: the commit is not checked out, so what runs may be something else."
+        )
+    if len(facts["environments"]) > 1:
+        found.append(f"It claims several environments: {', '.join(facts['environments'])}.")
+    odd = odd_characters("".join(_texts(content or {})))
+    if odd:
+        found.append(f"What it runs has characters that cannot be seen or turn the text around: {', '.join(odd)}.")
+    if opened["deadline_shortened"]:
+        found.append(f"There is less time than the rule gives: {opened['deadline_set_by']}.")
+    return found
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for each in value.values() for text in _texts(each)]
+    if isinstance(value, list):
+        return [text for each in value for text in _texts(each)]
+    return [value] if isinstance(value, str) else []
+
+
+def rule_words(rule: dict[str, Any]) -> list[str]:
+    """A rule in words, a sentence each."""
+    said = [f"Asks for {rules.wanted_words(rule)}."]
+    noes = rule["rejections"]
+    said.append("One rejection ends it." if noes == 1 else f"{noes} rejections end it.")
+    if not rule["self_approval"]:
+        said.append("Whoever triggered the job cannot approve it.")
+    wanted = [answer for answer, need in rule["comment"].items() if need == "required"]
+    if wanted:
+        said.append(f"A comment must come with each {' and each '.join(wanted)}.")
+    return said
+
+
+def voters(waiting: Waiting, policy: dict[str, Any]) -> list[tuple[str, str]]:
+    """Everybody on the rule, and how they stand: what they said, that they may, or why not."""
+    if waiting.rule is None:
+        return []
+    said = {vote["person"]: {"approve": "approved", "reject": "rejected"}[vote["answer"]] for vote in waiting.votes}
+    found = []
+    for person in rules.people_of(waiting.rule):
+        why = rules.may_approve(person, waiting.rule, policy, waiting.request.facts)
+        found.append((person, said.get(person) or why or "can decide"))
+    return found

@@ -1,0 +1,69 @@
+"""Text that others wrote, as HTML: what they wrote, to the letter, and nothing that it could do.
+
+A comment is plain Markdown, and stays plain: `**strong**`, `code` in backticks and addresses look like it, and every
+character is still there, so that what is read is what the audit log has (docs/adr/0011-comments.md).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from markupsafe import Markup, escape
+
+_KEPT = "\n\t"
+_NUL, _PICTURE_OF_NUL = "\0", "\u2400"
+# What cannot be seen or changes the direction of what follows; CR, which HTML would make a line feed of; and NUL.
+_ODD = ("Cc", "Cf", "Zl", "Zp", "Cs", "Co", "Cn")
+_PIECE = re.compile(r"(`[^`\n]+`)|(\*\*[^*\n]+\*\*)|(https?://[^\s<>\"'`]*[^\s<>\"'`.,;:!?)\]])")
+
+
+def exactly(text: object) -> Markup:
+    """Text as HTML whose text content is the same; odd characters are marked, and confined, so that they change nothing.
+
+    NUL, which HTML has no way to write, is shown as its picture.
+    """
+    return Markup("").join(map(_character, str(text))) if _has_odd(str(text)) else escape(str(text))
+
+
+def comment(text: object) -> Markup:
+    """A comment as HTML, with the same text content."""
+    pieces, at, written = [], 0, str(text)
+    for found in _PIECE.finditer(written):
+        pieces += [exactly(written[at : found.start()]), _styled(found)]
+        at = found.end()
+    return Markup("").join([*pieces, exactly(written[at:])])
+
+
+def odd_characters(text: str) -> list[str]:
+    """The code points of odd characters in a text, each once: `U+202E`."""
+    return list(dict.fromkeys(_code(each) for each in text if _is_odd(each)))
+
+
+def _styled(found: re.Match[str]) -> Markup:
+    code, strong, url = found.groups()
+    if code:
+        return Markup("<code>{}</code>").format(exactly(code))
+    if strong:
+        return Markup("<strong>{}</strong>").format(exactly(strong))
+    return Markup('<a href="{}" rel="nofollow noopener noreferrer">{}</a>').format(url, exactly(url))
+
+
+def _has_odd(text: str) -> bool:
+    return not text.isprintable() and any(map(_is_odd, text))
+
+
+def _is_odd(character: str) -> bool:
+    return character not in _KEPT and unicodedata.category(character) in _ODD
+
+
+def _character(character: str) -> Markup:
+    if not _is_odd(character):
+        return escape(character)
+    # A reference is kept as CR; all others stand as they are, since references to some mean other characters.
+    shown = {_NUL: escape(_PICTURE_OF_NUL), "\r": Markup("&#13;")}.get(character, escape(character))
+    return Markup('<span class="odd" data-code="{}">{}</span>').format(_code(character), shown)
+
+
+def _code(character: str) -> str:
+    return f"U+{ord(character):04X}"

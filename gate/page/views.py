@@ -1,0 +1,177 @@
+"""What people look at: what waits, one request, what came of several votes, and what was decided."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from audit.log import AuditError
+from audit.show import as_line
+from gate.decide import DECISIONS
+from gate.facts import triggerer
+from gate.page import history, requests
+from gate.page.guard import visitor
+from gate.page.outcomes import outcome
+from gate.page.render import message_page, page
+from gate.page.state import PAGE
+from gate.rules import people_of
+from gate.standing import waits
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from gate.page.requests import Waiting
+    from gate.page.state import Page
+    from gate.request import Request
+
+ROWS_MAX = 100  # of what waits, on one page; a filter reaches the rest
+FILTER_MAX_CHARACTERS = 200
+
+
+async def waiting(request: web.Request) -> web.StreamResponse:
+    """GET /: what waits, the visitor's own first."""
+    state, who = request.app[PAGE], visitor(request)
+    wanted = request.query.get("q", "").strip()[:FILTER_MAX_CHARACTERS]
+    found = await asyncio.to_thread(state.book.waiting, who)
+    fitting = [each for each in found if _fits(each, wanted)]
+    mine = [each for each in fitting if each.is_mine]
+    shown = [*mine, *[each for each in fitting if not each.is_mine]][:ROWS_MAX]
+    return page(
+        request,
+        "waiting.html",
+        q=wanted,
+        mine=_by_project([each for each in shown if each.is_mine]),
+        others=_by_project([each for each in shown if not each.is_mine]),
+        total=len(found),
+        hidden=len(fitting) - len(shown),
+        token=state.tokens.make(who.id, "decide together"),
+        wants_password=_wants_password(request),
+    )
+
+
+async def one(request: web.Request, *, status: int = 200, note: str = "", comment: str = "") -> web.StreamResponse:
+    """GET /requests/<key>: one request, whole; also what a vote on it comes back to where it was not left."""
+    state, key = request.app[PAGE], request.match_info["key"]
+    asked = state.book.request(key)
+    row, records = await asyncio.to_thread(_of_the_log, state, key)
+    if asked is None and row is None:
+        return message_page(request, 404, "There is no such request here, or it is from before this page's time.")
+    about = _about(state, request, asked) if asked else {"facts": None}
+    voted = request.query.get("vote", "")
+    return page(
+        request,
+        "request.html",
+        status=status,
+        key=key,
+        row=row,
+        records=[as_line(record) for record in records],
+        note=note,
+        comment=comment,
+        outcome=outcome(state.index, asked, voted) if asked and voted else None,
+        wants_password=_wants_password(request),
+        **about,
+    )
+
+
+async def decided(request: web.Request) -> web.StreamResponse:
+    """GET /decided/<nonce>: what came of votes that were sent together."""
+    state, nonce = request.app[PAGE], request.match_info["nonce"]
+    if nonce not in state.bulk:
+        return message_page(request, 404, "What came of that is not kept here any more; the history has it.")
+    outcomes = []
+    for key, why in state.bulk[nonce]:
+        asked = state.book.request(key)
+        kind, words = ("refused", why) if why or asked is None else outcome(state.index, asked, nonce)
+        outcomes.append({"key": key, "asked": asked, "kind": kind, "words": words})
+    return page(request, "decided.html", outcomes=outcomes)
+
+
+async def past(request: web.Request) -> web.StreamResponse:
+    """GET /history: what was decided, newest first."""
+    state = request.app[PAGE]
+    note, wanted = "", history.Filter()
+    try:
+        wanted = history.filter_of(request.query)
+    except history.FilterError as error:
+        note = f"That filter cannot be: {error}."
+    before = _before(request.query.get("before", ""))
+    rows = await asyncio.to_thread(history.search, state.index, wanted, history.PAGE_ROWS + 1, before)
+    total = await asyncio.to_thread(history.count, state.index, wanted)
+    more = rows[history.PAGE_ROWS - 1] if len(rows) > history.PAGE_ROWS else None
+    older = {**wanted.given, "before": f"{more['decided_ms']}-{more['number']}"} if more else {}
+    return page(
+        request,
+        "history.html",
+        status=400 if note else 200,
+        wanted=wanted,
+        rows=rows[: history.PAGE_ROWS],
+        total=total,
+        older=f"/history?{urlencode(older)}" if older else "",
+        is_first=before is None,
+        exported=urlencode(wanted.given),
+        outcomes=DECISIONS,
+        note=note,
+    )
+
+
+def _about(state: Page, request: web.Request, asked: Request) -> dict[str, Any]:
+    who, facts = visitor(request), asked.facts
+    content = state.book.content(asked)
+    is_waiting = waits(asked)
+    how = state.book.one(asked, who)
+    job = {"instance": facts["instance"], "project_id": facts["project_id"], "name": facts["name"]}
+    last = state.index.last_approved_sha({**job, "environment": facts["environment"]}, asked.key)
+    return {
+        "facts": facts,
+        "by": triggerer(facts),
+        "links": requests.links(facts, last),
+        "content": content,
+        "warnings": requests.warnings(facts, content, asked.opened),
+        "digest": asked.opened["digest"],
+        "opened_ms": asked.opened["opened_wall_s"] * 1000,
+        "until_ms": asked.opened["opened_wall_s"] * 1000
+        + (requests.deadline_ms(asked, how.rule) - asked.opened["opened_boottime_ms"]),
+        "how": how,
+        "rule_name": asked.opened["rule"],
+        "rule_words": requests.rule_words(how.rule) if how.rule else [],
+        "voters": requests.voters(how, state.policy),
+        "is_waiting": is_waiting,
+        "decision": asked.file("decision.json"),
+        "is_running": asked.has("started") and not asked.has("ended.json"),
+        "is_over": asked.has("ended.json"),
+        "token": state.tokens.make(who.id, f"decide {asked.key}"),
+    }
+
+
+def _of_the_log(state: Page, key: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    try:
+        return state.index.row(key), state.index.records(key)
+    except AuditError:
+        return state.index.row(key), []  # the fault is on top of every page
+
+
+def _fits(each: Waiting, wanted: str) -> bool:
+    facts = each.request.facts
+    texts = [facts[name] or "" for name in ("path", "name", "stage", "environment", "ref", "sha")]
+    texts += [str(facts["job_id"]), triggerer(facts), *(people_of(each.rule) if each.rule else [])]
+    return all(any(word in text.casefold() for text in texts) for word in wanted.casefold().split())
+
+
+def _by_project(found: list[Waiting]) -> dict[str, list[Waiting]]:
+    """Grouped by project, the one that waits longest first."""
+    groups: dict[str, list[Waiting]] = {}
+    for each in found:
+        groups.setdefault(each.request.facts["path"], []).append(each)
+    return groups
+
+
+def _wants_password(request: web.Request) -> bool:
+    session = visitor(request).session
+    return session is not None and request.app[PAGE].sessions.wants_password(session)
+
+
+def _before(text: str) -> tuple[int, int] | None:
+    decided_ms, _, number = text.partition("-")
+    whole = all(part.isascii() and part.isdigit() and len(part) < 16 for part in (decided_ms, number))  # noqa: PLR2004
+    return (int(decided_ms), int(number)) if whole else None

@@ -1,0 +1,91 @@
+"""Who is asking: by the kernel's word, by a reverse proxy's, or by a session; whatever the door, one person is one person."""
+
+from __future__ import annotations
+
+import pwd
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gate.page.peers import uid_of_unix_peer
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from gate.page.accounts import Accounts
+    from gate.page.sessions import Session, Sessions
+
+COOKIE, COOKIE_OVER_TLS = "gate-session", "__Host-gate-session"
+
+
+class StrangerError(Exception):
+    """Somebody whom a proxy names, and gate.yaml does not."""
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Somebody who may look. `person` is their name in gate.yaml, None where they have none and can decide nothing."""
+
+    name: str
+    person: str | None
+    door: str
+    session: Session | None = None
+
+    @property
+    def id(self) -> str:
+        """What a form token is bound to."""
+        return f"{self.door}:{self.session.id if self.session else self.name}"
+
+
+def visitor_of(
+    request: web.BaseRequest, policy: dict[str, Any], accounts: Accounts, sessions: Sessions
+) -> Visitor | None:
+    """Who makes this request; None for somebody who has still to log in.
+
+    Raises:
+        StrangerError: the reverse proxy names nobody, or nobody that gate.yaml knows.
+    """
+    door = request.protocol.door  # type: ignore[attr-defined]  # gate.page.connection.Connection
+    if door.kind == "socket":
+        return _by_uid(uid_of_unix_peer(request.transport.get_extra_info("socket")), policy)  # type: ignore[union-attr]
+    if door.kind == "proxy_socket":
+        return _by_header(request, policy)
+    return _by_session(request.cookies.get(cookie_name(policy), ""), policy, accounts, sessions)
+
+
+def cookie_name(policy: dict[str, Any]) -> str:
+    """`__Host-` where there is TLS: such a cookie cannot be set by another host, or without TLS (RFC 6265bis, 4.1.3)."""
+    return COOKIE_OVER_TLS if policy["page"]["url"].startswith("https:") else COOKIE
+
+
+def _by_uid(uid: int, policy: dict[str, Any]) -> Visitor:
+    person = next((name for name, known in policy["people"].items() if known["uid"] == uid), None)
+    return Visitor(person or _unix_name(uid), person, "socket")
+
+
+def _unix_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _by_header(request: web.BaseRequest, policy: dict[str, Any]) -> Visitor:
+    name = policy["page"]["proxy_header"]
+    values = request.headers.getall(name, [])
+    # Two of them are one too many: the proxy has added its own to one that the client made up.
+    if len(values) != 1 or not values[0].strip():
+        raise StrangerError(f"the reverse proxy sent {len(values)} {name} headers, not one that names somebody")
+    if values[0] not in policy["people"]:
+        raise StrangerError("the reverse proxy names somebody whom gate.yaml does not know")
+    return Visitor(values[0], values[0], "proxy_socket")
+
+
+def _by_session(token: str, policy: dict[str, Any], accounts: Accounts, sessions: Sessions) -> Visitor | None:
+    session = sessions.of(token) if token else None
+    if session is None:
+        return None
+    account = accounts.get(session.person) if session.person in policy["people"] else None
+    if account is None or account.hashed != session.hashed:
+        sessions.end(session)
+        return None
+    return Visitor(session.person, session.person, "listen", session)

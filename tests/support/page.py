@@ -1,0 +1,242 @@
+"""A running `gate page`, and ways to speak to it: as a person by the Unix socket, by TCP, or as a proxy."""
+
+from __future__ import annotations
+
+import html
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.support.gate_state import fork
+from tests.support.site import ENTRY, IS_ROOT, PAGE_USER, USERS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from tests.support.site import Site
+
+STARTS_WITHIN_S = 30
+PASSWORD = "correct horse battery staple"
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+
+
+@dataclass
+class Reply:
+    """An answer of the page, whole."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: str
+
+    def field(self, name: str) -> str:
+        """The value of a hidden field in the page's forms."""
+        found = re.search(rf'name="{name}" value="([^"]*)"', self.body)
+        assert found, f"no field {name!r} in:\n{self.body}"
+        return html.unescape(found[1])
+
+    @property
+    def text(self) -> str:
+        """The page's words, roughly: without tags."""
+        return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", self.body)).split())
+
+
+@dataclass
+class Client:
+    """Somebody who speaks to the page; keeps cookies as a browser does."""
+
+    page: PageServer
+    person: str | None = None
+    door: str = "socket"
+    headers: dict[str, str] = field(default_factory=dict)
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Reply:
+        return self.send("GET", path, headers=headers)
+
+    def post(
+        self, path: str, form: dict[str, str] | list[tuple[str, str]], headers: dict[str, str] | None = None
+    ) -> Reply:
+        """Send a form as a browser does from the page itself."""
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        body = urllib.parse.urlencode(form).encode()
+        return self.send("POST", path, body=body, headers={**SAME_ORIGIN, **kind, **(headers or {})})
+
+    def send(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
+        connection = http.client.HTTPConnection("gate", timeout=30)
+        connection.sock = self.connect()
+        own = {"Host": self.page.host, **self.headers, **(headers or {})}
+        if self.cookies:
+            own["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        connection.request(method, path, body=body, headers=own)
+        answer = connection.getresponse()
+        reply = Reply(answer.status, answer.msg, answer.read().decode())
+        connection.close()
+        for cookie in answer.msg.get_all("Set-Cookie", []):
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self.cookies[name] = value.strip('"')
+        return reply
+
+    def connect(self) -> socket.socket:
+        """A new connection at this client's door."""
+        if self.door == "listen":
+            return socket.create_connection(self.page.site.config["page"]["listen"].rsplit(":", 1), timeout=30)
+        return connect_as(self.page.site.config["page"][self.door], self.page.uid_of(self.person))
+
+    def log_in(self, person: str, password: str = PASSWORD) -> Reply:
+        """Log in by the form."""
+        token = self.get("/login").field("token")
+        return self.post("/login", {"token": token, "next": "", "person": person, "password": password})
+
+    def vote(self, key: str, answer: str, comment: str = "", **changes: str) -> Reply:
+        """Open a request, and send its form."""
+        shown = self.get(f"/requests/{key}")
+        form = {"token": shown.field("token"), "digest": shown.field("digest"), "answer": answer, "comment": comment}
+        return self.post(f"/requests/{key}", {**form, **changes})
+
+
+class PageServer:
+    """`gate page` of a site, as its own user where we are root; ended with the context."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self._log = site.base / "page.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _t: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, and wait until it serves."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command("page"), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
+            )
+        give_up = time.monotonic() + STARTS_WITHIN_S
+        while "serves http" not in self.log:
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < give_up, f"the page does not start:\n{self.log}"
+            time.sleep(0.02)
+
+    def stop(self, sig: signal.Signals = signal.SIGTERM) -> int | None:
+        """End it; returns its exit status, None where it runs no more."""
+        if self.process is None:
+            return None
+        self.process.send_signal(sig)
+        status = self.process.wait(20)
+        self.process = None
+        return status
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    @property
+    def url(self) -> str:
+        page = self.site.config["page"]
+        return str(page.get("url") or f"http://gate.localhost:{page.get('listen', ':8420').rpartition(':')[2]}")
+
+    @property
+    def host(self) -> str:
+        return urllib.parse.urlsplit(self.url).netloc
+
+    def command(self, *words: str) -> list[str]:
+        """The `gate` command as the page's user."""
+        gate = [
+            sys.executable,
+            "-I",
+            "-c",
+            _GATE.format(entry=str(ENTRY.parent)),
+            "--config",
+            str(self.site.yaml),
+            *words,
+        ]
+        return (
+            ["setpriv", f"--reuid={PAGE_USER}", f"--regid={PAGE_USER}", "--init-groups", "--", *gate]
+            if IS_ROOT
+            else gate
+        )
+
+    def add_user(self, person: str, password: str = PASSWORD) -> None:
+        """`gate user add`."""
+        words = self.command("user", "add", person, "--password-stdin")
+        subprocess.run(words, input=password.encode() + b"\n", check=True, capture_output=True, timeout=60)
+
+    def client(self, person: str | None = None, door: str = "socket", **headers: str) -> Client:
+        return Client(self, person, door, {name.replace("_", "-"): value for name, value in headers.items()})
+
+    def uid_of(self, person: str | None) -> int:
+        if not IS_ROOT or person is None:
+            return os.geteuid()
+        return self.site.uid(person) if person in USERS else int(person)
+
+
+def connect_as(path: str, uid: int) -> socket.socket:
+    """A connection to a Unix socket that another user made: who connected is who the kernel says it is."""
+    if uid == os.geteuid():
+        mine = socket.socket(socket.AF_UNIX)
+        mine.settimeout(30)
+        mine.connect(path)
+        return mine
+    ours, theirs = socket.socketpair()
+
+    def connect() -> bool:
+        group = os.stat(path).st_gid
+        os.setgroups([group] if uid < 60_000 else [])  # the kernel's nobody is in no group
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+        with socket.socket(socket.AF_UNIX) as made:
+            try:
+                made.connect(path)
+            except OSError as error:
+                theirs.send(str(error.errno).encode())
+                return False
+            socket.send_fds(theirs, [b"0"], [made.fileno()])
+        return True
+
+    child = fork(connect)
+    message, descriptors, _flags, _address = socket.recv_fds(ours, 16, 1)
+    os.waitpid(child, 0)
+    ours.close()
+    theirs.close()
+    if not descriptors:
+        raise OSError(int(message), os.strerror(int(message)))
+    return socket.socket(fileno=descriptors[0])
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def key_of(directory: Path) -> str:
+    """The key of a request, by its directory."""
+    return directory.name
+
+
+def opened(directory: Path) -> dict[str, Any]:
+    """request.json."""
+    found: dict[str, Any] = json.loads((directory / "request.json").read_text())
+    return found
+
+
+_GATE = "import sys; sys.path.insert(0, {entry!r}); import gitlab_runner_gate; gitlab_runner_gate.gate_main()"
