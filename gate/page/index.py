@@ -79,6 +79,8 @@ class Index:
         Raises:
             AuditError: the log cannot be read.
         """
+        if not os.path.lexists(self.directory):
+            return 0  # no job has come to this gate yet
         end = log.position(self.directory)
         if end == self._seen_end:
             return 0
@@ -98,6 +100,8 @@ class Index:
 
     def behind(self) -> tuple[int, int]:
         """(bytes of the last segment that are taken in, its bytes), for people who wait for the first reading."""
+        if not os.path.lexists(self.directory):
+            return 0, 0
         segment, size = log.position(self.directory)
         taken = self._position()
         return (taken[1] if taken[0] == segment else 0), size
