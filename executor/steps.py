@@ -94,6 +94,8 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
             request, "expired", f"the time was up, and {error}", rule=plan["rule"], config=plan["config_sha256"]
         )
         return _settle(request, decision, plan, interrupted)
+    if config != plan["config_sha256"]:
+        layout.make_job(policy, request.key)  # it may have a page now, or another group that may read
     rule = match.current(policy, request.facts, request.opened["rule"])
     if rule is None:
         why = f"gate.yaml has changed, and rule {request.opened['rule']!r} is not for this job any more"

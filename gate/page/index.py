@@ -69,7 +69,9 @@ class Index:
             self._local.db = sqlite3.connect(self.path, isolation_level=None, timeout=60)
             self._local.db.row_factory = sqlite3.Row
             self._local.db.execute("PRAGMA journal_mode=WAL")
-            self._local.db.execute("PRAGMA synchronous=OFF")  # a cache: what a crash takes is read again
+            self._local.db.execute(
+                "PRAGMA synchronous=NORMAL"
+            )  # with WAL, a power cut can take the end, and spoil nothing
         found: sqlite3.Connection = self._local.db
         return found
 
@@ -78,7 +80,17 @@ class Index:
 
         Raises:
             AuditError: the log cannot be read.
+            sqlite3.OperationalError: the index cannot be written.
         """
+        try:
+            return self._catch_up(limit)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:  # the file is spoilt
+            self._make_anew()
+            return self._catch_up(limit)
+
+    def _catch_up(self, limit: int) -> int:
         if not os.path.lexists(self.directory):
             return 0  # no job has come to this gate yet
         end = log.position(self.directory)
@@ -89,9 +101,9 @@ class Index:
             self._make_anew()
             since = self._position()
         found = list(itertools.islice(log.placed_records(self.directory, since), limit))
-        if found and self._meta("log_id") not in (None, found[0][2]["log_id"]):
-            self._make_anew()
-            return self.catch_up(limit)
+        if found and self._meta("head") not in (None, found[0][2]["prev"]):
+            self._make_anew()  # another log, or one that was written anew
+            return self._catch_up(limit)
         if found:
             self._take_in(found)
         if len(found) < limit:
@@ -183,8 +195,8 @@ class Index:
             self.db.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             if key:
                 self._change(key, record)
-        (segment, offset, length), head, record = found[-1]
-        meta = {"segment": segment, "offset": offset + length, "head": head.sha256, "log_id": record["log_id"]}
+        (segment, offset, length), head, _record = found[-1]
+        meta = {"segment": segment, "offset": offset + length, "head": head.sha256}
         for name, value in meta.items():
             self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, str(value)))
         self.db.execute("COMMIT")

@@ -62,7 +62,7 @@ def test_rejecting_needs_its_comment_and_approving_lets_the_job_run(
     assert (case.ran(job), case.decisions(job)) == (False, [])
     seen.get_by_label("Comment").fill("go **ahead**")
     seen.get_by_role("button", name="Approve").click()
-    expect(seen.get_by_text("Your approve was counted.")).to_be_visible()
+    expect(seen.get_by_text("Your approval was counted.")).to_be_visible()
     assert case.outcome(job) == ("success", None, None)
     assert case.ran(job)
     (vote,) = case.site.records("vote", job)
@@ -79,7 +79,7 @@ def test_a_rejection_on_the_page_fails_the_job_with_its_code(
     log_in(seen, page, APPROVER, f"/requests/{case.site.job_dir(job).name}")
     seen.get_by_label("Comment").fill("not on a Friday")
     seen.get_by_role("button", name="Reject").click()
-    expect(seen.get_by_text("Your reject was counted.")).to_be_visible()
+    expect(seen.get_by_text("Your rejection was counted.")).to_be_visible()
     expect(seen.locator("#standing")).to_contain_text("not on a Friday")
     assert seen.get_by_role("button", name="Approve").count() == 0
     assert case.outcome(job) == ("failed", "script_failure", 80)
