@@ -41,7 +41,7 @@ def _take(state: State, browsers: Browsers) -> None:
             site.config["site"] = "build01.example.com"
             site.with_page(listen=f"127.0.0.1:{free_port()}")
             stage = Stage(site)
-            with PageServer(site) as page:
+            with PageServer(site, state.needs.get("prelude", "")) as page:
                 page.add_user(APPROVER)
                 seen = browsers.open(viewport=viewport, color_scheme=scheme)
                 state.go(cast("Any", SimpleNamespace(site=site, page=page, stage=stage)), seen)

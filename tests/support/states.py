@@ -161,6 +161,11 @@ def _fault(start: Shown, seen: Page) -> None:
     start.site.write()
 
 
+_STILL_READING = """
+import gate.page.index, gate.page.state
+gate.page.state.Page.is_current = property(lambda self: False, lambda self, value: None)
+gate.page.index.Index.behind = lambda self: (37, 100)
+"""
 STATES = [
     State("waiting", _waiting),
     State("nothing-waits", _nothing_waits),
@@ -179,4 +184,5 @@ STATES = [
     State("not-found", _not_found),
     State("another-name", _another_name),
     State("gate-yaml-fault", _fault),
+    State("log-being-read", _waiting, {"prelude": _STILL_READING}),
 ]
