@@ -183,16 +183,23 @@ def test_a_failing_command_is_in_the_audit_log_and_changes_nothing(gated: Start,
     assert 'why="exit status 33: the chat is down"' in shown
 
 
-def test_each_is_told_once_wherever_prepare_is_killed(gated: Start, told: Notified, tmp_path: Path) -> None:
-    steps = ["after request.json", "after requested", "after vote", "after decision.json", "after decided",
-             "after released", "after release.json"]  # fmt: skip
+@pytest.mark.parametrize(
+    ("answer", "state", "steps"),
+    [
+        ("approve", "success", ["after requested", "after decision.json", "after released", "after release.json"]),
+        ("reject", "failed", ["after request.json", "after decision.json", "after decided"]),
+    ],
+)
+def test_each_is_told_once_wherever_prepare_is_killed(
+    gated: Start, told: Notified, tmp_path: Path, answer: str, state: str, steps: list[str]
+) -> None:
     with Site(on_event=told.command) as site:
         case = gated(site=site, concurrent=len(steps), wiring=killed_at(site, tmp_path))
         jobs = [case.submit(name=step) for step in steps]
         for job in jobs:
             case.harness.wait_trace(job, "audit head seq=")
-            case.drop(job, "approve")
-        assert [case.outcome(job)[0] for job in jobs] == ["success"] * len(steps)
+            case.drop(job, answer)
+        assert [case.outcome(job)[0] for job in jobs] == [state] * len(steps)
         until(lambda: len(told.messages("decided")) == len(steps), "told")
     for event in ("opened", "decided"):
         assert sorted(message["job"]["id"] for message in told.messages(event)) == jobs
