@@ -29,7 +29,7 @@ found = {
     "files": {fd: os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if int(fd) < 3},
     "more": len([fd for fd in os.listdir("/proc/self/fd") if int(fd) >= 3]) - 1,
     "leads": os.getsid(0) == os.getpgid(0) == os.getpid(), "session": os.getsid(os.getppid()),
-    "parent": os.listdir(f"/proc/{os.getppid()}/fd"),
+    "parent": os.listdir(f"/proc/{os.getppid()}/fd"), "parent_cwd": os.readlink(f"/proc/{os.getppid()}/cwd"),
     "blocked": int(fields["SigBlk"], 16), "ignored": int(fields["SigIgn"], 16),
 }
 print(json.dumps(found), file=open(sys.argv[1] + ".new", "w"), flush=True)
@@ -93,6 +93,7 @@ def test_a_command_leads_a_session_and_its_courier_is_in_none_of_ours(tmp_path: 
     found = probed(tmp_path)
     assert found["leads"]
     assert found["session"] != os.getsid(0)
+    assert found["parent_cwd"] == "/"
     assert len(found["parent"]) <= 5  # /dev/null three times, and its ends of two pipes
 
 
@@ -199,9 +200,10 @@ def test_a_command_that_takes_too_long_is_killed_with_its_group(
         until(lambda pid=pid: not _lives(pid), "killed")  # type: ignore[misc]
 
 
-def test_what_a_command_leaves_running_is_not_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("code", "expected"), [(0, ""), (33, "exit status 33")])
+def test_what_a_command_leaves_running_is_not_waited_for(tmp_path: Path, code: int, expected: str) -> None:
     script = 'while [ ! -e "$1/go" ] && [ -d "$1" ]; do sleep 0.05; done; : > "$1/late"'
-    assert why(tmp_path, shell(f"({script}) & exit 0", str(tmp_path))) == ""
+    assert why(tmp_path, shell(f"({script}) & exit {code}", str(tmp_path))) == expected
     assert not (tmp_path / "late").exists()
     (tmp_path / "go").touch()
     until((tmp_path / "late").exists, "left alone")

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from executor import cleanup, steps
 from gate import courier, layout, notice
 from gate.clock import boottime_ms
 from gate.decide import decide
@@ -237,6 +238,22 @@ def test_telling_never_raises(policy: dict[str, Any], broken: dict[str, Any]) ->
     shutil.rmtree(layout.audit(policy["state_dir"]))
     notice.opened(request, policy | broken)
     notice.decided(request, policy | broken, {})
+
+
+def test_cleanup_tells_of_a_decision_that_prepare_could_not(policy: dict[str, Any], told: Notified) -> None:
+    request = opened_at(policy)
+    rejected(request)
+    cleanup._end(policy, KEY, "")
+    assert told.one("decided")["decision"] == "rejected"
+
+
+def test_an_approval_that_came_too_late_is_told_as_that(policy: dict[str, Any], told: Notified) -> None:
+    request = opened_at(policy, start_by_boottime_ms=0)
+    decision = decide(request, "approved", "1 of 1", rule="all", config="", votes=[VOTE], backend=policy["backend"])
+    assert steps._settle(request, decision, {"policy": policy}, lambda: False)["state"] == "failed"
+    said = told.one("decided")
+    assert said["decision"] == "approved"
+    assert said["why"].startswith("approved, but too little of the job's timeout is left")
 
 
 REMINDERS: list[tuple[int | None, float, tuple[int, float]]] = [
