@@ -120,6 +120,15 @@ def test_a_mail_says_what_waits_and_how_to_answer(policy: dict[str, Any], tmp_pa
         assert said in body
 
 
+def test_a_mail_about_a_refused_job_says_why_and_names_no_rule(policy: dict[str, Any], tmp_path: Path) -> None:
+    request = open_request(policy, rule="")
+    about = {"decision": decide(request, "refused", "no rule is for it", rule="", config=""), "why": None}
+    mail, _arguments = mailed(tmp_path, notice.message(request, policy, "decided", about), "ops@example.com")
+    assert mail["Subject"] == "[gate] refused: deploy #1001 of grp/app"
+    said = [line.partition(":")[0] for line in mail.get_content().splitlines()]
+    assert said == ["job", "commit", "triggered", "asked", "decided"]
+
+
 @pytest.mark.parametrize("event", EVENTS)
 def test_a_hostile_job_makes_no_header_and_no_line_of_a_mail(
     policy: dict[str, Any], tmp_path: Path, event: str
