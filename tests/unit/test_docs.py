@@ -39,14 +39,14 @@ _CODE = re.compile(r"^```.*?^```$|^(?: {4}|\t).*$|`[^`\n]+`", re.MULTILINE | re.
 
 
 def _gate_yamls(page: Path) -> list[str]:
-    """The gate.yaml examples of a page; one that is only some sections takes their place in its first, or the README's."""
+    """The gate.yaml examples of a page; one that is only some sections takes the place of these in its first, or README's."""
     sections = schema()["properties"].keys()
     yamls = [text for kind, text in _FENCED.findall(page.read_text(encoding="utf-8")) if kind == "yaml"]
     found = [text for text in yamls if text.partition(":")[0] in sections]
     whole = [text for text in found if text.startswith("version: 1\n")]
     parts = [text for text in found if text not in whole]
-    first = yaml.safe_load(whole[0] if whole else _gate_yamls(CHECKOUT / "README.md")[0])
-    return whole + [yaml.safe_dump({**first, **yaml.safe_load(text)}) for text in parts]
+    first = (whole or _gate_yamls(CHECKOUT / "README.md"))[0]
+    return whole + [yaml.safe_dump({**yaml.safe_load(first), **yaml.safe_load(text)}) for text in parts]
 
 
 def _shell_lines(page: Path) -> list[str]:
@@ -63,8 +63,8 @@ def _whole_gate() -> click.Command:
 
 
 def _context(command: click.Command) -> click.Context:
-    """As the whole command would make it: click keeps the help option that a command's first context asks for."""
-    return click.Context(command, help_option_names=["-h", "--help"])
+    """As within `gate`: a command keeps the help option of the first context that it meets, for the tests after this one."""
+    return click.Context(command, **gate_command.context_settings)
 
 
 def _page(command: str) -> str:
