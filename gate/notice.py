@@ -14,7 +14,7 @@ from contextlib import suppress
 from gate import rules
 from gate.clock import boottime_ms
 from gate.files import write_once
-from gate.request import fit, is_open, record_of
+from gate.request import fit, is_open, record_of, url_of
 from gate.words import shown
 
 TYPE_CHECKING = False
@@ -114,13 +114,13 @@ def message(request: Request, policy: dict[str, Any], event: str, about: dict[st
     """One line of ASCII JSON, what the command reads on its stdin."""
     import json
 
-    rule, page = _rule(request, policy), policy.get("page") or {}
+    rule = _rule(request, policy)
     fields = {
         "v": MESSAGE_VERSION,
         "event": event,
         "site": policy["site"],
         "request": request.key,
-        "url": f"{page['url']}/requests/{request.key}" if page.get("url") else None,
+        "url": url_of(policy, request.key),
         "job": record_of(request.facts),
         "rule": request.opened["rule"],
         "asks": rules.wanted_words(rule) if rule else "",

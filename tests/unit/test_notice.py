@@ -136,7 +136,7 @@ def test_a_message_names_the_page(policy: dict[str, Any]) -> None:
     assert read(request, policy | {"page": {"url": "https://gate.example"}})["url"] == (
         f"https://gate.example/requests/{KEY}"
     )
-    assert read(request, policy | {"page": {}})["url"] is None
+    assert read(request, policy | {"page": None})["url"] is None
 
 
 def test_a_message_is_one_line_of_sorted_ascii(policy: dict[str, Any]) -> None:

@@ -225,7 +225,7 @@ def test_a_hostile_job_links_nothing_and_calls_nobody_in_a_chat(
 
 @NEEDS_CURL
 def test_a_chat_names_the_page(policy: dict[str, Any], tmp_path: Path) -> None:
-    policy |= {"page": {"url": "https://gate.example"}}
+    policy |= {"page": {"url": "https://gate.example", "uid": os.geteuid(), "gid": os.getegid()}}
     _why, ((_path, _kind, body),) = posted(tmp_path, message(open_request(policy), policy, "reminder"))
     assert json.loads(body)["text"].endswith("\nhttps://gate.example/requests/git.example-42-1001")
 
