@@ -26,6 +26,11 @@ class Shown:
         self.site, self.page, self.stage = site, page, stage
 
 
+def _refuse_tracebacks(site: Site) -> None:
+    log = (site.base / "page.log").read_text(errors="replace")
+    assert "Traceback" not in log, log
+
+
 @pytest.fixture
 def shown() -> Iterator[Callable[..., Shown]]:
     """Starts a page: `shown(page={…}, rule={…}, **gate_yaml)`; at the Unix socket and on TCP, if nothing else is said."""
@@ -37,6 +42,7 @@ def shown() -> Iterator[Callable[..., Shown]]:
             site = stack.enter_context(Site(rule={"decide_within": "1d", **(rule or {})}, **config))
             site.with_page(**(page or {"socket": True, "listen": f"127.0.0.1:{free_port()}"}))
             stage = Stage(site)
+            stack.callback(lambda: _refuse_tracebacks(site))
             stack.callback(stage.close)
             return Shown(site, stack.enter_context(PageServer(site, prelude)), stage)
 

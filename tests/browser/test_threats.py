@@ -485,6 +485,17 @@ def test_two_hundred_half_sent_requests_and_fifty_viewers_delay_no_decision(show
     assert took < 30  # about a tenth of a second; the hanging of 200 would be 1,000 s
 
 
+def test_a_viewer_who_goes_is_let_go(shown: Start) -> None:
+    start = shown()
+    viewer = start_connection(start.page.client(APPROVER))
+    viewer.sendall(f"GET /live HTTP/1.1\r\nHost: {start.page.host}\r\n\r\n".encode())
+    until(viewer, b"retry: 3000")
+    viewer.close()
+    start.stage.waiting()
+    assert start.page.client(APPROVER).get("/").status == 200
+    assert start.page.stop() == 0
+
+
 # A job's own programs.
 
 
