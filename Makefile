@@ -36,3 +36,4 @@ clean:
 
 bench: bytecode
 	$(BIN)/python bench/costs.py
+	$(BIN)/python bench/audit.py
