@@ -1,0 +1,113 @@
+"""`gate audit verify`: whether the log is what was written, and what of it can still be relied on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from audit import anchors
+from audit.verify import verify as verify_log
+from config.load import load_policy_as_reader
+from gate import layout
+from gate.commands.fault import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from audit.anchors import Anchor
+    from audit.verify import Report
+
+_NO_ANCHOR = (
+    "without an anchor kept elsewhere (--anchor), a log that was cut short or written anew as a whole cannot be told from"
+    " a whole one"
+)
+
+
+@click.command()
+@click.option(
+    "--anchor",
+    "written",
+    metavar="SEQ:SHA256",
+    multiple=True,
+    help="A head that was kept elsewhere; may be given often.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.pass_obj
+def verify(config: str, written: tuple[str, ...], as_json: bool) -> None:
+    """Check that nothing in the log was changed, cut or added; heads out of job logs go to --anchor."""
+    policy, _digest = load_policy_as_reader(config)
+    directory = layout.audit(policy["state_dir"])
+    kept = [anchors.parse(text) for text in written]
+    report = verify_log(directory, kept)
+    if as_json:
+        click.echo(json.dumps(_summary(report), indent=2))
+    else:
+        for line in _lines(report, any_anchor=bool(kept)):
+            click.echo(line)
+    if not report.ok:
+        raise CommandError(f"the audit log in {directory} is not what was written: {_count(report)}")
+
+
+def _lines(report: Report, *, any_anchor: bool) -> Iterator[str]:
+    yield from map(str, report.problems)
+    if report.further:
+        yield f"and {report.further} more problems"
+    if report.unfinished:
+        yield f"note: {report.unfinished}"
+    if report.head is None:
+        return
+    mended = f", {report.mended} torn places mended" if report.mended else ""
+    verdict = "ok    " if report.ok else "fail  "
+    yield f"{verdict}{report.records} records{mended}; log {report.log_id}, head {report.head.seq}:{report.head.sha256}"
+    yield f"sound: {_sound_words(report)}"
+    if report.met:
+        yield f"anchors met: {_met_words(report.met)}"
+    yield from _unknown_words(report, any_anchor=any_anchor)
+
+
+def _sound_words(report: Report) -> str:
+    if not report.sound:
+        return "no record that anything else vouches for"
+    ranges = [f"{first} to {last}" if first != last else f"{first}" for first, last in report.sound]
+    more = f", and {report.further_sound} more ranges" if report.further_sound else ""
+    return f"records {', '.join(ranges)}{more}"
+
+
+def _met_words(met: tuple[Anchor, ...]) -> str:
+    by_source: dict[str, list[int]] = {}
+    for anchor in met:
+        by_source.setdefault(anchor.source, []).append(anchor.seq)
+    return "; ".join(f"{', '.join(map(str, seqs))} ({source})" for source, seqs in by_source.items())
+
+
+def _unknown_words(report: Report, *, any_anchor: bool) -> Iterator[str]:
+    """What nobody can know from here."""
+    if not any_anchor:
+        yield _NO_ANCHOR
+    elif report.met and report.sound and report.head and report.met[-1].seq < report.head.seq:
+        yield f"after record {report.met[-1].seq} there is no anchor: whether these are all, and as they were, is not known"
+
+
+def _count(report: Report) -> str:
+    count = len(report.problems) + report.further
+    return "1 problem" if count == 1 else f"{count} problems"
+
+
+def _summary(report: Report) -> dict[str, object]:
+    head = {"seq": report.head.seq, "sha256": report.head.sha256} if report.head else None
+    return {
+        "ok": report.ok,
+        "records": report.records,
+        "log_id": report.log_id,
+        "head": head,
+        "problems": [dataclasses.asdict(problem) for problem in report.problems],
+        "further_problems": report.further,
+        "sound": report.sound,
+        "further_sound": report.further_sound,
+        "anchors_met": [anchor._asdict() for anchor in report.met],
+        "mended": report.mended,
+        "unfinished": report.unfinished,
+    }
