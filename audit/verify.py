@@ -134,8 +134,8 @@ class _Reading:
         if not self._records:
             self._problem("an audit log", f"no record in {directory}: nothing was logged yet, or it was taken away")
         for seq, anchors in sorted(self._anchors.items()):
+            found = "none: it was taken out" if seq < self._seq else f"an end at record {self._seq}: the log was cut"
             for anchor in anchors:
-                found = f"an end at record {self._seq}: the log was cut"
                 self._problem(f"a record {seq}, which {anchor.source} names", found)
         self._runs.close(self._seq, named=True)
         return Report(

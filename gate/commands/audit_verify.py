@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from audit import anchors
+from audit.trace import anchors_in
 from audit.verify import verify as verify_log
 from config.load import load_policy_as_reader
 from gate import layout
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from audit.verify import Report
 
 _NO_ANCHOR = (
-    "without an anchor kept elsewhere (--anchor), a log that was cut short or written anew as a whole cannot be told from"
+    "without an anchor kept elsewhere (--anchor, --from-trace), a log that was cut short or written anew as a whole cannot be told from"
     " a whole one"
 )
 
@@ -34,13 +35,22 @@ _NO_ANCHOR = (
     multiple=True,
     help="A head that was kept elsewhere; may be given often.",
 )
+@click.option(
+    "--from-trace",
+    "traces",
+    metavar="FILE",
+    multiple=True,
+    help="A job log of GitLab's, whole: its audit heads are anchors; - is stdin; may be given often.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
-def verify(config: str, written: tuple[str, ...], as_json: bool) -> None:
-    """Check that nothing in the log was changed, cut or added; heads out of job logs go to --anchor."""
+def verify(config: str, written: tuple[str, ...], traces: tuple[str, ...], as_json: bool) -> None:
+    """Check that nothing in the log was changed, cut or added, and that it goes through heads kept elsewhere."""
     policy, _digest = load_policy_as_reader(config)
     directory = layout.audit(policy["state_dir"])
     kept = [anchors.parse(text) for text in written]
+    for path in traces:
+        kept += _of_trace(path)
     report = verify_log(directory, kept)
     if as_json:
         click.echo(json.dumps(_summary(report), indent=2))
@@ -49,6 +59,11 @@ def verify(config: str, written: tuple[str, ...], as_json: bool) -> None:
             click.echo(line)
     if not report.ok:
         raise CommandError(f"the audit log in {directory} is not what was written: {_count(report)}")
+
+
+def _of_trace(path: str) -> list[Anchor]:
+    with click.open_file(path, "rb") as source:
+        return anchors_in(source, "stdin" if path == "-" else path)
 
 
 def _lines(report: Report, *, any_anchor: bool) -> Iterator[str]:

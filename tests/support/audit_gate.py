@@ -6,11 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from click.testing import CliRunner
-
 from config.load import load_policy
 from gate import layout
-from gate.commands import gate
 from tests.support.audit_logs import add
 from tests.support.site import Site
 
@@ -35,7 +32,7 @@ class AuditGate(Site):
 
     def audit(self, *words: str, stdin: str | bytes | None = None) -> Result:
         """`gate audit WORDS`; what stops it is in `exception`."""
-        return CliRunner().invoke(gate, ["--config", str(self.yaml), "audit", *words], input=stdin)
+        return self.gate_here("audit", *words, stdin=stdin)
 
     def audit_json(self, *words: str) -> dict[str, Any]:
         """What `gate audit WORDS --json` prints."""
