@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from audit import chain, segments
+from audit import chain, copies, segments
 from audit.chain import Head
 from audit.lock import Locked
 from audit.reading import head, lines_from, placed_records, position, record_at, records, unusable
@@ -93,10 +93,10 @@ def extend(directory: str, folder: int, fields: list[dict[str, Any]], version: s
             torn = {"torn": chain.torn_field(end, torn_bytes)} if torn_bytes else {}
             new.insert(0, {"event": "recovered" if last else "genesis", **torn})
         lines, new_head = chain.links(before, new, _stamp(version), os.urandom(LOG_ID_BYTES).hex())
-        lines[0] = chain.ending(torn_bytes) + lines[0]
-        for line in lines:
+        for line in [chain.ending(torn_bytes) + lines[0], *lines[1:]]:
             _write(log, line, path)
         os.fsync(log)
+        copies.send(folder, lines)
         return new_head
     finally:
         os.close(log)

@@ -97,7 +97,7 @@ def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
 
 
 def _audit(audit: dict[str, Any]) -> dict[str, Any]:
-    return {"rotate_at_bytes": size_bytes(audit["rotate_at"])}
+    return {"rotate_at_bytes": size_bytes(audit["rotate_at"]), "copy_to": audit.get("copy_to")}
 
 
 def _job_user(run_as: str | None, accounts: Accounts) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from audit.trace import anchors_in
 from tests.runner.gated import HEAD, Gated
 from tests.support.audit_logs import add, lines_of
+from tests.support.listener import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,3 +95,23 @@ def test_each_attempt_of_a_job_leaves_its_head_where_it_counts(gated: Start, tmp
 
     with log.open("rb") as source:
         assert len(anchors_in(source, "job.log")) == len(HEAD.findall(case.harness.trace(job))) == 3
+
+
+@pytest.mark.parametrize("copy_to", ["syslog", "journald"])
+def test_each_record_of_a_job_is_sent_as_gate_yaml_says(gated: Start, copy_to: str) -> None:
+    case = gated(audit={"copy_to": copy_to})
+    first = case.waiting()
+    told = case.site.state / "audit" / "audit.copy"
+    assert json.loads(told.read_text())["socket"] in ("/dev/log", "/run/systemd/journal/socket")
+    with Listener() as listener:
+        told.write_text(json.dumps({"copy_to": copy_to, "socket": listener.path}))
+        case.drop(first, "reject")
+        case.outcome(first)
+        heard = b"".join(listener.heard())
+    events = [event for event in ("vote", "decided", "ended") if f'"event":"{event}"'.encode() in heard]
+    assert events == ["vote", "decided", "ended"]
+
+    del case.site.config["audit"]
+    case.site.write()
+    case.waiting()
+    assert json.loads(told.read_text()) == {"copy_to": None, "socket": None}

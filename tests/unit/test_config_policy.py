@@ -67,7 +67,7 @@ def test_a_small_file_comes_to_the_whole_policy() -> None:
         },
         "exit_codes": {"rejected": 80, "expired": 81, "superseded": 82, "refused": 83},
         "page": None,
-        "audit": {"rotate_at_bytes": 67_108_864},
+        "audit": {"rotate_at_bytes": 67_108_864, "copy_to": None},
         "on_event": [],
         "warnings": [NO_ID],
     }
@@ -174,3 +174,8 @@ def test_the_system_host_knows_root_and_not_a_ghost() -> None:
 @pytest.mark.parametrize(("text", "expected"), [("1MiB", 1_048_576), ("999999GiB", 999_999 * 1024**3)])
 def test_sizes_come_to_bytes(text: str, expected: int) -> None:
     assert size_bytes(text) == expected
+
+
+def test_what_the_audit_log_is_told_comes_to_the_policy() -> None:
+    found = policy(GOOD + "audit: {rotate_at: 2GiB, copy_to: journald}\n")
+    assert found["audit"] == {"rotate_at_bytes": 2 * 1024**3, "copy_to": "journald"}
