@@ -139,6 +139,24 @@ def make_sure(directory: str, folder: int, number: int, offset: int, line: bytes
         os.close(log)
 
 
+def sure_end(directory: str, folder: int, number: int) -> tuple[tuple[Head, str] | None, int, bytes]:
+    """As segments.tail() of a segment, whose last record is certainly on disk then; for whoever holds the lock.
+
+    Raises:
+        AuditError: the disk does not have it.
+        OSError: as append, which makes an AuditError of it.
+    """
+    log = segments.open_own(folder, number, os.path.join(directory, segments.name(number)))
+    try:
+        last, end, torn_bytes = segments.tail(log)
+        line = segments.last_line(log, end)
+    finally:
+        os.close(log)
+    if last:
+        make_sure(directory, folder, number, end - len(line), line)
+    return last, end, torn_bytes
+
+
 def _end_of_segment_before(directory: str, folder: int, number: int) -> tuple[Head, str] | None:
     if number == segments.FIRST_SEGMENT:
         return None

@@ -7,11 +7,9 @@ new segment that is empty or torn, and the next append puts the genesis there.
 
 from __future__ import annotations
 
-import os
-
 from audit import segments
 from audit.lock import Locked
-from audit.log import extend, make_sure
+from audit.log import extend, sure_end
 from audit.reading import position, unusable
 
 TYPE_CHECKING = False
@@ -37,7 +35,9 @@ def rotate(directory: str, at_bytes: int, *, version: str) -> Head | None:
     try:
         with Locked(directory) as folder:
             number = max(segments.numbers(folder))
-            if not _is_full(directory, folder, number, at_bytes):
+            # The next segment will name the last record for ever, so it must not be one that only the page cache has.
+            last, end, torn_bytes = sure_end(directory, folder, number)
+            if last is None or torn_bytes or end < at_bytes:
                 return None
             head = extend(directory, folder, [], version, number=number + 1)
             for old in segments.numbers(folder)[:-1]:  # also one that a crash kept from it
@@ -45,19 +45,3 @@ def rotate(directory: str, at_bytes: int, *, version: str) -> Head | None:
             return head
     except OSError as error:
         raise unusable(directory, error) from error
-
-
-def _is_full(directory: str, folder: int, number: int, at_bytes: int) -> bool:
-    """Whether the segment is large enough, and ends in a record that the disk has."""
-    path = os.path.join(directory, segments.name(number))
-    log = segments.open_own(folder, number, path)
-    try:
-        last, end, torn_bytes = segments.tail(log)
-        if last is None or torn_bytes or end < at_bytes:
-            return False
-        line = segments.last_line(log, end)
-    finally:
-        os.close(log)
-    # The next segment will name it for ever, so it must not be one that only the page cache has.
-    make_sure(directory, folder, number, end - len(line), line)
-    return True

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from audit import anchors
-from audit.trace import anchors_in
 from audit.verify import verify as verify_log
 from config.load import load_policy_as_reader
 from gate import layout
+from gate.commands.audit_anchors import of_checkpoints, of_trace
 from gate.commands.fault import CommandError
 
 if TYPE_CHECKING:
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from audit.verify import Report
 
 _NO_ANCHOR = (
-    "without an anchor kept elsewhere (--anchor, --from-trace), a log that was cut short or written anew as a whole cannot be told from"
-    " a whole one"
+    "without an anchor kept elsewhere (--anchor, --from-trace, --checkpoint), a log that was cut short or written anew as"
+    " a whole cannot be told from a whole one"
+)
+_BY_LOCAL_KEY = (
+    "checkpoints were checked with this host's own key, which whoever could rewrite the log may have had, too: a"
+    " --verifier-key that was kept elsewhere vouches for more"
 )
 
 
@@ -42,31 +46,49 @@ _NO_ANCHOR = (
     multiple=True,
     help="A job log of GitLab's, whole: its audit heads are anchors; - is stdin; may be given often.",
 )
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    metavar="FILE",
+    multiple=True,
+    help="A checkpoint that `gate audit checkpoint` printed; may be given often.",
+)
+@click.option(
+    "--verifier-key",
+    "keys",
+    metavar="KEY_OR_FILE",
+    multiple=True,
+    help="Whose signature counts, as `gate audit key` printed it, or a file with such lines. Without it, this host's.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
-def verify(config: str, written: tuple[str, ...], traces: tuple[str, ...], as_json: bool) -> None:
+def verify(
+    config: str,
+    written: tuple[str, ...],
+    traces: tuple[str, ...],
+    checkpoints: tuple[str, ...],
+    keys: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Check that nothing in the log was changed, cut or added, and that it goes through heads kept elsewhere."""
     policy, _digest = load_policy_as_reader(config)
     directory = layout.audit(policy["state_dir"])
     kept = [anchors.parse(text) for text in written]
     for path in traces:
-        kept += _of_trace(path)
+        kept += of_trace(path)
+    kept += of_checkpoints(checkpoints, keys, policy["state_dir"])
+    by_local_key = bool(checkpoints) and not keys
     report = verify_log(directory, kept)
     if as_json:
-        click.echo(json.dumps(_summary(report), indent=2))
+        click.echo(json.dumps(_summary(report) | {"by_local_key": by_local_key}, indent=2))
     else:
-        for line in _lines(report, any_anchor=bool(kept)):
+        for line in _lines(report, any_anchor=bool(kept), by_local_key=by_local_key):
             click.echo(line)
     if not report.ok:
         raise CommandError(f"the audit log in {directory} is not what was written: {_count(report)}")
 
 
-def _of_trace(path: str) -> list[Anchor]:
-    with click.open_file(path, "rb") as source:
-        return anchors_in(source, "stdin" if path == "-" else path)
-
-
-def _lines(report: Report, *, any_anchor: bool) -> Iterator[str]:
+def _lines(report: Report, *, any_anchor: bool, by_local_key: bool) -> Iterator[str]:
     yield from map(str, report.problems)
     if report.further:
         yield f"and {report.further} more problems"
@@ -81,6 +103,8 @@ def _lines(report: Report, *, any_anchor: bool) -> Iterator[str]:
     if report.met:
         yield f"anchors met: {_met_words(report.met)}"
     yield from _unknown_words(report, any_anchor=any_anchor)
+    if by_local_key:
+        yield _BY_LOCAL_KEY
 
 
 def _sound_words(report: Report) -> str:

@@ -1,0 +1,67 @@
+"""`gate audit key` and `gate audit checkpoint`: heads that the gate signs, to be kept elsewhere."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from audit import checkpoint as checkpoints
+from config.load import load_policy_as_reader
+from gate import audit_key, layout
+from gate.commands.fault import CommandError
+
+if TYPE_CHECKING:
+    from audit.keys import Signer
+
+
+@click.command()
+@click.pass_obj
+def key(config: str) -> None:
+    """Print the verifier key of this gate's checkpoints, for whoever keeps them; makes the key where there is none."""
+    policy = _policy_of_runner(config, "make and read the key")
+    if audit_key.make(policy["state_dir"], policy["site"]):
+        click.echo(
+            f"made {layout.audit_key(policy['state_dir'])}; keep this where nobody who could change it can write",
+            err=True,
+        )
+    found = audit_key.load(policy["state_dir"]).verifier
+    if found.name != policy["site"]:
+        click.echo(f"note: it was made when this site was called {found.name}, and keeps that name", err=True)
+    click.echo(str(found))
+
+
+@click.command()
+@click.pass_obj
+def checkpoint(config: str) -> None:
+    """Print a signed note of the log's last record, to be kept elsewhere and given to `gate audit verify`."""
+    policy = _policy_of_runner(config, "sign a checkpoint")
+    signer: Signer = audit_key.load(policy["state_dir"])
+    click.echo(checkpoints.made(layout.audit(policy["state_dir"]), signer), nl=False)
+
+
+def _policy_of_runner(config: str, what: str) -> dict[str, Any]:
+    """The policy, for R alone: whoever owns the state directory.
+
+    Raises:
+        CommandError: this is somebody else; it says who can.
+    """
+    policy, _digest = load_policy_as_reader(config)
+    try:
+        owner = os.lstat(policy["state_dir"]).st_uid
+    except OSError as error:
+        raise CommandError(
+            f"{policy['state_dir']} cannot be used ({error.strerror}): the first job makes it"
+        ) from error
+    if owner != os.geteuid():
+        raise CommandError(f"only {_name_of(owner)}, whom the gate runs as, can {what}")
+    return policy
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except KeyError:
+        return f"uid {uid}"
