@@ -13,14 +13,25 @@ import time
 from audit import chain, copies, segments
 from audit.chain import Head
 from audit.lock import Locked
-from audit.reading import head, lines_from, placed_records, position, record_at, records, unusable
+from audit.reading import head, lines_from, newest, placed_records, position, record_at, records, unusable
 from audit.record import OWN_EVENTS, OWN_KEYS, AuditError, UnsoundError, decode, parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["AuditError", "Head", "append", "append_once", "head", "placed_records", "position", "record_at", "records"]
+__all__ = [
+    "AuditError",
+    "Head",
+    "append",
+    "append_once",
+    "head",
+    "newest",
+    "placed_records",
+    "position",
+    "record_at",
+    "records",
+]
 
 LOG_ID_BYTES = 16
 

@@ -87,6 +87,11 @@ def decode(line: bytes) -> dict[str, Any]:
     return record
 
 
+def canonical(value: object) -> str:
+    """A value of a record, or a whole one, as it stands in the log, without a line feed."""
+    return _ENCODER.encode(value)
+
+
 def parts(fields: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, bytes]:
     """For each key the bytes that a line must hold, if its record has the same value there.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,11 @@ def main(more: Iterable[click.Command] = ()) -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        # click makes this of a reader that has seen enough (`| head`); what is still buffered must not be told as a fault.
+        if isinstance(ended.__context__, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise
     except OSError as error:
         click.echo(f"gate: {error.strerror}: {error.filename}", err=True)
         sys.exit(1)

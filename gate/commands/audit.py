@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gate.commands.audit_key import checkpoint, key
-from gate.commands.audit_records import show
+from gate.commands.audit_records import export, show, tail
 from gate.commands.audit_verify import verify
 
 
@@ -14,5 +14,5 @@ def audit() -> None:
     """The audit log: is it whole, and what does it say."""
 
 
-for command in (verify, show, checkpoint, key):
+for command in (verify, show, tail, export, checkpoint, key):
     audit.add_command(command)
