@@ -38,6 +38,7 @@ class Report:
         further: how many problems there are beyond these.
         sound: the first and the last seq of each range of sound records (audit/sound.py), the first RANGES_MAX of them.
         further_sound: how many ranges there are beyond these.
+        vouched: of these ranges, what anchors vouch for.
         met: the anchors that the log goes through, in its order.
         mended: torn places that the next record names, as it should.
         unfinished: where the log ends in a line that is being written, or was torn and is mended by the next append.
@@ -50,6 +51,7 @@ class Report:
     further: int
     sound: tuple[tuple[int, int], ...]
     further_sound: int
+    vouched: tuple[tuple[int, int], ...]
     met: tuple[Anchor, ...]
     mended: int
     unfinished: str | None

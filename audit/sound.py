@@ -1,10 +1,12 @@
-"""Which records are sound, where not all of a log is. Pure.
+"""Which records are sound, where not all of a log is, and which of them anchors vouch for. Pure.
 
-A record is sound if its own bytes are vouched for: the next record names their hash, or an anchor does, or it is the log's
-last, and no anchor that holds says otherwise. So one line that was changed takes itself out, and one that was cut out
-takes the one before it along, which nothing names any more. Records that follow each other, each naming the one before,
-are a run. An anchor that is met vouches for all of its run up to there; one that is not met, for as long as none further
-on in the run is, takes away what is not vouched for otherwise.
+Records that follow each other, each naming the one before, are a run. A record is sound if nothing speaks against it: the
+next record of its run names its hash, or an anchor does, or it is the log's last. So one line that was changed takes
+itself out, and one that was cut out takes the one before it along, which nothing names any more. An anchor that is not
+met speaks against its whole run, up to the next in it that is met.
+
+A chain vouches backwards only. Whoever breaks it may have written anew all that stands before the break, so of a sound
+record it is certain only with an anchor that it is the one that was written: of those in the anchor's run, up to it.
 """
 
 from __future__ import annotations
@@ -13,26 +15,26 @@ RANGES_MAX = 100
 
 
 class Runs:
-    """The sound ranges of a log that is read from its beginning."""
+    """The sound ranges of a log that is read from its beginning, and the vouched ones among them."""
 
     def __init__(self) -> None:
         """Nothing is read yet."""
-        self.ranges: list[tuple[int, int]] = []
+        self.sound: list[tuple[int, int]] = []
+        self.vouched: list[tuple[int, int]] = []
         self.further = 0
         self._first: int | None = None
-        self._met: int | None = None
+        self._met = 0
         self._denied = False
 
     def begin(self, seq: int) -> None:
         """This record does not follow from the one before it, or is the first."""
-        self._first, self._met, self._denied = seq, None, False
+        self._first, self._met, self._denied = seq, 0, False
 
     def close(self, last: int, *, named: bool) -> None:
-        """The run ends with the record `last`; `named` says whether anything vouches for that one itself."""
+        """The run ends with the record `last`; `named` says whether that one itself is, or ends the log."""
         if self._first is None:
             return
-        vouched = self._met or 0
-        end = vouched if self._denied else last if named else max(last - 1, vouched)
+        end = self._met if self._denied else last if named else max(last - 1, self._met)
         if end >= self._first:
             self._add(self._first, end)
         self._first = None
@@ -46,7 +48,9 @@ class Runs:
         self._denied = True
 
     def _add(self, first: int, last: int) -> None:
-        if len(self.ranges) < RANGES_MAX:
-            self.ranges.append((first, last))
-        else:
+        if len(self.sound) >= RANGES_MAX:
             self.further += 1
+            return
+        self.sound.append((first, last))
+        if self._met:
+            self.vouched.append((first, self._met))

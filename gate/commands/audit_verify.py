@@ -99,7 +99,7 @@ def _lines(report: Report, *, any_anchor: bool, by_local_key: bool) -> Iterator[
     mended = f", {report.mended} torn places mended" if report.mended else ""
     verdict = "ok    " if report.ok else "fail  "
     yield f"{verdict}{report.records} records{mended}; log {report.log_id}, head {report.head.seq}:{report.head.sha256}"
-    yield f"sound: {_sound_words(report)}"
+    yield f"sound: {_range_words(report.sound, report.further_sound) if report.sound else 'no record'}"
     if report.met:
         yield f"anchors met: {_met_words(report.met)}"
     yield from _unknown_words(report, any_anchor=any_anchor)
@@ -107,12 +107,9 @@ def _lines(report: Report, *, any_anchor: bool, by_local_key: bool) -> Iterator[
         yield _BY_LOCAL_KEY
 
 
-def _sound_words(report: Report) -> str:
-    if not report.sound:
-        return "no record that anything else vouches for"
-    ranges = [f"{first} to {last}" if first != last else f"{first}" for first, last in report.sound]
-    more = f", and {report.further_sound} more ranges" if report.further_sound else ""
-    return f"records {', '.join(ranges)}{more}"
+def _range_words(ranges: tuple[tuple[int, int], ...], further: int = 0) -> str:
+    words = [f"{first} to {last}" if first != last else f"{first}" for first, last in ranges]
+    return f"records {', '.join(words)}" + (f", and {further} more ranges" if further else "")
 
 
 def _met_words(met: tuple[Anchor, ...]) -> str:
@@ -126,8 +123,8 @@ def _unknown_words(report: Report, *, any_anchor: bool) -> Iterator[str]:
     """What nobody can know from here."""
     if not any_anchor:
         yield _NO_ANCHOR
-    elif report.met and report.sound and report.head and report.met[-1].seq < report.head.seq:
-        yield f"after record {report.met[-1].seq} there is no anchor: whether these are all, and as they were, is not known"
+    elif report.vouched and report.vouched != ((1, report.records),):
+        yield f"they vouch for {_range_words(report.vouched)}; of the others, nobody outside says that they are as they were"
 
 
 def _count(report: Report) -> str:
@@ -146,6 +143,7 @@ def _summary(report: Report) -> dict[str, object]:
         "further_problems": report.further,
         "sound": report.sound,
         "further_sound": report.further_sound,
+        "vouched": report.vouched,
         "anchors_met": [anchor._asdict() for anchor in report.met],
         "mended": report.mended,
         "unfinished": report.unfinished,

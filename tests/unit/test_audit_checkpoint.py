@@ -86,7 +86,7 @@ def test_verify_takes_it_with_the_key_that_was_kept(gate: AuditGate, tmp_path: P
     assert with_file.exit_code == 0
     assert with_file.stdout == with_text.stdout
     assert f"anchors met: 4 ({note})\n" in with_file.stdout
-    assert "after record 4 there is no anchor" in with_file.stdout
+    assert "they vouch for records 1 to 4; of the others" in with_file.stdout
     assert "own key" not in with_file.stdout
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from audit import log
+from audit import copies, log
 from audit.rotate import rotate
 from audit.verify import verify
 from tests.support.audit_logs import VERSION, add, filled, lines_of
@@ -192,26 +192,38 @@ def _stopped_at(directory: Path, call: int, step: str) -> bool:
 
 @pytest.fixture
 def append_only(tmp_path: Path) -> Iterator[Path]:
-    """The first segment of a log, under chattr +a."""
-    chattr, file = shutil.which("chattr"), filled(tmp_path, 2)
+    """A log whose first segment and directory are under chattr +a."""
+    chattr, directory = shutil.which("chattr"), tmp_path / "audit"
+    directory.mkdir()
+    file = filled(directory, 2)
     if chattr is None or os.geteuid() != 0:
         pytest.skip("only root, with chattr, can make a file append-only")
     if subprocess.run([chattr, "+a", str(file)], check=False, stderr=subprocess.DEVNULL).returncode != 0:
         pytest.skip(f"the file system of {tmp_path} has no append-only files")
     try:
-        yield file
+        subprocess.run([chattr, "+a", str(directory)], check=True)
+        yield directory
     finally:
-        subprocess.run([chattr, "-a", str(file)], check=True)
+        subprocess.run([chattr, "-a", str(directory), str(file)], check=True)
 
 
 def test_an_append_only_segment_keeps_its_mode_and_the_log_goes_on(append_only: Path) -> None:
-    directory = append_only.parent
-
-    head = rotated(directory)
+    head = rotated(append_only)
 
     assert head
-    assert mode_of(append_only) == 0o640
-    assert verify(str(directory), [head, add(directory)]).ok
+    assert mode_of(append_only / "audit.1.jsonl") == 0o640
+    assert verify(str(append_only), [head, add(append_only)]).ok
+
+
+def test_an_append_only_directory_is_enough_for_all_that_the_gate_does(append_only: Path) -> None:
+    for copy_to in ("syslog", "journald", None):
+        copies.keep_in_step(str(append_only), copy_to)
+    add(append_only)
+
+    with pytest.raises(PermissionError):
+        (append_only / "audit.1.jsonl").rename(append_only / "away")
+    with pytest.raises(PermissionError):
+        (append_only / "audit.1.jsonl").unlink()
 
 
 def test_a_segment_that_a_crash_kept_writable_is_made_read_only_next_time(tmp_path: Path) -> None:

@@ -51,37 +51,39 @@ def test_sound_ranges_leave_out_what_nothing_vouches_for(
 
 
 @pytest.mark.parametrize(
-    ("changed", "right", "wrong", "sound", "met"),
+    ("changed", "right", "wrong", "sound", "vouched"),
     [
-        (None, [6], [], [(1, 6)], [6]),
+        (None, [], [], [(1, 6)], []),
+        (None, [6], [], [(1, 6)], [(1, 6)]),
+        (None, [2, 4], [], [(1, 6)], [(1, 4)]),
         (None, [], [6], [], []),
-        (None, [4], [6], [(1, 4)], [4]),
-        (None, [6], [4], [(1, 6)], [6]),
-        (None, [2, 4, 6], [3, 5], [(1, 6)], [2, 4, 6]),
-        (None, [6], [9], [(1, 6)], [6]),
-        (3, [6], [], [(1, 2), (4, 6)], [6]),
+        (None, [4], [6], [(1, 4)], [(1, 4)]),
+        (None, [6], [4], [(1, 6)], [(1, 6)]),
+        (None, [2, 4, 6], [3, 5], [(1, 6)], [(1, 6)]),
+        (None, [6], [9], [(1, 6)], [(1, 6)]),
+        (3, [], [], [(1, 2), (4, 6)], []),
+        (3, [5], [], [(1, 2), (4, 6)], [(4, 5)]),
         (3, [3], [], [(4, 6)], []),
-        (3, [2, 3], [], [(1, 2), (4, 6)], [2]),
+        (3, [2, 3], [], [(1, 2), (4, 6)], [(1, 2)]),
+        (3, [1, 6], [], [(1, 2), (4, 6)], [(1, 1), (4, 6)]),
         (6, [6], [], [], []),
-        (6, [5, 6], [], [(1, 5)], [5]),
+        (6, [5, 6], [], [(1, 5)], [(1, 5)]),
     ],
 )
 def test_anchors_say_what_is_sound(
-    tmp_path: Path,
     changed: int | None,
     right: list[int],
     wrong: list[int],
     sound: list[tuple[int, int]],
-    met: list[int],
+    vouched: list[tuple[int, int]],
 ) -> None:
-    heads = {head.seq: head for head in [add(tmp_path, comment=f"number {n}") for n in range(5)]}
-    file = tmp_path / "audit.1.jsonl"
-    if changed:
-        file.write_bytes(b"".join(edited(changed)(lines_of(file))))
+    lines, heads = _SAMPLE
+    content = edited(changed)(lines) if changed else lines
 
-    report = verify(str(tmp_path), [*(heads[seq] for seq in right), *((seq, WRONG) for seq in wrong)])
+    report = _verified(content, [*(heads[seq] for seq in right), *(Head(seq, WRONG) for seq in wrong)])
 
-    assert (list(report.sound), [anchor.seq for anchor in report.met]) == (sound, met)
+    assert (list(report.sound), list(report.vouched)) == (sound, vouched)
+    assert [anchor.seq for anchor in report.met] == [seq for seq in right if seq != changed]
 
 
 def test_a_record_of_another_log_makes_all_that_follows_from_it_unsound(tmp_path: Path) -> None:

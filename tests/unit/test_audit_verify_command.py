@@ -38,7 +38,7 @@ def test_with_an_anchor_it_says_up_to_where_that_vouches(gate: AuditGate) -> Non
     whole = gate.audit("verify", "--anchor", f"seq={heads[2].seq} sha256={heads[2].sha256}")
 
     assert said.stdout.splitlines()[2] == "anchors met: 2 (--anchor)"
-    assert "after record 2 there is no anchor" in said.stdout
+    assert "they vouch for records 1 to 2; of the others, nobody outside" in said.stdout
     assert whole.stdout.splitlines()[2:] == ["anchors met: 4 (--anchor)"]
 
 
@@ -66,6 +66,7 @@ def test_json_holds_all_of_it(gate: AuditGate) -> None:
 
     assert (found["ok"], found["records"], found["sound"]) == (False, 5, [[1, 1], [4, 6]])
     assert found["problems"] == [{"file": "audit.1.jsonl", "line": 3, "expected": "seq 3", "found": "4"}]
+    assert found["vouched"] == [[4, 6]]
     assert found["anchors_met"] == [{"seq": 6, "sha256": heads[4].sha256, "source": "--anchor", "log_id": ""}]
     assert found["head"] == {"seq": 6, "sha256": heads[4].sha256}
     assert "unfinished last line of 6 bytes" in found["unfinished"]
