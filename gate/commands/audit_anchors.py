@@ -32,7 +32,7 @@ def of_trace(path: str) -> list[Anchor]:
 
 
 def of_checkpoints(paths: tuple[str, ...], keys: tuple[str, ...], state_dir: str) -> list[Anchor]:
-    """The heads that checkpoints are of, each signed by one of the keys, or by this host's own where none is given.
+    """The heads that checkpoints are of, each signed by one of the keys; where none is given, by that in `state_dir`.
 
     Raises:
         AuditError: one is no checkpoint, or none of the keys signed it.
@@ -58,6 +58,10 @@ def _key_lines(key: str) -> list[str]:
 
 
 def _local_key(state_dir: str) -> Verifier:
+    if not state_dir:
+        raise CommandError(
+            "--checkpoint needs a --verifier-key with --directory: a copy of a log has no key of its own"
+        )
     try:
         return audit_key.load(state_dir).verifier
     except StateError as error:

@@ -60,6 +60,7 @@ _BY_LOCAL_KEY = (
     multiple=True,
     help="Whose signature counts, as `gate audit key` printed it, or a file with such lines. Without it, this host's.",
 )
+@click.option("--directory", metavar="DIR", help="A copy of the log, wherever it is, instead of gate.yaml's own.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
 def verify(
@@ -68,15 +69,16 @@ def verify(
     traces: tuple[str, ...],
     checkpoints: tuple[str, ...],
     keys: tuple[str, ...],
+    directory: str | None,
     as_json: bool,
 ) -> None:
     """Check that nothing in the log was changed, cut or added, and that it goes through heads kept elsewhere."""
-    policy, _digest = load_policy_as_reader(config)
-    directory = layout.audit(policy["state_dir"])
+    state_dir = "" if directory else load_policy_as_reader(config)[0]["state_dir"]
+    directory = directory or layout.audit(state_dir)
     kept = [anchors.parse(text) for text in written]
     for path in traces:
         kept += of_trace(path)
-    kept += of_checkpoints(checkpoints, keys, policy["state_dir"])
+    kept += of_checkpoints(checkpoints, keys, state_dir)
     by_local_key = bool(checkpoints) and not keys
     report = verify_log(directory, kept)
     if as_json:

@@ -23,7 +23,7 @@ from audit.rotate import rotate
 from audit.table import COLUMNS, lines, row_of, safe
 from tests.support.audit_gate import AuditGate
 from tests.support.audit_logs import VERSION, add, filled
-from tests.support.site import CHECKOUT
+from tests.support.site import APPROVER, CHECKOUT, IS_ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -235,3 +235,16 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(gate: AuditGate) -> None:
             process.stdout.close()
             assert process.stderr
             assert (process.stderr.read(), process.wait(30)) == (b"", 1)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="not root: only root can act as a second Unix user")
+def test_who_may_read_the_log_may_read_all_its_segments(gate: AuditGate) -> None:
+    gate.fill(2)
+    rotate(str(gate.log), 1, version=VERSION)
+    gate.fill(1)
+    whole = gate.audit("export").stdout
+
+    said = {words: gate.gate(APPROVER, "audit", *words.split()) for words in ("export", "tail", "verify")}
+
+    assert {words: (each.returncode, each.stderr) for words, each in said.items()} == dict.fromkeys(said, (0, ""))
+    assert said["export"].stdout == whole

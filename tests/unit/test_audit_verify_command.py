@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from tests.support.audit_logs import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -88,3 +90,17 @@ def test_a_log_that_holds_nothing_is_told(gate: AuditGate) -> None:
 
     assert said.exit_code == 1
     assert said.stdout.startswith("audit.1.jsonl: expected an audit log, found no record in ")
+
+
+def test_a_copy_of_the_log_needs_no_gate_yaml(gate: AuditGate, tmp_path: Path) -> None:
+    gate.fill(2)
+    shutil.copytree(gate.log, tmp_path / "copy")
+    gate.yaml.unlink()
+
+    said = gate.audit("verify", "--directory", str(tmp_path / "copy"))
+    with_note = gate.audit("verify", "--directory", str(tmp_path / "copy"), "--checkpoint", "/dev/null")
+    nowhere = gate.audit("verify", "--directory", str(tmp_path / "nowhere"))
+
+    assert (said.exit_code, said.stdout[:12]) == (0, "ok    3 reco")
+    assert "needs a --verifier-key with --directory" in str(with_note.exception)
+    assert "No such file or directory" in str(nowhere.exception)
