@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,8 @@ COLUMNS = {
     "ended": "ended_ms",
     "digest": "digest",
 }
-# What a spreadsheet takes for a formula, also behind blanks (CWE-1236, threats T30).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "|", "%")
+# What a spreadsheet takes for a formula, also behind blanks, and as some read it: full-width signs (CWE-1236, threats T30).
+_FORMULA = re.compile(r"[\s'\"]*[=+\-@|%\uff1d\uff0b\uff0d\uff20]|[ '\"]*[\t\r\n]")
 
 
 async def as_csv(request: web.Request) -> web.StreamResponse:
@@ -57,7 +58,7 @@ async def as_json(request: web.Request) -> web.StreamResponse:
 def safe(value: object) -> str:
     """A value that no spreadsheet runs: a quote before what would be a formula, as they show none themselves."""
     text = "" if value is None else str(value)
-    return f"'{text}" if text.lstrip(" '\"").startswith(_FORMULA) else text
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 async def _export(

@@ -1,4 +1,4 @@
-"""How long somebody is logged in, and that what is in memory logs nobody in (threats T23)."""
+"""How long somebody is logged in, and that what is in memory logs nobody in (threats T25)."""
 
 from __future__ import annotations
 
