@@ -110,8 +110,11 @@ def _remove_dead(path: str) -> None:
     if not stat.S_ISSOCK(found.st_mode):
         raise DoorError(f"{path} is there and is no socket: move it away")
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(path)
+        except BlockingIOError:
+            pass  # it has no room for one more that waits to be let in
         except OSError:
             os.unlink(path)
             return

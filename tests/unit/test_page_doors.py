@@ -99,6 +99,15 @@ def test_a_socket_where_a_page_answers_is_left_alone(run: Path, opened: Any) -> 
     assert (run / "page.sock").stat().st_ino == made
 
 
+def test_a_socket_where_a_page_is_too_busy_to_answer_is_left_alone(run: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as client:
+        busy.bind(str(run / "page.sock"))
+        busy.listen(0)
+        client.connect(str(run / "page.sock"))
+        with pytest.raises(DoorError, match="another page listens there already"):
+            open_doors(policy(socket=run / "page.sock"))
+
+
 STRANGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a file": (lambda path: path.write_text("kept"), "is there and is no socket: move it away"),
     "a directory": (lambda path: path.mkdir(), "is there and is no socket"),
