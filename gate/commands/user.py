@@ -78,7 +78,7 @@ def list_(config: str) -> None:
     policy = _policy(config)
     for person in _accounts(config).people():
         note = "" if person in policy["people"] else "  (nobody in gate.yaml, and cannot log in)"
-        click.echo(f"{person}{note}")
+        click.echo(f"{shown(person)}{note}")
 
 
 def _policy(config: str) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _set(accounts: Accounts, person: str, *, from_stdin: bool) -> None:
     from gate.page.accounts import AccountError
 
     if from_stdin:
-        password = sys.stdin.readline().rstrip("\n")
+        password = sys.stdin.buffer.readline().rstrip(b"\n").decode("utf-8", "surrogateescape")
     else:
         password = click.prompt(f"Password for {person}", hide_input=True, confirmation_prompt=True, err=True)
     try:
