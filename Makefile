@@ -32,3 +32,4 @@ clean:
 
 bench: bytecode
 	$(BIN)/python bench/costs.py
+	$(BIN)/python bench/history.py
