@@ -138,6 +138,14 @@ def test_the_same_form_sent_twice_is_one_vote(policy: dict[str, Any], request_: 
     assert (records(policy, "drop-turned-away"), len(votes_dir(request_)), away(policy)) == ([], 1, 0)
 
 
+def test_the_same_form_sent_again_changes_nothing_of_what_was_said(policy: dict[str, Any], request_: Request) -> None:
+    for comment in ("first", "second"):
+        left_as(request_, said(comment=comment))
+        (vote,), box = look(policy, request_)
+        assert (vote["comment"], set(box.lines)) == ("first", {'alice approves: "first"'})
+    assert [record["comment"] for record in records(policy, "vote")] == ["first"]
+
+
 def test_each_form_of_a_person_is_a_vote_and_the_last_is_theirs(policy: dict[str, Any], request_: Request) -> None:
     for number, answer in enumerate(("approve", "reject", "approve")):
         left_as(request_, said(answer=answer), f"{number:032x}.vote")

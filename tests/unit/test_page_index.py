@@ -386,6 +386,16 @@ def test_a_log_that_was_put_back_and_went_on_otherwise_is_indexed_anew_when_the_
     assert index.path == opened(other).path
 
 
+def test_a_log_of_the_same_shape_in_the_place_of_the_first_is_indexed_anew_when_the_page_starts(log: Log) -> None:
+    log.whole(1)
+    size = log.path.stat().st_size
+    opened(log)
+    other = other_log(log, 0, log.log_id)
+    other.whole(2)
+    assert other.path.stat().st_size == size
+    assert dump(opened(other)) == dump(fresh(other))
+
+
 def test_a_record_that_is_not_what_was_indexed_is_a_fault(log: Log) -> None:
     log.whole(1)
     index = opened(log)

@@ -73,6 +73,13 @@ def test_any_text_stands_to_the_letter_and_brings_no_element(text: str) -> None:
 
 
 @given(TEXTS)
+def test_what_a_browser_would_change_before_it_reads_is_not_in_it(text: str) -> None:
+    """CR and CRLF become a line feed, and NUL another character (WHATWG HTML, 13.2.3.5 and 13.2.5)."""
+    assert not {"\r", "\0"} & set(str(exactly(text)))
+    assert str(exactly("\r\n")) == '<span class="odd" data-code="U+000D">&#13;</span>\n'
+
+
+@given(TEXTS)
 def test_each_odd_character_is_alone_in_its_mark(text: str) -> None:
     seen = Seen(exactly(text))
     assert seen.inner == [shown_as(character) for character in text if odd_characters(character)]
