@@ -64,7 +64,7 @@ class Accounts:
         """Make an account, or give it another password.
 
         Raises:
-            AccountError: the password is too short or too long, or no text.
+            AccountError: the password is too short or too long, or no text, or there is no memory left to hash it.
             StateError: it cannot be written.
         """
         if len(password) < PASSWORD_MIN_CHARACTERS:
@@ -73,8 +73,12 @@ class Accounts:
             raise AccountError("a password is UTF-8 text, and that was none; nothing was changed")
         if len(password.encode()) > PASSWORD_MAX_BYTES:
             raise AccountError(f"a password has at most {PASSWORD_MAX_BYTES} bytes; nothing was changed")
+        try:
+            hashed = _HASHER.hash(password)
+        except argon2.exceptions.HashingError as error:
+            raise AccountError(f"the password cannot be hashed here ({error}); nothing was changed") from error
         make_directory(self.directory, 0o700)
-        content = {"v": 1, "person": person, "hash": _HASHER.hash(password), "changed_wall_s": int(time.time())}
+        content = {"v": 1, "person": person, "hash": hashed, "changed_wall_s": int(time.time())}
         self._replace(person, json.dumps(content, sort_keys=True).encode() + b"\n")
 
     def remove(self, person: str) -> bool:

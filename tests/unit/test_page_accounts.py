@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+import resource
+from pathlib import Path
+from typing import Any
 
 import argon2
 import pytest
@@ -12,10 +14,8 @@ import pytest
 from gate.files import StateError
 from gate.page import accounts
 from gate.page.accounts import PASSWORD_MAX_BYTES, PASSWORD_MIN_CHARACTERS, AccountError, Accounts, is_right
-from tests.support.gate_state import IS_ROOT, mode_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.support.gate_state import IS_ROOT, fork, mode_of
+from tests.support.peers import ended
 
 PASSWORD = "correct horse battery staple"
 
@@ -155,6 +155,19 @@ def test_a_password_that_cannot_be_written_leaves_the_one_before(
     assert is_right(kept.get("alice"), PASSWORD)
     assert kept.people() == ["alice"]
     kept.set_password("alice", f"{PASSWORD}!")
+
+
+def test_without_the_memory_that_a_hash_takes_nothing_is_changed_and_nobody_is_let_in(kept: Accounts) -> None:
+    def in_little_memory() -> bool:
+        alice, pages = kept.get("alice"), int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + 8 * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        with pytest.raises(AccountError, match="cannot be hashed here"):
+            kept.set_password("alice", f"{PASSWORD}!")
+        return not is_right(alice, PASSWORD)
+
+    assert ended(fork(in_little_memory))
+    assert is_right(kept.get("alice"), PASSWORD)
 
 
 def test_a_removed_account_is_gone_and_was_there_once(kept: Accounts) -> None:
