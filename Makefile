@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test lint demo bench clean
+.PHONY: test lint demo bench screenshots clean
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv --clear .venv
@@ -26,6 +26,10 @@ lint: .venv/ready
 # `make demo` waits for your answer from a second terminal; `make demo ANSWER=approve` (or reject) answers by itself.
 demo: bytecode
 	$(BIN)/python -m tests.support.demo $(ANSWER)
+
+# The pictures of the page in docs/images; needs chromium.
+screenshots: bytecode
+	$(BIN)/python -m tests.support.screenshots
 
 clean:
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache

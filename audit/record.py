@@ -18,7 +18,7 @@ RECORD_MAX_BYTES = 8192  # line feed included
 FIRST_SEQ = 1
 
 OWN_EVENTS = frozenset({"genesis", "recovered"})  # written by the log itself
-REQUEST_EVENTS = frozenset({"requested", "vote", "decided", "released", "ended"})
+REQUEST_EVENTS = frozenset({"requested", "vote", "decided", "released", "ended", "notice-failed"})
 EVENTS = OWN_EVENTS | REQUEST_EVENTS | {"drop-turned-away"}
 OWN_KEYS = frozenset({"v", "log_id", "seq", "prev", "time", "boottime", "host", "version", "torn"})
 

@@ -72,6 +72,7 @@ class Accounts:
     """
 
     runner: User
+    runner_gids: frozenset[int]
     people: dict[str, User | None]
     run_as: dict[str, User | None]
     run_as_gids: dict[str, frozenset[int]]
@@ -87,8 +88,10 @@ def look_up(value: dict[str, Any], host: Host, runner_uid: int) -> Accounts:
     run_as = {owner["run_as"]: _user(host, owner["run_as"]) for owner in owners if owner and "run_as" in owner}
     approvers, page = value.get("approvers_group"), value.get("page") or {}
     page_user = _user(host, page.get("user"))
+    known = host.user_of_uid(runner_uid)
     return Accounts(
-        runner=host.user_of_uid(runner_uid) or User(str(runner_uid), runner_uid, os.getegid(), "/"),
+        runner=known or User(str(runner_uid), runner_uid, os.getegid(), "/"),
+        runner_gids=host.gids_of(known) if known else frozenset({os.getegid()}),
         people={name: _user(host, person.get("unix")) for name, person in value.get("people", {}).items()},
         run_as=run_as,
         run_as_gids={name: host.gids_of(user) for name, user in run_as.items() if user},

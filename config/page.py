@@ -71,6 +71,14 @@ def _user_faults(
     if accounts.approvers_gid is not None and accounts.approvers_gid not in accounts.page_gids:
         group = value["approvers_group"]
         yield "user", f"{name} is not in the approvers' group: usermod --append --groups {group} {page['user']}"
+    if accounts.runner.uid != 0 and user.gid not in accounts.runner_gids:
+        yield (
+            "user",
+            (
+                f"the runner is not root (it is uid {accounts.runner.uid}), and must be in the group of {name}, gid {user.gid}, to "
+                "take the page's votes: add it there"
+            ),
+        )
     yield from _jobs_apart(name, user.uid, user.gid, accounts)
 
 

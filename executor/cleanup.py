@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from executor import backend
 from executor.config_stage import load_policy
 from executor.surroundings import STDERR, in_words, say
+from gate import notice
 from gate.decide import FINAL_AND_NEGATIVE, end, record_decided
 from gate.files import read_json
 from gate.request import load
@@ -34,12 +36,12 @@ def _clean(config_file: str) -> list[str]:
     plan = read_json(os.environ["GATE_PLAN"]) if os.environ.get("GATE_PLAN") else None
     policy = plan["policy"] if plan else load_policy(config_file)[0]
     if plan:
-        _end(plan["policy"]["state_dir"], plan["key"], plan["work_dir"])
+        _end(plan["policy"], plan["key"], plan["work_dir"])
     return sweep(policy, own_key=plan["key"] if plan else "")
 
 
-def _end(state_dir: str, key: str, work_dir: str) -> None:
-    request = load(state_dir, key)
+def _end(policy: dict[str, Any], key: str, work_dir: str) -> None:
+    request = load(policy["state_dir"], key)
     if request is None:
         return
     if request.has("started"):
@@ -49,4 +51,5 @@ def _end(state_dir: str, key: str, work_dir: str) -> None:
     decision = request.file("decision.json")
     if decision and decision["decision"] in FINAL_AND_NEGATIVE:
         record_decided(request, decision)  # prepare may have been killed just before it
+        notice.decided(request, policy, decision)
         end(request, decision["decision"])

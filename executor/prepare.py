@@ -3,8 +3,8 @@
 - It starts as a failure. One line, marked below, makes it a 0, after release.json is durably there.
 - A step (executor/steps.py) runs in a forked child, imports what it needs, and ends. A step that dies or fails is a fault
   of the gate: said, waited out, tried again until the deadline. A fault is never an answer.
-- It wakes by inotify, by the deadline, by a signal, and every POLL_MS as a net; most wake-ups end after a look at the
-  names in the drop directories, without a fork.
+- It wakes by inotify, by the deadline, by a signal, when a reminder is due, and every POLL_MS as a net; most wake-ups
+  end after a look at the names in the drop directories, without a fork.
 - SIGTERM says that the runner has ended the wait. A death signal alone proves nothing (it comes when the parent's
   *thread* ends, prctl(2)), so it only makes us look at getppid().
 """
@@ -153,6 +153,7 @@ class Wait:
             return self._last_step("canceling")
         glance = self._glance()
         if not self._due(glance):
+            self._remind()
             self.talk.at_intervals(self.now)
             return None
         self.seen, self.woken = glance, False
@@ -188,6 +189,15 @@ class Wait:
         self.look_at_ms = boottime_ms() + FAULT_RETRY_MS
         return None
 
+    def _remind(self) -> None:
+        """Only where nothing is to be looked at: no answer waits for a reminder."""
+        if not self.now["remind_ms"] or boottime_ms() < self.now["remind_ms"]:
+            return
+        about = {name: self.now[name] for name in ("deadline_ms", "progress")}
+        result = step("reminding", self.context | about, self.signals)
+        # A fault of it is no fault of the wait, so it is not said here.
+        self.now["remind_ms"] = result.get("remind_ms", boottime_ms() + FAULT_RETRY_MS)
+
     def _last_step(self, name: str) -> dict[str, Any]:
         result = step(name, self.context, self.signals)
         self.talk.about(result)
@@ -208,7 +218,8 @@ class Wait:
     def _sleep(self) -> None:
         now_ms = boottime_ms()
         poll_ms = POLL_WITHOUT_INOTIFY_MS if self.inotify.descriptor < 0 else POLL_MS
-        wake_ms = min(now_ms + poll_ms, self.now["deadline_ms"], self.look_at_ms or self.now["deadline_ms"])
+        due_ms = (self.now["deadline_ms"], self.look_at_ms, self.now["remind_ms"])
+        wake_ms = min(now_ms + poll_ms, *(each_ms for each_ms in due_ms if each_ms))
         self.poller.poll(max(wake_ms - now_ms, 0) + 1)
         self.signals.drain()
         self.woken = self.inotify.drain()

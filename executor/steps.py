@@ -1,4 +1,4 @@
-"""The steps of prepare, each run in a process of its own: opening, looking, canceling, abandoning.
+"""The steps of prepare, each run in a process of its own: opening, looking, reminding, canceling, abandoning.
 
 Each reads what it needs from disk again and returns a plain dict for the waiting process: `state` is waiting, released,
 failed (with `exit_code`), over or fault; `lines` are for the job log.
@@ -14,7 +14,7 @@ import time
 from audit import log
 from executor.response import read_response, sha256
 from executor.surroundings import StageError, from_config
-from gate import drop, layout, match, repeated, rules, waiting
+from gate import drop, layout, match, notice, repeated, rules, waiting
 from gate.clock import boot_id, boottime_ms
 from gate.decide import (
     BUILD_FAILURES,
@@ -70,6 +70,7 @@ def opening(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     if rule is None:
         raise StageError(f"gate.yaml has no rule {plan['rule']!r}")
     head = request.record("requested", rule=rule["name"], config=plan["config_sha256"], why=rules.wanted_words(rule))
+    notice.opened(request, plan["policy"])
     repeated.supersede_older(request, rule, plan["config_sha256"])
     lines = lines_of(request, plan, rule, context["config_file"], resumed=resumed)
     return _waiting(
@@ -94,6 +95,8 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
             request, "expired", f"the time was up, and {error}", rule=plan["rule"], config=plan["config_sha256"]
         )
         return _settle(request, decision, plan, interrupted)
+    if config != plan["config_sha256"]:
+        layout.make_job(policy, request.key)  # it may have a page now, or another group that may read
     rule = match.current(policy, request.facts, request.opened["rule"])
     if rule is None:
         why = f"gate.yaml has changed, and rule {request.opened['rule']!r} is not for this job any more"
@@ -119,6 +122,17 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
         backend=rules.backend_of(policy, rule),
     )
     return _settle(request, decision, plan | {"policy": policy}, interrupted, lines)
+
+
+def reminding(context: dict[str, Any], _interrupted: Callable[[], bool]) -> Result:
+    """Tell on_event that the job still waits; `remind_ms` is when to do so again."""
+    plan = _plan()
+    try:
+        policy, _config = current_policy(plan, context["config_file"])
+    except StageError:
+        policy = plan["policy"]  # the next look says what is wrong with gate.yaml
+    remind_ms = notice.remind(_request(plan), policy, context["deadline_ms"], context["progress"])
+    return {"state": "waiting", "lines": [], "remind_ms": remind_ms}
 
 
 def canceling(_context: dict[str, Any], _interrupted: Callable[[], bool]) -> Result:
@@ -245,6 +259,7 @@ def _waiting(request: Request, plan: dict[str, Any], lines: list[str], deadline_
         "deadline_ms": deadline_ms,
         "progress": progress,
         "again_ms": again_ms,
+        "remind_ms": notice.remind_at_ms(request, plan["policy"], deadline_ms),
         "drops": drops,
         "votes": votes,
         "signed": signed,
@@ -255,8 +270,14 @@ def _waiting(request: Request, plan: dict[str, Any], lines: list[str], deadline_
 
 def _settle(request: Request, decision: dict[str, Any], plan: dict[str, Any], interrupted: Callable[[], bool],
             lines: list[str] | None = None) -> Result:  # fmt: skip
-    """Finish a decision, whoever made it: record it, and release or fail the job."""
-    said = lines or []
+    """Finish a decision, whoever made it: record it, release or fail the job, and then tell of it."""
+    result = _finish(request, decision, plan, interrupted, lines or [])
+    notice.decided(request, plan["policy"], decision, result.get("why"))
+    return result
+
+
+def _finish(request: Request, decision: dict[str, Any], plan: dict[str, Any], interrupted: Callable[[], bool],
+            said: list[str]) -> Result:  # fmt: skip
     word, codes = decision["decision"], plan["policy"]["exit_codes"]
     if word == "approved":
         return _let_through(request, decision, plan, interrupted, said)
@@ -272,8 +293,9 @@ def _let_through(request: Request, decision: dict[str, Any], plan: dict[str, Any
     try:
         head = release(request, decision, plan, interrupted)
     except TooLate as error:
-        end(request, str(error))
-        return {"state": "failed", "exit_code": plan["policy"]["exit_codes"]["expired"], "lines": [*said, str(error)]}
+        why, code = str(error), plan["policy"]["exit_codes"]["expired"]
+        end(request, why)
+        return {"state": "failed", "exit_code": code, "lines": [*said, why], "why": why}
     except Interrupted as error:
         return {"state": "over", "lines": [*said, str(error)]}
     lines = [shown_outcome(decision), f"the job goes on; {left_words(request)}", _head_line(head)]

@@ -9,6 +9,7 @@ import shlex
 from gate import DEFAULT_CONFIG, layout, rules, signed
 from gate.clock import boottime_ms, utc_text
 from gate.facts import triggerer
+from gate.request import url_of
 from gate.words import duration, listed, shown
 
 TYPE_CHECKING = False
@@ -58,14 +59,8 @@ def _environment(facts: dict[str, Any]) -> list[str]:
     return [f"  claims    environment {claims} (the job says so; GitLab was not asked)"] if claims else []
 
 
-def page_url(policy: dict[str, Any], key: str) -> str | None:
-    """Where people read and answer a request on the page; None where there is no page."""
-    page = policy.get("page")
-    return f"{page['url']}/requests/{key}" if page else None
-
-
 def _page(request: Request, policy: dict[str, Any]) -> list[str]:
-    url = page_url(policy, request.key)
+    url = url_of(policy, request.key)
     return [f"  page      {url}"] if url else []
 
 

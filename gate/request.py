@@ -105,6 +105,12 @@ def meant_by(state_dir: str, job: str) -> list[str]:
     return [key for key in keys(state_dir) if job in (key, key.rpartition("-")[2])]
 
 
+def url_of(policy: dict[str, Any], key: str) -> str | None:
+    """Where people read and answer a request on the page; None where gate.yaml has no page."""
+    page = policy.get("page")
+    return f"{page['url']}/requests/{key}" if page else None
+
+
 def is_open(request: Request) -> bool:
     """Whether nothing is decided yet."""
     return not request.has("decision.json") and not request.has("ended.json")

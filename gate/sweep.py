@@ -16,7 +16,7 @@ import stat
 import time
 
 from audit import log
-from gate import __version__, drop, layout, signed, waiting
+from gate import __version__, drop, layout, notice, signed, waiting
 from gate.clock import boottime_ms
 from gate.decide import decide, end, record_decided
 from gate.files import StateError
@@ -42,7 +42,7 @@ def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
         return [f"cannot sweep {layout.jobs(state_dir)}: {error.strerror}"]
     for key in others:
         try:
-            _sweep_request(state_dir, key)
+            _sweep_request(policy, key)
         except _FAULTS as error:
             faults.append(f"cannot sweep {key}: {error}")
     for person, known in policy["people"].items():
@@ -55,7 +55,8 @@ def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
     return faults + _sweep_signed(policy)
 
 
-def _sweep_request(state_dir: str, key: str) -> None:
+def _sweep_request(policy: dict[str, Any], key: str) -> None:
+    state_dir = policy["state_dir"]
     directory = layout.job(state_dir, key)
     if os.path.lexists(os.path.join(directory, "ended.json")):
         return
@@ -68,6 +69,7 @@ def _sweep_request(state_dir: str, key: str) -> None:
     decision = request.file("decision.json")
     if decision:
         record_decided(request, decision)
+        notice.decided(request, policy, decision)
     end(request, "nobody held or ran this job any more")
 
 

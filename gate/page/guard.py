@@ -17,6 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
+from gate.page import render
 from gate.page.connection import BODY_WITHIN_S
 from gate.page.headers import HEADERS, OVER_TLS
 from gate.page.render import message_page
@@ -72,7 +73,7 @@ async def _refusal(request: web.Request, page: Page) -> web.StreamResponse | Non
     """Why this request is not let through, as an answer; None where it is, with its visitor in it."""
     url = page.policy["page"]["url"]
     if request.headers.getall("Host", []) != [urlsplit(url).netloc]:
-        return message_page(request, 421, f"This page is at {url}/ and answers to no other name.", link=url)
+        return render.page(request, "elsewhere.html", status=421, url=url)  # alone: nothing else is answered there
     if request.method not in ("GET", "HEAD"):
         why = _not_ours(request, url)
         if why:

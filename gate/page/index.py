@@ -73,7 +73,8 @@ class Index:
             self._local.generation = generation
             self._local.db.row_factory = sqlite3.Row
             self._local.db.execute("PRAGMA journal_mode=WAL")
-            self._local.db.execute("PRAGMA synchronous=OFF")  # a cache: what a crash takes is read again
+            # With WAL, a power cut can take the end, and spoil nothing.
+            self._local.db.execute("PRAGMA synchronous=NORMAL")
         found: sqlite3.Connection = self._local.db
         return found
 
@@ -82,7 +83,19 @@ class Index:
 
         Raises:
             AuditError: the log cannot be read.
+            sqlite3.OperationalError: the index cannot be written.
         """
+        try:
+            return self._catch_up(limit)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:  # the file is spoilt
+            self._make_anew()
+            return self._catch_up(limit)
+
+    def _catch_up(self, limit: int) -> int:
+        if not os.path.lexists(self.directory):
+            return 0  # no job has come to this gate yet
         end = log.position(self.directory)
         if end == self._seen_end:
             return 0
@@ -91,9 +104,9 @@ class Index:
             self._make_anew()
             since = self._position()
         found = list(itertools.islice(log.placed_records(self.directory, since), limit))
-        if found and self._meta("log_id") not in (None, found[0][2]["log_id"]):
-            self._make_anew()
-            return self.catch_up(limit)
+        if found and self._meta("head") not in (None, found[0][2]["prev"]):
+            self._make_anew()  # another log, or one that was written anew
+            return self._catch_up(limit)
         if found:
             self._take_in(found)
         if len(found) < limit:
@@ -102,6 +115,8 @@ class Index:
 
     def behind(self) -> tuple[int, int]:
         """(bytes of the last segment that are taken in, its bytes), for people who wait for the first reading."""
+        if not os.path.lexists(self.directory):
+            return 0, 0
         segment, size = log.position(self.directory)
         taken = self._position()
         return (taken[1] if taken[0] == segment else 0), size
@@ -147,7 +162,7 @@ class Index:
         return row["job_sha"] if row else None
 
     def _is_whole(self) -> bool:
-        """Whether no page of the file was lost: without fsync a crash of the host may take any."""
+        """Whether all of the file is as SQLite wrote it: what is spoilt could else be met by a visitor, each time anew."""
         return bool(self.db.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok")
 
     def _fits_the_log(self) -> bool:
@@ -190,8 +205,8 @@ class Index:
                 self.db.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", row)
                 if key:
                     self._change(key, record)
-            (segment, offset, length), head, record = found[-1]
-            meta = {"segment": segment, "offset": offset + length, "head": head.sha256, "log_id": record["log_id"]}
+            (segment, offset, length), head, _record = found[-1]
+            meta = {"segment": segment, "offset": offset + length, "head": head.sha256}
             for name, value in meta.items():
                 self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, str(value)))
 

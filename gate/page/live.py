@@ -46,8 +46,10 @@ async def _write(answer: web.StreamResponse, request: web.Request, text: str) ->
 
 
 async def _may_look(request: web.Request, page: Page) -> bool:
-    """Whether the visitor is still the one who came."""
+    """Whether the visitor is still there, and still the one who came."""
     await page.rulebook.refresh()
+    if request.transport is None:
+        return False
     try:
         found = visitor_of(request, page.policy, page.accounts, page.sessions)
     except StrangerError:

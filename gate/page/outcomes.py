@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from gate.request import Request
 
 
+_NOUNS = {"approve": "approval", "reject": "rejection"}
+
+
 def file_of(nonce: str) -> str:
     """The name that a form's vote is left under."""
     return f"{nonce}.vote"
@@ -20,7 +23,7 @@ def outcome(index: Index, asked: Request, nonce: str) -> tuple[str, str]:
     """What came of it: counted, turned-away, late or left; and in words."""
     record = index.record_of_file(asked.key, file_of(nonce))
     if record and record["event"] == "vote":
-        return "counted", f"Your {record['decision']} was counted."
+        return "counted", f"Your {_NOUNS[record['decision']]} was counted."
     if record:
         return "turned-away", f"Your answer does not count: {record['why']}."
     if not is_open(asked):

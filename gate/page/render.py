@@ -92,5 +92,5 @@ def _static_url(name: str) -> str:
 
 
 def _title(status: int) -> str:
-    titles = {401: "Logged out", 403: "Not allowed", 404: "Not found", 409: "Too late", 421: "Another address"}
+    titles = {401: "Logged out", 403: "Not allowed", 404: "Not found", 409: "Too late"}
     return titles.get(status, "One moment" if status < 400 else "That did not work")  # noqa: PLR2004

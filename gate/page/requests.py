@@ -79,7 +79,7 @@ class Book:
         waiting = Waiting(
             request=request,
             rule=rule,
-            votes=latest(votes),
+            votes=[vote for vote in latest(votes) if rule and _counts(vote, rule, policy, request)],
             progress=progress(request, rule, policy, votes)
             if rule
             else "no rule is for it any more: it will be refused",
@@ -94,6 +94,12 @@ class Book:
             own = [vote["answer"] for vote in waiting.votes if vote["person"] == visitor.person]
             waiting.own = own[0] if own else ""
         return waiting
+
+
+def _counts(vote: dict[str, Any], rule: dict[str, Any], policy: dict[str, Any], request: Request) -> bool:
+    """Whether a vote counts by gate.yaml as it is now: its person may have been taken off the list since."""
+    answer, comment = vote["answer"], vote["comment"]
+    return rules.may_answer(vote["person"], answer, comment, rule, policy, request.facts) is None
 
 
 def latest(votes: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -29,8 +29,10 @@ ROWS_MAX = 100  # of what waits, on one page; a filter reaches the rest
 FILTER_MAX_CHARACTERS = 200
 
 
-async def waiting(request: web.Request) -> web.StreamResponse:
-    """GET /: what waits, the visitor's own first."""
+async def waiting(
+    request: web.Request, *, status: int = 200, note: str = "", comment: str = "", picked: frozenset[str] = frozenset()
+) -> web.StreamResponse:
+    """GET /: what waits, the visitor's own first; also what a vote on several comes back to where it was not left."""
     state, who = request.app[PAGE], visitor(request)
     wanted = request.query.get("q", "").strip()[:FILTER_MAX_CHARACTERS]
     found = await asyncio.to_thread(state.book.waiting, who)
@@ -40,6 +42,10 @@ async def waiting(request: web.Request) -> web.StreamResponse:
     return page(
         request,
         "waiting.html",
+        status=status,
+        note=note,
+        comment=comment,
+        picked=picked,
         q=wanted,
         mine=_by_project([each for each in shown if each.is_mine]),
         others=_by_project([each for each in shown if not each.is_mine]),

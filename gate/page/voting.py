@@ -20,7 +20,6 @@ from gate.page import views
 from gate.page.guard import form_of, visitor
 from gate.page.login import PasswordError, check_password
 from gate.page.outcomes import file_of, outcome
-from gate.page.render import message_page
 from gate.page.state import PAGE, say
 from gate.page.tokens import TokenError
 from gate.standing import state_words, waits
@@ -89,13 +88,13 @@ async def together(request: web.Request) -> web.StreamResponse:
     try:
         nonce = page.tokens.check(str(form.get("token", "")), who.id, "decide together")
     except TokenError:
-        return message_page(request, 403, f"{_AGAIN.partition(':')[0]}. Nothing was decided.")
-    if not 0 < len(picks) <= BULK_MAX:
-        words = f"Select at least one request, and at most {BULK_MAX}. Nothing was decided."
-        return message_page(request, 400, words)
-    refusal = await _wrong_password(page, who, form)
+        refusal: Refusal | None = Refusal(403, _AGAIN)
+    else:
+        refusal = _wrong_number(len(picks)) or await _wrong_password(page, who, form)
     if refusal:
-        return message_page(request, refusal.status, refusal.words)
+        picked = frozenset(key for key, _, _digest in picks)
+        comment = _comment(form)
+        return await views.waiting(request, status=refusal.status, note=refusal.words, comment=comment, picked=picked)
     outcomes: list[tuple[str, str]] = []
     left = []
     for key, _, digest in picks:
@@ -107,6 +106,12 @@ async def together(request: web.Request) -> web.StreamResponse:
     await _until_taken(page, left, nonce)
     page.bulk = dict([*page.bulk.items(), (nonce, outcomes)][-BULK_KEPT:])
     raise web.HTTPSeeOther(f"/decided/{nonce}")
+
+
+def _wrong_number(picked: int) -> Refusal | None:
+    if 0 < picked <= BULK_MAX:
+        return None
+    return Refusal(400, f"Select at least one request, and at most {BULK_MAX}. Nothing was decided.")
 
 
 def why_not(page: Page, who: Visitor, asked: Request, answer: Answer) -> Refusal | None:

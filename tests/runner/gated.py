@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tests.support.harness import RehearsalHarness
@@ -59,7 +60,8 @@ class Gated:
         beat = max(directory.glob("waiting.*"))
         holders = [pid for pid in filter(str.isdecimal, os.listdir("/proc")) if _holds(pid, beat)]
         for pid in holders:
-            os.kill(int(pid), signal.SIGKILL)
+            with suppress(ProcessLookupError):  # a step of it that ended meanwhile
+                os.kill(int(pid), signal.SIGKILL)
         assert holders
 
     def other_instance(self) -> dict[str, str]:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.support.ports import free_port
 from tests.support.wiring import DriverWiring
 
 TRIGGERED_BY = "someone-else"
@@ -42,6 +43,7 @@ rules:
       - {{count: 1, of: ['{person}']}}
     decide_within: 1h
 backend: {{type: shell, isolate: process_group, allow_same_user: true}}
+page: {{user: {user}, listen: '127.0.0.1:{port}'}}
 """
 
 
@@ -59,7 +61,10 @@ class DemoGate:
         self.base = Path(tempfile.mkdtemp(prefix="gate-demo-"))
         self.state, self.yaml, self.scratch = self.base / "state", self.base / "gate.yaml", self.base / "runner"
         self.scratch.mkdir()
-        text = _GATE_YAML.format(state=_quoted(str(self.state)), person=self.person, user=_quoted(self.user))
+        port = free_port()
+        self.url = f"http://gate.localhost:{port}"
+        names = {"state": _quoted(str(self.state)), "person": self.person, "user": _quoted(self.user)}
+        text = _GATE_YAML.format(**names, port=port)
         self.yaml.write_text(text, encoding="utf-8")
         self.yaml.chmod(0o644)  # whatever the umask
 

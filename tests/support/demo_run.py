@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tests.support import demo_words
 from tests.support.demo_gate import COMMENTS, SAMPLE_JOB, SCRIPT_SAYS, DemoError, DemoGate
 from tests.support.demo_log import LiveLog
+from tests.support.demo_page import DemoPage
 from tests.support.fake_gitlab import FINAL_STATES
 from tests.support.harness import Harness, RealHarness, RehearsalHarness
 from tests.support.runner import find_runner
@@ -64,11 +65,16 @@ def _play(gate: DemoGate, answer: str | None, interruption: Interruption) -> boo
     with closing((RealHarness if real else RehearsalHarness)(gate.wiring(), gate.scratch)) as harness:
         job = Job(harness, interruption)
         job.follow(until=OPENED, within_s=WITHIN_S)
-        if answer:
-            _answer(gate, job, answer)
-        elif not job.is_over:
-            print(demo_words.invitation(gate, job.id), flush=True)
-        job.follow(within_s=WITHIN_S if answer else None)
+        if job.is_over:
+            raise DemoError("the job ended before it could be answered; its log says why")
+        with DemoPage(gate) as page:
+            print(demo_words.page(gate, page.password), flush=True)
+            if answer:
+                _answer(gate, job, answer)
+            else:
+                print(demo_words.invitation(gate, job.id), flush=True)
+                page.open("/")
+            job.follow(within_s=WITHIN_S if answer else None)
         outcome, ran = harness.wait(job.id), job.log.has_line(f"{SCRIPT_SAYS} {job.id}")
     print(
         f"\nThe job's end, as GitLab was told: {demo_words.outcome(outcome)}. Its script {'ran' if ran else 'never ran'}."
@@ -99,8 +105,6 @@ class Job:
 
 
 def _answer(gate: DemoGate, job: Job, answer: str) -> None:
-    if job.is_over:
-        raise DemoError("the job ended before it could be answered; its log says why")
     words = (answer, str(job.id), "-m", COMMENTS[answer])
     print(f"\n$ {gate.pasteable(*words)}", flush=True)
     status, said = gate.run(*words)

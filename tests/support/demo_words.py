@@ -32,10 +32,17 @@ gitlab-runner-gate, a try-out: one sample job that waits for an answer.
 """
 
 
+def page(gate: DemoGate, password: str) -> str:
+    """Where the page is, and how to get in."""
+    return f"""
+The approval page:  {gate.url}/
+  log in as {gate.person} with the password {password}"""
+
+
 def invitation(gate: DemoGate, job: int) -> str:
     """How to answer."""
     return f"""
-The job waits for you. Answer it from a second terminal, as {gate.user}:
+The job waits for you. Answer it there, or from a second terminal, as {gate.user}:
   {gate.pasteable("approve", str(job), "-m", COMMENTS["approve"])}
 or
   {gate.pasteable("reject", str(job), "-m", COMMENTS["reject"])}

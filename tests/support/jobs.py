@@ -50,6 +50,8 @@ def job_payload(
     timeout: int = 600,
     steps: Sequence[Payload] = (),
     hooks: Sequence[Payload] = (),
+    image: Payload | None = None,
+    services: Sequence[Payload] = (),
     token: str | None = None,
 ) -> Payload:
     """One job as GitLab sends it; `steps` are extra ones after the script, `timeout` is in seconds."""
@@ -109,8 +111,8 @@ def job_payload(
         "runner_info": {"timeout": timeout},
         "variables": own + _authors(variables),
         "steps": [_step("script", script, timeout), *steps, *_after(after_script)],
-        "image": {"name": ""},
-        "services": [],
+        "image": image or {"name": ""},
+        "services": list(services),
         "artifacts": [],
         "cache": [],
         "credentials": [],

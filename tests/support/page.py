@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import http.client
-import json
 import os
 import re
 import signal
@@ -14,13 +13,12 @@ import sys
 import time
 import urllib.parse
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.support.gate_state import fork
-from tests.support.site import ENTRY, IS_ROOT, PAGE_USER, USERS
+from tests.support.site import ENTRY, IS_ROOT, PAGE_GROUP, PAGE_USER, PROXY_GROUP, USERS
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -39,9 +37,10 @@ class Reply:
     headers: http.client.HTTPMessage
     body: str
 
-    def field(self, name: str) -> str:
-        """The value of a hidden field in the page's forms."""
-        found = re.search(rf'name="{name}" value="([^"]*)"', self.body)
+    def field(self, name: str, *, of_header: bool = False) -> str:
+        """The value of a hidden field: of the page's own form, or of the one in its header, which logs out."""
+        header, _, main = self.body.partition("<main")
+        found = re.search(rf'name="{name}" value="([^"]*)"', header if of_header else main)
         assert found, f"no field {name!r} in:\n{self.body}"
         return html.unescape(found[1])
 
@@ -108,8 +107,9 @@ class Client:
 class PageServer:
     """`gate page` of a site, as its own user where we are root; ended with the context."""
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
+    def __init__(self, site: Site, prelude: str = "") -> None:
+        """`prelude` is Python that the page's process runs first: to set its clock, say."""
+        self.site, self._prelude = site, prelude
         self._log = site.base / "page.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -162,16 +162,15 @@ class PageServer:
             sys.executable,
             "-I",
             "-c",
-            _GATE.format(entry=str(ENTRY.parent)),
+            _GATE.format(entry=str(ENTRY.parent), prelude=self._prelude),
             "--config",
             str(self.site.yaml),
             *words,
         ]
-        return (
-            ["setpriv", f"--reuid={PAGE_USER}", f"--regid={PAGE_USER}", "--init-groups", "--", *gate]
-            if IS_ROOT
-            else gate
-        )
+        if not IS_ROOT:
+            return gate
+        groups = f"--groups={PAGE_GROUP},{PROXY_GROUP}"  # of the proxy's too, since no systemd hands over the sockets
+        return ["setpriv", f"--reuid={PAGE_USER}", f"--regid={PAGE_USER}", groups, "--", *gate]
 
     def add_user(self, person: str, password: str = PASSWORD) -> None:
         """`gate user add`."""
@@ -220,23 +219,6 @@ def connect_as(path: str, uid: int) -> socket.socket:
     return socket.socket(fileno=descriptors[0])
 
 
-def free_port() -> int:
-    """A loopback port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def key_of(directory: Path) -> str:
-    """The key of a request, by its directory."""
-    return directory.name
-
-
-def opened(directory: Path) -> dict[str, Any]:
-    """request.json."""
-    found: dict[str, Any] = json.loads((directory / "request.json").read_text())
-    return found
-
-
-_GATE = "import sys; sys.path.insert(0, {entry!r}); import gitlab_runner_gate; gitlab_runner_gate.gate_main()"
+_GATE = (
+    "import sys; sys.path.insert(0, {entry!r}); import gitlab_runner_gate\n{prelude}\ngitlab_runner_gate.gate_main()"
+)

@@ -42,6 +42,8 @@ PROXY_GROUP = "www-data"
 
 
 class Site:
+    checkout = CHECKOUT
+
     """A gate; `rule` changes keys of its one rule, `config` keys of gate.yaml."""
 
     def __init__(self, *, rule: dict[str, Any] | None = None, **config: Any) -> None:
@@ -131,6 +133,15 @@ class Site:
     def start_gate(self, person: str, *words: str) -> subprocess.Popen[str]:
         """Start the `gate` command as that person."""
         return self.start_as(person, self._gate_command(person, words))
+
+    def forward(self, person: str, port: int) -> subprocess.Popen[str]:
+        """`ssh -L port:socket`, by that person: a loopback port that leads to the page's Unix socket."""
+        script = Path(__file__).with_name("forward.py").read_text(encoding="utf-8")
+        words = [sys.executable, "-I", "-c", script, str(port), self.config["page"]["socket"]]
+        process = self.start_as(person, words)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "forwards\n"
+        return process
 
     def run_as(self, person: str, command: list[str], *, check: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a command as that person, to its end."""

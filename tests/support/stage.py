@@ -5,6 +5,7 @@ Each is written by the gate's own code, as R. One that waits is held by a heartb
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import time
@@ -25,7 +26,11 @@ from tests.support.jobs import job_payload
 if TYPE_CHECKING:
     from tests.support.site import Site
 
-MINUTE_S = 60
+_WHY = {
+    "expired": "0 of 1 from release-managers when the time was up",
+    "refused": "no rule is for it: project shop/warehouse, ref main",
+    "superseded": "superseded by job #1012, a newer one of the same name and ref",
+}
 
 
 class Stage:
@@ -62,7 +67,7 @@ class Stage:
                 "facts": facts,
                 "response_sha256": "0" * 64,
                 "token_hash": "1" * 64,
-                "digest": f"{facts['job_id']:064x}",
+                "digest": hashlib.sha256(key.encode()).hexdigest(),
                 "boot_id": boot_id(),
                 "opened_boottime_ms": now_ms - int(waited_s * 1000),
                 "opened_wall_s": time.time() - waited_s,
@@ -100,7 +105,9 @@ class Stage:
         if word in ("approved", "rejected"):
             votes = [self.vote(request, person, {"approved": "approve", "rejected": "reject"}[word], comment)]
             why = why or (f"1 of 1 from release-managers: {person}" if word == "approved" else f"rejected by {person}")
-        decision = decide(request, word, why or "so it is", rule=self.rule["name"], config=self.config, votes=votes)
+        decision = decide(
+            request, word, why or _WHY.get(word, "so it is"), rule=self.rule["name"], config=self.config, votes=votes
+        )
         record_decided(request, decision)
         if word == "approved":
             request.record("released", rule=self.rule["name"])

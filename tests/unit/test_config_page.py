@@ -84,6 +84,17 @@ def test_without_an_approvers_group_a_page_could_read_nothing() -> None:
     ]
 
 
+def test_a_runner_that_is_not_root_must_be_in_the_page_s_group() -> None:
+    text = GOOD.replace("run_as: gitlab-job", "allow_same_user: true")
+    expected = (
+        "the runner is not root (it is uid 997), and must be in the group of 'gitlab-gate', gid 995, to take the page's"
+    )
+    (message,) = messages(f"user: gitlab-gate, {SOCKET}", runner_uid=997, text=text)
+    assert message == f"{expected} votes: add it there"
+    users = FakeHost().users | {"gitlab-runner": User("gitlab-runner", 997, 995, "/")}
+    assert messages(f"user: gitlab-gate, {SOCKET}", runner_uid=997, text=text, host=FakeHost(users)) == []
+
+
 def test_for_trying_out_the_page_may_be_the_gate_s_own_user() -> None:
     text = GOOD.replace("approvers_group: gate-approvers\n", "").replace("run_as: gitlab-job", "allow_same_user: true")
     assert messages(f"user: gitlab-runner, {SOCKET}", runner_uid=997, text=text) == []

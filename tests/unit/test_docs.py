@@ -39,13 +39,14 @@ _CODE = re.compile(r"^```.*?^```$|^(?: {4}|\t).*$|`[^`\n]+`", re.MULTILINE | re.
 
 
 def _gate_yamls(page: Path) -> list[str]:
-    """The gate.yaml examples of a page; one that is only some sections takes the place of these in the first."""
+    """The gate.yaml examples of a page; one that is only some sections takes the place of these in its first, or README's."""
     sections = schema()["properties"].keys()
     yamls = [text for kind, text in _FENCED.findall(page.read_text(encoding="utf-8")) if kind == "yaml"]
     found = [text for text in yamls if text.partition(":")[0] in sections]
     whole = [text for text in found if text.startswith("version: 1\n")]
     parts = [text for text in found if text not in whole]
-    return whole + [yaml.safe_dump({**yaml.safe_load(whole[0]), **yaml.safe_load(text)}) for text in parts]
+    first = (whole or _gate_yamls(CHECKOUT / "README.md"))[0]
+    return whole + [yaml.safe_dump({**yaml.safe_load(first), **yaml.safe_load(text)}) for text in parts]
 
 
 def _shell_lines(page: Path) -> list[str]:
@@ -59,6 +60,11 @@ def _named_commands(page: Path) -> list[str]:
 def _whole_gate() -> click.Command:
     """The command as gitlab_runner_gate.gate_main puts it together."""
     return click.Group("gate", {**gate_command.commands, "rehearse": rehearse}, params=gate_command.params)
+
+
+def _context(command: click.Command) -> click.Context:
+    """As within `gate`: a command keeps the help option of the first context that it meets, for the tests after this one."""
+    return click.Context(command, **gate_command.context_settings)
 
 
 def _page(command: str) -> str:
@@ -120,10 +126,10 @@ def test_readme_gate_yaml_asks_two_people_of_different_lists() -> None:
 def test_commands_that_pages_show_exist_with_their_options(line: str) -> None:
     command, words = _whole_gate(), shlex.split(line, comments=True)[1:]
     while isinstance(command, click.Group):
-        _options, words, _order = command.make_parser(click.Context(command)).parse_args(words)
+        _options, words, _order = command.make_parser(_context(command)).parse_args(words)
         assert words, f"{line!r} names no command"
         command, words = command.commands[words[0]], words[1:]
-    command.make_parser(click.Context(command)).parse_args(words)
+    command.make_parser(_context(command)).parse_args(words)
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=text) for page in TAUGHT for text in _named_commands(page)])

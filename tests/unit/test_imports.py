@@ -29,11 +29,16 @@ def test_the_process_that_waits_imports_next_to_nothing() -> None:
     assert imported_by("executor.prepare") & HEAVY == set()
 
 
+def test_only_a_courier_imports_what_starts_a_command() -> None:
+    assert imported_by("executor.steps") & {"subprocess", "threading", "gate.courier"} == set()
+
+
 @pytest.mark.parametrize(
     ("part", "others"),
     [("audit.log", {"gate", "executor", "config"}), ("audit.verify", {"gate", "executor", "config"}),
      ("gate.inbox", {"executor", "config"}), ("gate.rules", {"executor", "config", "audit"}),
-     ("gate.match", {"executor", "config", "audit"}), ("config.places", {"executor", "gate", "audit"})],
+     ("gate.match", {"executor", "config", "audit"}), ("config.places", {"executor", "gate", "audit"}),
+     ("gate.notice", {"executor", "config"}), ("gate.courier", {"executor", "config", "audit"})],
 )  # fmt: skip
 def test_imports_run_one_way(part: str, others: set[str]) -> None:
     assert imported_by(part) & others == set()

@@ -11,8 +11,8 @@ import pytest
 
 from gate.page.doors import FIRST_FD, DoorError, open_doors
 from tests.support.gate_state import IS_ROOT, fork, mode_of
-from tests.support.page import free_port
 from tests.support.peers import ended
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -130,8 +130,9 @@ def test_the_longest_of_everything_fits_a_record(policy: dict[str, Any], charact
     request.record("released", rule="r" * 64, same_user=True)
     dropped = {"name": "n" * 255, "inode": "9" * 20, "ctime_ns": "9" * 20}
     request.record("drop-turned-away", "by", "drop", by=by, drop=dropped, why=character * 5000)
+    request.record("notice-failed", "notice", notice="reminder.999999", command=fit("c" * 4096), why=character * 5000)
 
-    assert len(records(policy)) == 6
+    assert len(records(policy)) == 7
     with open(os.path.join(layout.audit(policy["state_dir"]), "audit.1.jsonl"), "rb") as lines:
         spare = RECORD_MAX_BYTES - max(len(line) for line in lines)
     assert spare >= 64  # of a host's name

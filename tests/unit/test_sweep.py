@@ -15,6 +15,7 @@ from gate.clock import boottime_ms
 from gate.files import write_json_once
 from gate.request import Request, load
 from tests.support.gate_state import HOUR_MS, drop_file, fork, made, open_request, records, same_json
+from tests.support.notified import Notified
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,6 +102,14 @@ def test_a_request_that_nobody_holds_is_abandoned_and_ended_once(policy: dict[st
     assert [record["event"] for record in records(policy)] == ["genesis", "decided", "ended"]
     assert records(policy, "decided")[0]["decision"] == "abandoned"
     assert same_json(os.path.join(request.directory, "decision.json"))["decision"] == "abandoned"
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_of_an_abandoned_request_people_are_told(policy: dict[str, Any], tmp_path: Path) -> None:
+    request = stale(policy)
+    with Notified(tmp_path / "told") as told:
+        assert sweep.sweep(policy | {"on_event": told.command}, "own") == []
+        assert (told.one("decided")["decision"], told.one("decided")["request"]) == ("abandoned", request.key)
 
 
 @pytest.mark.parametrize("decision", ["approved", "rejected", "expired", "canceled"])

@@ -42,10 +42,6 @@ async function refresh() {
       const old = document.getElementById(part.id);
       if (old) replace(old, document.importNode(part, true));
     }
-    // Where there was nothing to decide, the page has no form for it yet.
-    const form = fresh.querySelector(".together");
-    const place = document.querySelector("form[action='/decide']");
-    if (place && form && !document.querySelector(".together")) place.append(document.importNode(form, true));
     last = Date.now();
     say("");
   } catch {

@@ -1,0 +1,164 @@
+"""What `on_event` is told of a request: that it waits, that it still waits, that it is decided (docs/how-to/notices.md).
+
+- What is told is an allow-list: the fields below, and nothing else of the job, the plan or the environment.
+- Each is told once, in whatever attempt: `notice.<name>` is linked in beside the request before the command is started.
+  A crash in between loses a notice; none is told twice.
+- Telling never raises. What cannot be told is a `notice-failed` record, or nothing where that cannot be written either.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+from gate import rules
+from gate.clock import boottime_ms
+from gate.files import write_once
+from gate.request import fit, is_open, record_of, url_of
+from gate.words import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from gate.request import Request
+
+MESSAGE_VERSION = 1
+
+
+def opened(request: Request, policy: dict[str, Any]) -> None:
+    """Tell that a request waits."""
+    _tell(request, policy, "opened", "opened", {})
+
+
+def decided(request: Request, policy: dict[str, Any], decision: dict[str, Any], why: str | None = None) -> None:
+    """Tell of a decision that is in the audit log; `why` where it came to something else than the decision says."""
+    _tell(request, policy, "decided", "decided", {"decision": decision, "why": why})
+
+
+def remind(request: Request, policy: dict[str, Any], deadline_ms: int, progress: str) -> int:
+    """Tell that a request still waits, if that is due and it does; returns the boottime of the next reminder, 0 for none."""
+    rule, now_ms = _rule(request, policy), boottime_ms()
+    if rule is None:
+        return 0
+    number, next_ms = reminders(rule, request.opened["opened_boottime_ms"], deadline_ms, now_ms)
+    if number and now_ms < deadline_ms and is_open(request):
+        about = {"deadline_ms": deadline_ms, "progress": progress, "reminder": number}
+        _tell(request, policy, f"reminder.{number}", "reminder", about)
+    return next_ms
+
+
+def remind_at_ms(request: Request, policy: dict[str, Any], deadline_ms: int) -> int:
+    """When to remind next, as boottime; not later than now where one is due that was never sent; 0 for never."""
+    rule, now_ms = _rule(request, policy), boottime_ms()
+    if rule is None or not policy.get("on_event"):
+        return 0
+    number, next_ms = reminders(rule, request.opened["opened_boottime_ms"], deadline_ms, now_ms)
+    return now_ms if number and not request.has(f"notice.reminder.{number}") else next_ms
+
+
+def reminders(rule: dict[str, Any], opened_ms: int, deadline_ms: int, now_ms: int) -> tuple[int, int]:
+    """(number of the latest reminder whose time has come, boottime of the next one), 0 where there is none. Pure."""
+    every_s = rule.get("remind_every_s")
+    if every_s == 0:
+        return 0, 0
+    if every_s is None:
+        half_ms = (opened_ms + deadline_ms) // 2
+        return (1, 0) if now_ms >= half_ms else (0, half_ms)
+    number = (now_ms - opened_ms) // (every_s * 1000)
+    next_ms = opened_ms + (number + 1) * every_s * 1000
+    return number, next_ms if next_ms < deadline_ms else 0
+
+
+def _rule(request: Request, policy: dict[str, Any]) -> dict[str, Any] | None:
+    return rules.named(policy, request.opened["rule"])
+
+
+def _tell(request: Request, policy: dict[str, Any], name: str, event: str, about: dict[str, Any]) -> None:
+    command = policy.get("on_event")
+    if not command or request.has(f"notice.{name}"):
+        return
+    try:
+        from gate import courier
+
+        content = message(request, policy, event, about)
+        courier.detach(lambda: _deliver(request, name, command, content))
+    except Exception as error:  # noqa: BLE001  neither a wait nor a decision ends by a notice
+        _record_failure(request, name, command, _fault(error))
+
+
+def _deliver(request: Request, name: str, command: list[str], content: bytes) -> None:
+    """The courier's work. The marker is made here, so that no decision waits for the disk on its account."""
+    from gate import courier
+
+    try:
+        if not write_once(request.directory, f"notice.{name}", b""):
+            return
+        why = courier.run(command, content)
+    except Exception as error:  # noqa: BLE001  there is nobody else to tell
+        why = _fault(error)
+    if why:
+        _record_failure(request, name, command, why)
+
+
+def _record_failure(request: Request, name: str, command: list[str], why: str) -> None:
+    with suppress(Exception):
+        request.record("notice-failed", "notice", notice=name, command=fit(command[0]), why=why)
+
+
+def _fault(error: Exception) -> str:
+    return f"cannot be told: {shown(getattr(error, 'strerror', None) or error)}"
+
+
+def message(request: Request, policy: dict[str, Any], event: str, about: dict[str, Any]) -> bytes:
+    """One line of ASCII JSON, what the command reads on its stdin."""
+    import json
+
+    rule = _rule(request, policy)
+    fields = {
+        "v": MESSAGE_VERSION,
+        "event": event,
+        "site": policy["site"],
+        "request": request.key,
+        "url": url_of(policy, request.key),
+        "job": record_of(request.facts),
+        "rule": request.opened["rule"],
+        "asks": rules.wanted_words(rule) if rule else "",
+        "digest": request.opened["digest"],
+    }
+    fields |= _times(request, about)
+    fields |= {key: about[key] for key in ("progress", "reminder") if key in about}
+    if "decision" in about:
+        fields |= _outcome(about["decision"], about["why"])
+    return json.dumps(fields, sort_keys=True).encode("ascii") + b"\n"
+
+
+def _times(request: Request, about: dict[str, Any]) -> dict[str, Any]:
+    """In wall time, for people; what has passed by the clock that cannot be set, unless that has started anew."""
+    opened_ms, opened_s = request.opened["opened_boottime_ms"], request.opened["opened_wall_s"]
+    within_s = (about.get("deadline_ms", request.opened["deadline_boottime_ms"]) - opened_ms) / 1000
+    now_ms, now_s = boottime_ms(), time.time()
+    if "decision" in about:
+        now_ms, now_s = about["decision"]["boottime_ms"], about["decision"]["wall_s"]
+    waited_s = (now_ms - opened_ms) / 1000 if request.of_this_boot else now_s - opened_s
+    return {
+        "opened": _utc(opened_s),
+        "until": _utc(opened_s + within_s),
+        "waited_s": max(int(waited_s), 0),
+        "left_s": max(int(within_s - waited_s), 0),
+    }
+
+
+def _outcome(decision: dict[str, Any], why: str | None) -> dict[str, Any]:
+    by = decision["by"]
+    return {
+        "decision": decision["decision"],
+        "why": why or decision["why"],
+        "by": {"person": by["person"], "via": by["via"]} if by else None,
+        "comment": decision["comment"],
+        "votes": [{"person": person, "comment": comment} for person, comment in decision["votes"]],
+    }
+
+
+def _utc(wall_s: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall_s))

@@ -1,0 +1,67 @@
+"""How every state of the page looks and behaves: accessible, in light and dark, wide and narrow, with and without a script."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.support.browser import DESKTOP, PHONE, Browsers, faults_of, log_in
+from tests.support.site import APPROVER
+from tests.support.states import STATES, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.browser.conftest import Shown
+
+    Start = Callable[..., Shown]
+
+AAA_OR_LESS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# What axe cannot know here: `role=region` on what scrolls.
+EXPECTED_STATUS = ("400", "403", "404", "409", "421", "422", "429", "503")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.name)
+def test_axe_finds_nothing_and_nothing_overflows(shown: Start, browser: Browsers, state: State, scheme: str) -> None:
+    start = shown(**state.needs)
+    start.page.add_user(APPROVER)
+    for size in (DESKTOP, PHONE):
+        seen = browser.open(viewport=size, color_scheme=scheme)
+        state.go(start, seen)
+        found = Axe().run(seen, options={"runOnly": {"type": "tag", "values": AAA_OR_LESS}}).response["violations"]
+        assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []
+        wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert not seen.evaluate(wide), f"{state.name} is wider than {size['width']} pixels"
+        unexpected = [fault for fault in faults_of(seen) if not any(code in fault for code in EXPECTED_STATUS)]
+        assert unexpected == []
+    start.stage.close()
+
+
+def test_without_a_script_people_filter_read_answer_and_search(shown: Start, browser: Browsers) -> None:
+    start = shown()
+    start.page.add_user(APPROVER)
+    one, _other = start.stage.waiting(name="migrate"), start.stage.waiting(name="deploy")
+    seen = browser.open(java_script_enabled=False)
+    log_in(seen, start.page, APPROVER)
+    seen.get_by_role("searchbox").fill("migr")
+    seen.get_by_role("button", name="Show").click()
+    expect(seen.get_by_role("link", name="migrate #1001")).to_be_visible()
+    expect(seen.get_by_role("link", name="deploy #1002")).to_have_count(0)
+    seen.get_by_role("link", name="migrate #1001").click()
+    seen.get_by_role("button", name="Reject").click()
+    expect(seen.locator("#outcome")).to_contain_text("nobody has taken it yet")
+    start.stage.decided(one, "rejected", "no")
+    seen.get_by_role("link", name="History").click()
+    seen.get_by_label("Outcome").select_option("rejected")
+    seen.get_by_role("button", name="Search").click()
+    expect(seen.get_by_role("row")).to_have_count(2)
+
+
+def test_the_script_is_under_a_hundred_lines() -> None:
+    from gate.page.render import _static
+
+    assert len(_static("page.js").decode().splitlines()) < 100

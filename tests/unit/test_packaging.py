@@ -1,0 +1,68 @@
+"""The systemd units: sound, tight, and of the same paths as the example gate.yaml."""
+
+from __future__ import annotations
+
+import configparser
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).parents[2]
+UNITS = CHECKOUT / "packaging" / "systemd"
+EXAMPLE = yaml.safe_load((CHECKOUT / "config" / "example.yaml").read_text(encoding="utf-8"))
+PAGE_DOCS = (CHECKOUT / "docs" / "how-to" / "page.md").read_text(encoding="utf-8")
+EXPOSURE_AT_MOST = "20"  # tenths; systemd calls what is below 2.0 OK, and a unit without any of it is at 9.6
+
+
+def unit(name: str) -> configparser.ConfigParser:
+    parsed = configparser.ConfigParser(strict=False, interpolation=None)
+    parsed.optionxform = str  # type: ignore[method-assign,assignment]
+    parsed.read(UNITS / name)
+    return parsed
+
+
+def analyze(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """systemd-analyze on copies whose program and users are there on any host."""
+    program = shutil.which("systemd-analyze")
+    if not program:
+        pytest.skip("no systemd-analyze: apt install systemd; the units are not looked at by systemd itself")
+    for source in UNITS.iterdir():
+        text = source.read_text(encoding="utf-8").replace("/opt/gitlab-runner-gate/bin/gate page", "/bin/true")
+        text = text.replace("=gitlab-gate", "=daemon").replace("=gate-approvers", "=root").replace("=www-data", "=root")
+        (tmp_path / source.name).write_text(text, encoding="utf-8")
+    files = [str(tmp_path / word) if word in names() else word for word in words]
+    return subprocess.run([program, *files], capture_output=True, text=True, check=False, timeout=60)
+
+
+def names() -> list[str]:
+    return sorted(path.name for path in UNITS.iterdir())
+
+
+def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
+    done = analyze(tmp_path, "verify", *names())
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_page_s_unit_is_tight(tmp_path: Path) -> None:
+    done = analyze(tmp_path, "security", "--offline=true", f"--threshold={EXPOSURE_AT_MOST}", "gate-page.service")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_units_have_the_paths_and_names_of_the_example() -> None:
+    service, socket = unit("gate-page.service")["Service"], unit("gate-page.socket")["Socket"]
+    assert service["User"] == EXAMPLE["page"]["user"]
+    assert service["ReadWritePaths"] == EXAMPLE["state_dir"]
+    assert (socket["ListenStream"], socket["SocketMode"]) == (EXAMPLE["page"]["socket"], "0660")
+    assert socket["SocketGroup"] == EXAMPLE["approvers_group"]
+    runner = (CHECKOUT / "runner-config.example.toml").read_text(encoding="utf-8")
+    assert service["ExecStart"].removesuffix("/gate page") in runner
+
+
+def test_the_proxy_s_socket_is_the_one_that_the_docs_name() -> None:
+    socket = unit("gate-page-proxy.socket")["Socket"]
+    assert f"proxy_socket: {socket['ListenStream']}" in PAGE_DOCS
+    assert f"proxy_group: {socket['SocketGroup']}" in PAGE_DOCS
+    assert all(unit(name)["Socket"]["Service"] == "gate-page.service" for name in names() if name.endswith(".socket"))
