@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 from audit.record import OWN_KEYS, canonical
@@ -29,14 +30,14 @@ _JOB = {
 _BY = {"person": "person", "via": "via"}
 _OWN = ("request", "decision", "comment", "why", "rule", "digest")
 COLUMNS = ("seq", "time", "event", "request", "decision", *_BY, *_OWN[2:], *_JOB, "more", "sha256")
-# What a spreadsheet takes for a formula, also behind blanks (CWE-1236, threats T30).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "|", "%")
+# What a spreadsheet takes for a formula, also behind blanks, and as some read it: full-width signs (CWE-1236, threats T30).
+_FORMULA = re.compile(r"[\s'\"]*[=+\-@|%\uff1d\uff0b\uff0d\uff20]|[ '\"]*[\t\r\n]")
 
 
 def safe(value: object) -> str:
     """A value that no spreadsheet runs: a quote before what would be a formula, as they show none themselves."""
     text = "" if value is None else str(value)
-    return f"'{text}" if text.lstrip(" '\"").startswith(_FORMULA) else text
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def lines(rows: Iterable[Iterable[str]]) -> str:

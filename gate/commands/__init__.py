@@ -14,6 +14,8 @@ from gate import DEFAULT_CONFIG, __version__
 from gate.commands.answer import approve, reject
 from gate.commands.audit import audit
 from gate.commands.check import check
+from gate.commands.completion import completion
+from gate.commands.config import config as config_group
 from gate.commands.fault import CommandError
 from gate.commands.look import list_, show
 from gate.commands.page import page
@@ -39,7 +41,7 @@ def gate(context: click.Context, config: str) -> None:
     context.obj = config
 
 
-for command in (approve, reject, statement, list_, show, check, rules, page, user, audit):
+for command in (approve, reject, statement, list_, show, check, rules, page, user, audit, config_group, completion):
     gate.add_command(command)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,13 +14,13 @@ from config.load import load_policy_as_reader
 from gate import audit_key, layout
 from gate.commands.fault import CommandError
 
-if TYPE_CHECKING:
-    from audit.keys import Signer
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
 
 @click.command()
+@_JSON
 @click.pass_obj
-def key(config: str) -> None:
+def key(config: str, as_json: bool) -> None:
     """Print the verifier key of this gate's checkpoints, for whoever keeps them; makes the key where there is none."""
     policy = _policy_of_runner(config, "make and read the key")
     if audit_key.make(policy["state_dir"], policy["site"]):
@@ -30,16 +31,23 @@ def key(config: str) -> None:
     found = audit_key.load(policy["state_dir"]).verifier
     if found.name != policy["site"]:
         click.echo(f"note: it was made when this site was called {found.name}, and keeps that name", err=True)
-    click.echo(str(found))
+    click.echo(json.dumps({"name": found.name, "verifier_key": str(found)}, indent=2) if as_json else str(found))
 
 
 @click.command()
+@_JSON
 @click.pass_obj
-def checkpoint(config: str) -> None:
+def checkpoint(config: str, as_json: bool) -> None:
     """Print a signed note of the log's last record, to be kept elsewhere and given to `gate audit verify`."""
     policy = _policy_of_runner(config, "sign a checkpoint")
-    signer: Signer = audit_key.load(policy["state_dir"])
-    click.echo(checkpoints.made(layout.audit(policy["state_dir"]), signer), nl=False)
+    signer = audit_key.load(policy["state_dir"])
+    note = checkpoints.made(layout.audit(policy["state_dir"]), signer)
+    if as_json:
+        head = checkpoints.opened(note.encode(), "it", [signer.verifier])
+        told = {"log_id": head.log_id, "seq": head.seq, "sha256": head.sha256, "note": note}
+        click.echo(json.dumps(told, indent=2))
+    else:
+        click.echo(note, nl=False)
 
 
 def _policy_of_runner(config: str, what: str) -> dict[str, Any]:

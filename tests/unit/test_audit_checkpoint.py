@@ -241,3 +241,12 @@ def test_a_key_that_is_a_link_is_refused(gate: AuditGate, tmp_path: Path) -> Non
     with pytest.raises(StateError, match="cannot read"):
         audit_key.load(str(gate.state))
     assert layout.audit_key(str(gate.state)) == str(gate.state / "audit.key")
+
+
+def test_both_are_json_where_that_is_asked_for(gate: AuditGate) -> None:
+    (head,) = gate.fill(1)
+    key, note = gate.audit("key").stdout, gate.audit("checkpoint").stdout
+
+    assert gate.audit_json("key") == {"name": "test.example", "verifier_key": key.strip()}
+    found = gate.audit_json("checkpoint")
+    assert (found["seq"], found["sha256"], found["note"], len(found["log_id"])) == (2, head.sha256, note, 32)
