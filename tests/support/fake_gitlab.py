@@ -60,12 +60,12 @@ class _Server(ThreadingHTTPServer):
 
 
 class FakeGitLab:
-    """A context manager; `url` is what a runner's config.toml names."""
+    """A context manager; `url` is what a runner's config.toml names, `first_job` the number of the first one submitted."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, first_job: int = 1001) -> None:
         self._changed = threading.Condition()
         self._jobs: dict[int, JobRecord] = {}
-        self._ids = itertools.count(1001)
+        self._ids = itertools.count(first_job)
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
