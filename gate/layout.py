@@ -69,24 +69,33 @@ def cache(state_dir: str, project_key: str) -> str:
     return os.path.join(state_dir, "cache", project_key)
 
 
+def directories(policy: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """R's own directories from the top down, each with its mode, and its group where that matters, else -1."""
+    state_dir, gid = policy["state_dir"], policy["approvers_gid"]
+    shared = (0o700, -1) if gid is None else (0o2750, gid)
+    return [
+        (state_dir, 0o755, -1),
+        (jobs(state_dir), *shared),
+        (audit(state_dir), *shared),
+        (turned_away(state_dir), 0o700, -1),
+        (drops(state_dir), 0o755, -1),
+        *([(signed_drops(state_dir), 0o1770, gid)] if gid is not None else []),
+        (os.path.join(state_dir, "work"), 0o711, -1),
+        (os.path.join(state_dir, "cache"), 0o711, -1),
+    ]
+
+
 def make(policy: dict[str, Any]) -> list[str]:
     """Make what is missing under state_dir; returns a line for each person whose drops cannot be served, and why.
 
     Raises:
         StateError: something cannot be made, or is there already and is not ours.
     """
-    state_dir, gid = policy["state_dir"], policy["approvers_gid"]
-    group_mode = 0o700 if gid is None else 0o2750
-    make_directory(state_dir, 0o755)
-    for path in (jobs(state_dir), audit(state_dir)):
-        make_directory(path, group_mode, gid=-1 if gid is None else gid)
-    make_directory(turned_away(state_dir), 0o700)
-    for path in (drops(state_dir), os.path.join(state_dir, "work"), os.path.join(state_dir, "cache")):
-        make_directory(path, 0o755 if path == drops(state_dir) else 0o711)
+    state_dir = policy["state_dir"]
+    for path, mode, gid in directories(policy):
+        make_directory(path, mode, gid=gid)
     signed = signed_drops(state_dir)
-    if gid is not None:
-        make_directory(signed, 0o1770, gid=gid)
-    elif os.path.lexists(signed):
+    if policy["approvers_gid"] is None and os.path.lexists(signed):
         make_directory(signed, 0o700)  # of an approvers_group that is gone: nobody shall leave there what nobody reads
     write_once(state_dir, "secret", os.urandom(SECRET_BYTES), 0o600)
     if policy.get("page"):

@@ -17,6 +17,7 @@ from gate.commands.check import check
 from gate.commands.completion import completion
 from gate.commands.config import config as config_group
 from gate.commands.fault import CommandError
+from gate.commands.init import init
 from gate.commands.look import list_, show
 from gate.commands.page import page
 from gate.commands.rules import rules
@@ -41,7 +42,21 @@ def gate(context: click.Context, config: str) -> None:
     context.obj = config
 
 
-for command in (approve, reject, statement, list_, show, check, rules, page, user, audit, config_group, completion):
+for command in (
+    approve,
+    reject,
+    statement,
+    list_,
+    show,
+    init,
+    check,
+    rules,
+    page,
+    user,
+    audit,
+    config_group,
+    completion,
+):
     gate.add_command(command)
 
 

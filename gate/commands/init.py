@@ -1,0 +1,95 @@
+"""`gate init`: from nothing to a gate on this host, and the runner's block to paste."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from gate.commands.fault import CommandError
+from gate.setup import asking, told
+from gate.setup.answers import AnswerError, Answers, fitting
+from gate.setup.making import MakingError, make
+from gate.setup.plan import PlanError, plan
+
+if TYPE_CHECKING:
+    from gate.setup.plan import Plan
+
+STATE_DIR = "/var/lib/gitlab-runner-gate"
+
+
+@click.command()
+@click.option("--site", metavar="NAME", help="What this gate is called in links and in the log; else the host's name.")
+@click.option(
+    "--approvers", metavar="USERS", help="Who may approve: Unix users, as alice,bob; with GitLab's user id: alice=4711."
+)
+@click.option(
+    "--run-as", metavar="USER", help=f"The user that jobs run as, made if missing; else {asking.DEFAULT_RUN_AS}."
+)
+@click.option("--page/--no-page", default=None, help="Whether there is a page to answer on; else there is.")
+@click.option("--state-dir", metavar="DIR", help=f"Where all state is kept; else {STATE_DIR}.")
+@click.option("--allow-same-user", is_flag=True, help="For trying out: jobs run as the gate's own user. Needs no root.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; print the commands, for `sh -e`.")
+@click.option("--json", "as_json", is_flag=True, help="What was made, the runner's block and the key, as JSON.")
+@click.pass_obj
+def init(
+    config: str,
+    site: str | None,
+    approvers: str | None,
+    run_as: str | None,
+    page: bool | None,
+    state_dir: str | None,
+    allow_same_user: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Set this host up: users, directories, a key, and a gate.yaml to start from.
+
+    Asks, in a terminal, for what no option says. Overwrites nothing; what is there already, and right, stays.
+    """
+    path = os.path.abspath(config)
+    if os.path.lexists(path):
+        raise CommandError(f"{path} is there already, and stays: `gate check` looks at it, --config names another")
+    if allow_same_user and run_as is not None:
+        raise CommandError("--run-as and --allow-same-user exclude each other: leave one out")
+    try:
+        runner = asking.runner(allow_same_user=allow_same_user, dry_run=dry_run)
+        own = os.path.join(os.path.dirname(path), "state")
+        answers = Answers(
+            config=path,
+            state_dir=fitting("state_dir", state_dir or (STATE_DIR if runner.uid == 0 else own)).rstrip("/"),
+            site=asking.site(site),
+            approvers=asking.approvers(approvers),
+            run_as=None if allow_same_user else asking.run_as(run_as),
+            page=asking.page(page),
+            runner=runner,
+        )
+        planned = plan(answers)
+        if dry_run:
+            click.echo(
+                json.dumps(told.as_data(planned, None), indent=2) if as_json else "\n".join(told.script(planned))
+            )
+        else:
+            _make(planned, as_json=as_json)
+    except (AnswerError, PlanError, MakingError) as error:
+        raise CommandError(str(error)) from error
+
+
+def _make(planned: Plan, *, as_json: bool) -> None:
+    def tell(state: str, name: str) -> None:
+        if not as_json:
+            click.echo(f"{state:7}{name}")
+
+    missing = set(planned.missing)
+    for thing in planned.things:
+        if thing not in missing:
+            tell("there", thing.name)
+    policy, verifier = make(planned, lambda name: tell("made", name))
+    for warning in policy["warnings"]:
+        click.echo(f"warn   {warning}", err=True)
+    if as_json:
+        click.echo(json.dumps(told.as_data(planned, verifier), indent=2))
+    else:
+        click.echo("\n".join(["", *told.next_steps(planned, verifier)]))

@@ -1,0 +1,83 @@
+"""What keeps a gate from being set up here: looked for before anything is made. Each fault is a line for people."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from typing import TYPE_CHECKING
+
+from config.host import file_system, is_network, path_problems, reason
+from gate import audit_key, layout
+from gate.files import StateError
+from gate.setup.runner_block import program
+from gate.setup.things import Directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gate.setup.answers import Answers
+    from gate.setup.things import Thing
+
+TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # after `su`, PATH may have no sbin
+
+
+def installation(answers: Answers) -> Iterator[str]:
+    """What is wrong with this venv, or with the name of gate.yaml."""
+    executor = program("gate-executor")
+    if not os.access(executor, os.X_OK):
+        yield f"{executor} is not there: install the gate with pip into a venv, and use the `gate` of that"
+    if not answers.config.isprintable():
+        yield f"{answers.config!a} is no path to write gate.yaml to: name one without control characters"
+
+
+def places(answers: Answers) -> Iterator[str]:
+    """What is wrong with what is there already of the ways to gate.yaml and to the state."""
+    home, state_dir = (existing(os.path.dirname(answers.config)), existing(answers.state_dir))
+    try:
+        for path in (home, state_dir):
+            yield from path_problems(path, answers.runner.uid)
+        kind = file_system(state_dir)
+    except OSError as error:
+        yield f"{error.filename} cannot be looked at: {reason(error)}"
+        return
+    if kind is None or is_network(kind):
+        yield f"{state_dir} lies on {kind or 'an unknown file system'}, where locks and appends cannot be relied on: name a local disk by --state-dir"
+    yield from _key(answers)
+
+
+def making(answers: Answers, missing: tuple[Thing, ...]) -> Iterator[str]:
+    """What this process could not make, with the command for somebody who can; nothing where it only plans for root."""
+    for thing in missing:
+        if not shutil.which(thing.command[0], path=TOOL_PATH):
+            yield f"{thing.command[0]} is not installed (Debian: apt install passwd coreutils), to make {thing.name}"
+    if answers.runner.uid != os.geteuid():
+        return
+    for thing in missing:
+        parent = os.path.dirname(thing.path) if isinstance(thing, Directory) else "/"
+        if isinstance(thing, Directory) and os.path.lexists(parent) and not _can_write(parent):
+            yield f"{parent} cannot be written to by {answers.runner.name}: as root: {shlex.join(thing.command)}"
+    home = os.path.dirname(answers.config)
+    if os.path.lexists(home) and not _can_write(home):
+        yield f"{home} cannot be written to by {answers.runner.name}, for gate.yaml: name another by --config"
+
+
+def existing(path: str) -> str:
+    """The nearest path at or above `path`, which is absolute, that is there."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _key(answers: Answers) -> Iterator[str]:
+    """A key of an earlier gate's is used on, if it can be."""
+    if answers.runner.uid != os.geteuid() or not os.path.lexists(layout.audit_key(answers.state_dir)):
+        return
+    try:
+        audit_key.load(answers.state_dir)
+    except StateError as error:
+        yield str(error)
+
+
+def _can_write(directory: str) -> bool:
+    return os.access(directory, os.W_OK | os.X_OK)

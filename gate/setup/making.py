@@ -1,0 +1,83 @@
+"""Making what a plan says is missing, each thing by its command; gate.yaml last, once it has passed its own check."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from config.accounts import SystemHost
+from config.faults import ConfigError, Fault
+from config.host import path_problems
+from config.load import policy_from
+from gate import audit_key
+from gate.files import StateError, write_once
+from gate.setup.in_the_way import TOOL_PATH
+from gate.setup.things import MistakenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from audit.keys import Verifier
+    from gate.setup.plan import Plan
+    from gate.setup.things import Thing
+
+GATE_YAML_MODE = 0o644
+_AGAIN = "what was made before stays, so run `gate init` again once that is mended"
+
+
+class MakingError(Exception):
+    """Something could not be made; one line, with what to do."""
+
+
+def make(plan: Plan, tell: Callable[[str], None]) -> tuple[dict[str, Any], Verifier]:
+    """Make all of it, telling of each thing once it is there; returns the policy, and the key that checkpoints verify with.
+
+    Raises:
+        MakingError: something could not be made; what was made before is found by the next run.
+    """
+    for thing in plan.missing:
+        _make(thing)
+        tell(thing.name)
+    try:
+        if audit_key.make(plan.answers.state_dir, plan.answers.site):
+            tell("the key that checkpoints of the audit log are signed with")
+        verifier = audit_key.load(plan.answers.state_dir).verifier
+        policy = _write(plan.answers.config, plan.text.encode(), plan.answers.runner.uid)
+    except (StateError, ConfigError) as error:
+        raise MakingError(f"{error}; {_AGAIN}") from error
+    tell(plan.answers.config)
+    return policy, verifier
+
+
+def _make(thing: Thing) -> None:
+    """Raises MakingError."""
+    host = SystemHost()
+    try:
+        if thing.is_there(host):  # judged anew: its owner may have been made meanwhile
+            return
+        options = {"stdin": subprocess.DEVNULL, "env": {"PATH": TOOL_PATH, "LC_ALL": "C"}, "cwd": "/"}
+        done = subprocess.run(thing.command, check=False, capture_output=True, text=True, errors="replace", **options)  # type: ignore[call-overload]
+        if done.returncode != 0 or not thing.is_there(host):
+            said = " ".join(done.stderr.split()) or f"{thing.command[0]} ended with {done.returncode}"
+            raise MakingError(f"cannot make {thing.name}: {said}; {_AGAIN}")
+    except (MistakenError, OSError) as error:
+        raise MakingError(f"cannot make {thing.name}: {error}; {_AGAIN}") from error
+
+
+def _write(path: str, text: bytes, runner_uid: int) -> dict[str, Any]:
+    """Check the text as it will be read, users and all, and only then put it in its place.
+
+    Raises:
+        ConfigError: it, or its directory, does not pass.
+        StateError: it cannot be written, or something has that name by now.
+    """
+    policy = policy_from(text, path, runner_uid=runner_uid)
+    directory, name = os.path.split(path)
+    problems = path_problems(directory, runner_uid)
+    if problems:
+        raise ConfigError([Fault(path, 0, 0, problem) for problem in problems])
+    if not write_once(directory, name, text, GATE_YAML_MODE):
+        raise StateError(f"{path} is there by now, and not ours: is another `gate init` at work?")
+    return policy

@@ -1,0 +1,138 @@
+"""What has to be made for one gate, in an order in which a failure half-way leaves what the next run goes on from.
+
+gate.yaml is last: where it is, the host is set up. Before anything is made, all that can be is checked, gate.yaml's text
+by the check of gate.yaml itself, against the host as it will be.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from config.accounts import SystemHost
+from config.faults import ConfigError
+from config.load import policy_from
+from gate import layout
+from gate.setup import in_the_way
+from gate.setup.answers import APPROVERS_GROUP, PAGE_USER
+from gate.setup.host import PlannedHost
+from gate.setup.policy import text_of
+from gate.setup.things import Directory, Group, Member, SystemUser, Thing, MistakenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.accounts import Host
+    from gate.setup.answers import Answers
+
+JOB_COMMENT = "Jobs that gitlab-runner-gate let through"
+PAGE_COMMENT = "Approval page of gitlab-runner-gate"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The text of gate.yaml, all things that it needs, and those of them that are not there yet, in their order."""
+
+    answers: Answers
+    text: str
+    things: tuple[Thing, ...]
+    missing: tuple[Thing, ...]
+
+
+class PlanError(Exception):
+    """It cannot be done; a line for each thing that is in the way."""
+
+    def __init__(self, problems: list[str]) -> None:
+        """Keep each problem once."""
+        super().__init__("\n".join(dict.fromkeys(problems)))
+
+
+def plan(answers: Answers) -> Plan:
+    """Return what has to be made; looks, and changes nothing.
+
+    Raises:
+        PlanError: with all that is in the way.
+    """
+    host = SystemHost()
+    problems = list(in_the_way.installation(answers))
+    text, people = text_of(answers), list(_users(answers, host))
+    try:
+        policy = _checked(answers, text, people)
+    except ConfigError as error:
+        raise PlanError([*problems, *(fault.message for fault in error.faults)]) from error
+    things = tuple(dict.fromkeys([*people, *_directories(answers, policy, host)]))
+    missing, wrong = _compared(things, host)
+    problems += [*wrong, *in_the_way.places(answers), *in_the_way.making(answers, missing)]
+    if problems:
+        raise PlanError(problems)
+    return Plan(answers, text, things, missing)
+
+
+def _checked(answers: Answers, text: str, people: list[Thing]) -> dict[str, Any]:
+    """The policy that the text comes to on this host, once `people` are made."""
+    host = PlannedHost(
+        users=tuple(each.user for each in people if isinstance(each, SystemUser)),
+        groups=tuple(each.group for each in people if isinstance(each, Group)),
+        members=tuple((each.user, each.group) for each in people if isinstance(each, Member)),
+    )
+    return policy_from(text.encode(), answers.config, runner_uid=answers.runner.uid, host=host)
+
+
+def _users(answers: Answers, host: Host) -> Iterator[Thing]:
+    if not answers.has_users:
+        return
+    yield Group(APPROVERS_GROUP)
+    if answers.page:
+        yield _system_user(PAGE_USER, PAGE_COMMENT, "/nonexistent", "/usr/sbin/nologin", host)
+        yield Member(PAGE_USER, APPROVERS_GROUP)
+    yield from (Member(each.unix, APPROVERS_GROUP) for each in answers.approvers)
+    if answers.run_as:
+        yield _system_user(answers.run_as, JOB_COMMENT, f"/home/{answers.run_as}", "/bin/bash", host)
+
+
+def _system_user(name: str, comment: str, home: str, shell: str, host: Host) -> SystemUser:
+    return SystemUser(name, comment, home, shell, has_group=host.gid(name) is not None)
+
+
+def _directories(answers: Answers, policy: dict[str, Any], host: Host) -> Iterator[Directory]:
+    runner, state_dir = answers.runner.name, policy["state_dir"]
+    if answers.run_as:
+        yield from _home(answers.run_as, host)
+    yield from _parents(os.path.dirname(answers.config), runner)
+    yield from _parents(os.path.dirname(state_dir), runner)
+    for path, mode, gid in layout.directories(policy):
+        yield Directory(path, runner, None if gid == -1 else APPROVERS_GROUP, mode)
+    if answers.page and answers.has_users:
+        yield Directory(layout.page(state_dir), PAGE_USER, PAGE_USER, 0o700)
+    for each in answers.approvers:
+        if answers.has_users or each.unix == runner:  # a gate that is not root serves no other drop directory
+            yield Directory(os.path.join(layout.drops(state_dir), each.person), each.unix, None, 0o700)
+
+
+def _home(name: str, host: Host) -> Iterator[Directory]:
+    """The job user's home, where it is the one that we give them; an operator's own choice is theirs to make."""
+    user, home = host.user(name), f"/home/{name}"
+    if user is None or user.home == home:
+        has_own_group = user is None or host.gid(name) == user.gid
+        yield Directory(home, name, name if has_own_group else None, 0o700, is_exact=False)
+
+
+def _parents(path: str, owner: str) -> list[Directory]:
+    """`path` and the directories above it, as far as they are missing, from the top down."""
+    missing = []
+    while not os.path.lexists(path):
+        missing.append(Directory(path, owner, None, 0o755))
+        path = os.path.dirname(path)
+    return missing[::-1]
+
+
+def _compared(things: tuple[Thing, ...], host: Host) -> tuple[tuple[Thing, ...], list[str]]:
+    missing, wrong = [], []
+    for thing in things:
+        try:
+            if not thing.is_there(host):
+                missing.append(thing)
+        except MistakenError as error:
+            wrong.append(str(error))
+    return tuple(missing), wrong

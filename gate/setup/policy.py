@@ -1,0 +1,70 @@
+"""What `gate init` was told -> a gate.yaml to start from: two rules, which ask any one of the approvers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from config.written import written
+from gate.setup.answers import APPROVERS_GROUP, PAGE_USER
+
+if TYPE_CHECKING:
+    from gate.setup.answers import Answers
+
+_RULE_NOTES = {
+    "production": "Jobs of protected branches and tags, which is what deploys. `count: 2` asks two people.",
+    "everything-else": "Every other job that comes to this runner. Without this rule they are refused.",
+}
+
+
+def text_of(answers: Answers) -> str:
+    """Return the text of gate.yaml, with comments."""
+    return written(_value(answers), _RULE_NOTES)
+
+
+def _value(answers: Answers) -> dict[str, Any]:
+    group = _group_name(answers)
+    approvals = {"approvals": [{"count": 1, "of": [group]}]}
+    reasons = {"comment": {"approve": "optional", "reject": "required"}}
+    own_group = {"approvers_group": APPROVERS_GROUP} if answers.has_users else {}
+    return {
+        "version": 1,
+        "site": answers.site,
+        "state_dir": answers.state_dir,
+        **own_group,
+        "people": {each.person: _person(each.unix, each.gitlab_id) for each in answers.approvers},
+        "groups": {group: [each.person for each in answers.approvers]},
+        "rules": [
+            {"name": "production", "match": {"protected": True}, **approvals, "decide_within": "4h", "self_approval": False, **reasons},
+            {"name": "everything-else", "match": {}, **approvals, "decide_within": "1h"},
+        ],
+        "backend": _backend(answers),
+        **({"page": _page(answers)} if answers.page else {}),
+    }  # fmt: skip
+
+
+def _person(unix: str, gitlab_id: int | None) -> dict[str, Any]:
+    return {"unix": unix} | ({} if gitlab_id is None else {"gitlab": [gitlab_id]})
+
+
+def _group_name(answers: Answers) -> str:
+    people = {each.person for each in answers.approvers}
+    return next(
+        name
+        for name in ("approvers", "all-approvers", "everybody", *map("group{}".format, range(len(people))))
+        if name not in people
+    )
+
+
+def _backend(answers: Answers) -> dict[str, Any]:
+    if answers.run_as is not None:
+        return {"type": "shell", "run_as": answers.run_as, "isolate": "pid_namespace"}
+    # Without root no such namespace can be made.
+    return {
+        "type": "shell",
+        "isolate": "pid_namespace" if answers.has_users else "process_group",
+        "allow_same_user": True,
+    }
+
+
+def _page(answers: Answers) -> dict[str, Any]:
+    return {"user": PAGE_USER if answers.has_users else answers.runner.name, "socket": answers.page_socket}

@@ -1,0 +1,181 @@
+"""What `gate init` makes on a host: each thing with the one command that makes it, and whether it is there already.
+
+`gate init` runs these commands, and `--dry-run` prints them, so both come to the same.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from config.accounts import Host
+
+_NEW_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")  # what every useradd(8) and groupadd(8) takes
+
+
+class MistakenError(Exception):
+    """Something else is there; the message says what, and ends with the command that mends it."""
+
+
+class Thing(Protocol):
+    """A user, a group, a membership or a directory."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+
+    @property
+    def command(self) -> list[str]:
+        """The command that makes it, to be run by root, or by R for its own directories."""
+
+    def is_there(self, host: Host) -> bool:
+        """Whether it is there, and right.
+
+        Raises:
+            MistakenError: there is something that it is not, or it could never be made.
+        """
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of the system's own."""
+
+    group: str
+
+    @property
+    def name(self) -> str:
+        """See Thing."""
+        return f"group {self.group}"
+
+    @property
+    def command(self) -> list[str]:
+        """See Thing."""
+        return ["groupadd", "--system", self.group]
+
+    def is_there(self, host: Host) -> bool:
+        """See Thing."""
+        return host.gid(self.group) is not None
+
+
+@dataclass(frozen=True)
+class SystemUser:
+    """A user that no human logs in as. Its home is made apart: /etc/skel has things that break jobs (.bash_logout)."""
+
+    user: str
+    comment: str
+    home: str
+    shell: str
+    has_group: bool
+
+    @property
+    def name(self) -> str:
+        """See Thing."""
+        return f"user {self.user}"
+
+    @property
+    def command(self) -> list[str]:
+        """See Thing."""
+        group = ["--gid", self.user] if self.has_group else ["--user-group"]
+        own = ["--home-dir", self.home, "--no-create-home", "--shell", self.shell, "--comment", self.comment]
+        return ["useradd", "--system", *group, *own, self.user]
+
+    def is_there(self, host: Host) -> bool:
+        """See Thing."""
+        if host.user(self.user):
+            return True
+        if not _NEW_NAME.fullmatch(self.user):
+            raise MistakenError(
+                f"no Unix user {self.user!a} on this host, and useradd takes no such name: make it yourself, or name another"
+            )
+        return False
+
+
+@dataclass(frozen=True)
+class Member:
+    """That a user is in a group. By gpasswd, which also knows users that are not in /etc/passwd (LDAP)."""
+
+    user: str
+    group: str
+
+    @property
+    def name(self) -> str:
+        """See Thing."""
+        return f"{self.user} in group {self.group}"
+
+    @property
+    def command(self) -> list[str]:
+        """See Thing."""
+        return ["gpasswd", "--add", self.user, self.group]
+
+    def is_there(self, host: Host) -> bool:
+        """See Thing."""
+        known, gid = host.user(self.user), host.gid(self.group)
+        return known is not None and gid in host.gids_of(known)
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory; `group` None: whichever, it has no rights of its own there. One that is there must be exactly so.
+
+    Attributes:
+        is_exact: False where it is enough that one that is there has the right owner.
+    """
+
+    path: str
+    owner: str
+    group: str | None
+    mode: int
+    is_exact: bool = True
+
+    @property
+    def name(self) -> str:
+        """See Thing."""
+        return f"directory {self.path} ({self._owners} {self.mode:04o})"
+
+    @property
+    def command(self) -> list[str]:
+        """See Thing."""
+        group = ["-g", self.group] if self.group else []
+        return ["install", "-d", "-o", self.owner, *group, "-m", f"{self.mode:04o}", self.path]
+
+    def is_there(self, host: Host) -> bool:
+        """See Thing."""
+        try:
+            found = os.lstat(self.path)
+        except (FileNotFoundError, NotADirectoryError):  # the latter is told of the parent
+            return False
+        except OSError as error:
+            raise MistakenError(f"{self.path} cannot be looked at: {error.strerror}") from error
+        path = shlex.quote(self.path)
+        if not stat.S_ISDIR(found.st_mode):
+            raise MistakenError(
+                f"{self.path} is no directory: see what it is, then: mv {path} {shlex.quote(self.path + '.old')}"
+            )
+        if host.user(self.owner) is None or (self.group and host.gid(self.group) is None):
+            return False  # judged once these are made
+        mends = self._mends(found, host)
+        if mends:
+            found_as = f"uid {found.st_uid}, gid {found.st_gid}, mode {stat.S_IMODE(found.st_mode):04o}"
+            raise MistakenError(
+                f"{self.path} is there as {found_as}, and has to be {self._owners} {self.mode:04o}: {' && '.join(mends)}"
+            )
+        return True
+
+    @property
+    def _owners(self) -> str:
+        return f"{self.owner}:{self.group}" if self.group else self.owner
+
+    def _mends(self, found: os.stat_result, host: Host) -> list[str]:
+        owner, path = host.user(self.owner), shlex.quote(self.path)
+        is_owned = owner is not None and found.st_uid == owner.uid
+        if self.is_exact and self.group:
+            is_owned = is_owned and found.st_gid == host.gid(self.group)
+        if is_owned and (stat.S_IMODE(found.st_mode) == self.mode or not self.is_exact):
+            return []
+        # Five digits: with four, chmod(1) leaves a set-group-ID bit as it is.
+        return [*([] if is_owned else [f"chown {shlex.quote(self._owners)} {path}"]), f"chmod {self.mode:05o} {path}"]

@@ -1,0 +1,79 @@
+"""What `gate init` says: the commands that it would run, or what it has made, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from gate.setup.answers import APPROVERS_GROUP
+from gate.setup.runner_block import program, runner_block
+from gate.setup.things import Member
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from audit.keys import Verifier
+    from gate.setup.plan import Plan
+
+_END = "END_OF_GATE_YAML"  # no line of YAML that we write: it would be no key
+
+
+def script(plan: Plan) -> Iterator[str]:
+    """Shell lines that do what `gate init` would, for `sh -e`."""
+    config = shlex.quote(plan.answers.config)
+    yield "# What `gate init` would do, for `sh -e`. Nothing has been changed."
+    missing = set(plan.missing)
+    for thing in plan.things:
+        yield shlex.join(thing.command) if thing in missing else f"# there already: {thing.name}"
+    yield f"(set -C; umask 022; cat > {config}) << '{_END}'"
+    yield f"{plan.text}{_END}"
+    yield f"{shlex.quote(program('gate'))} --config {config} audit key"
+
+
+def as_data(plan: Plan, verifier: Verifier | None) -> dict[str, Any]:
+    """All of it as JSON; `verifier` None: nothing has been made."""
+    missing = set(plan.missing)
+    states = {True: "to make" if verifier is None else "made", False: "there"}
+    return {
+        "config": plan.answers.config,
+        "gate_yaml": plan.text,
+        "things": [
+            {"name": each.name, "command": shlex.join(each.command), "state": states[each in missing]}
+            for each in plan.things
+        ],
+        "runner_block": runner_block(plan.answers.config),
+        "verifier_key": None if verifier is None else str(verifier),
+    }
+
+
+def next_steps(plan: Plan, verifier: Verifier) -> Iterator[str]:
+    """What is left to do, after all has been made."""
+    yield "In GitLab, make a runner with the tag `gated`, and leave `Run untagged jobs` off. This block, with its url and"
+    yield "token, is for /etc/gitlab-runner/config.toml; `concurrent` there counts waiting jobs, too, so make it large:"
+    yield ""
+    yield runner_block(plan.answers.config)
+    yield ""
+    yield "Checkpoints of the audit log verify with this key; keep it where nobody who could change the log can write:"
+    yield ""
+    yield f"  {verifier}"
+    yield ""
+    joined = [each.user for each in plan.missing if isinstance(each, Member) and each.user in _people(plan)]
+    if joined:
+        yield f"{', '.join(joined)}: log in anew, to be in {APPROVERS_GROUP}."
+    yield f"Rules, and whom they ask, are yours to write: {plan.answers.config}. Then: {_gate(plan)} check"
+    if plan.answers.page:
+        yield f"The page: {_page(plan)}"
+
+
+def _people(plan: Plan) -> set[str]:
+    return {each.unix for each in plan.answers.approvers}
+
+
+def _gate(plan: Plan) -> str:
+    return f"{shlex.quote(program('gate'))} --config {shlex.quote(plan.answers.config)}"
+
+
+def _page(plan: Plan) -> str:
+    if plan.answers.has_users:
+        return "start it by the units in packaging/systemd, see docs/how-to/page.md"
+    return f"{_gate(plan)} page"
