@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.table import lines, safe
 from gate.page import export, history
-from gate.page.export import COLUMNS, safe
+from gate.page.export import COLUMNS
 from gate.page.index import Index
 from tests.support.page_logs import Log, key_of
 
@@ -94,7 +95,7 @@ def test_csv_gives_back_what_was_put_in(rows: list[list[Any]]) -> None:
 
 
 def test_csv_begins_with_the_names_of_its_columns() -> None:
-    assert export._csv_lines([list(COLUMNS)]).startswith('"request","decided","decision","person",')
+    assert lines([list(COLUMNS)]).startswith('"request","decided","decision","person",')
 
 
 PIECES = {"none": [], "one": [[1]], "one of several": [[1, 2, 3]], "many": [[1], [2, 3], [4]]}
