@@ -24,7 +24,9 @@ def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iter
     if "approvers_group" in value and accounts.approvers_gid is None:
         group = quoted(value["approvers_group"])
         message = f"no Unix group {group} on this host: create it, or name another"
-        yield document.fault(("approvers_group",), message, f"groupadd --system {shlex.quote(value['approvers_group'])}")
+        yield document.fault(
+            ("approvers_group",), message, f"groupadd --system {shlex.quote(value['approvers_group'])}"
+        )
     yield from run_as.check(document, value, accounts)
     yield from page.check(document, value, accounts)
     yield from notice.check(document, value)

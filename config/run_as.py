@@ -33,9 +33,7 @@ def _named(value: dict[str, Any]) -> Iterator[tuple[Path, str]]:
             yield (*path, "run_as"), owner["run_as"]
 
 
-def _faults(
-    run_as: str, value: dict[str, Any], accounts: Accounts, *, tolerant: bool
-) -> Iterator[tuple[str, str]]:
+def _faults(run_as: str, value: dict[str, Any], accounts: Accounts, *, tolerant: bool) -> Iterator[tuple[str, str]]:
     user, name = accounts.run_as[run_as], quoted(run_as)
     if user is None:
         mend = f"useradd --system --create-home {shlex.quote(run_as)}"

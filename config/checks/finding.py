@@ -1,5 +1,6 @@
 """What a check has found: in one line for people, with the command that mends it; and the check itself."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -39,6 +40,7 @@ class Need(Enum):
     """What a check cannot do without, and what is said of it otherwise."""
 
     POLICY = "not looked at: gate.yaml has to be mended first"
+    STATE = "not looked at: state_dir is not there yet, see state"
     RUNNERS = "not looked at: no [[runners]] that calls gate-executor is known, see runner-config and runners"
     POWER = "not looked at: only root and the gate's own user can"
 
@@ -70,6 +72,8 @@ class Check:
 def _has(context: Context, need: Need) -> bool:
     if need is Need.POLICY:
         return context.gate_yaml.policy is not None
+    if need is Need.STATE:
+        return os.path.isdir(context.policy["state_dir"])
     if need is Need.RUNNERS:
         return bool(context.runners)
     return context.own_uid in (0, context.runner_uid)

@@ -60,7 +60,9 @@ def _unreadable(context: Context) -> Iterator[Finding]:
     by_group = state.st_mode & stat.S_IRGRP and state.st_gid == policy["approvers_gid"]
     if any(person["uid"] for person in policy["people"].values()) and not (state.st_mode & stat.S_IROTH or by_group):
         mode = f"{stat.S_IMODE(state.st_mode):04o}"
-        yield warn(f"{path} has mode {mode}: people cannot read it, so `gate approve` does not work", _readable(context))
+        yield warn(
+            f"{path} has mode {mode}: people cannot read it, so `gate approve` does not work", _readable(context)
+        )
 
 
 def _readable(context: Context) -> str:

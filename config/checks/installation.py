@@ -52,7 +52,11 @@ def _tree(top: str, context: Context) -> Iterator[Finding]:
     on_the_way = weaknesses(top, context.runner_uid)
     python = os.path.join(top, "bin", "python")
     on_the_way += weaknesses(python, context.runner_uid) if os.path.exists(python) else []
-    yield from (fail(each.says, each.mend) for each in dict.fromkeys(on_the_way) if each.place == top or not _in(each.place, top))
+    yield from (
+        fail(each.says, each.mend)
+        for each in dict.fromkeys(on_the_way)
+        if each.place == top or not _in(each.place, top)
+    )
     inside = [each for place in _below(top) for each in entry_weaknesses(place, os.lstat(place), context.runner_uid)]
     if inside:
         more = f" (and {len(inside) - 1} more there)" if len(inside) > 1 else ""

@@ -23,11 +23,15 @@ def approvers(context: Context) -> Iterator[Finding]:
             in_editor(context.gate_yaml.path),
         )
         return
-    users = [user for person in policy["people"].values() if person["unix"] and (user := context.host.user(person["unix"]))]
+    users = [
+        user for person in policy["people"].values() if person["unix"] and (user := context.host.user(person["unix"]))
+    ]
     outside = [user for user in users if policy["approvers_gid"] not in context.host.gids_of(user)]
     for user in outside:
         mend = f"usermod --append --groups {shlex.quote(group)} {shlex.quote(user.name)}"
-        yield warn(f"{user.name} is not in {group}: {user.name} sees neither what waits nor what came of an answer", mend)
+        yield warn(
+            f"{user.name} is not in {group}: {user.name} sees neither what waits nor what came of an answer", mend
+        )
     if not outside:
         yield ok(f"{len(users)} of {len(policy['people'])} people have a user here, and all of these are in {group}")
 
@@ -36,7 +40,9 @@ def job_users(context: Context) -> list[User]:
     """Return whom jobs may run as, each once; the gate's own user where that is allowed."""
     policy = context.policy
     asked = [policy["backend"], *[rule["run_as"] for rule in policy["rules"] if rule["run_as"]]]
-    found = {job["uid"]: User(job["run_as"] or context.runner_user, job["uid"], job["gid"], job["home"]) for job in asked}
+    found = {
+        job["uid"]: User(job["run_as"] or context.runner_user, job["uid"], job["gid"], job["home"]) for job in asked
+    }
     return list(found.values())
 
 

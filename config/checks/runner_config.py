@@ -79,7 +79,9 @@ class RunnerConfig:
     def custom(self) -> list[Runner]:
         """The runners with the custom executor."""
         found = (self.tables or {}).get("runners")
-        tables = [(i, each) for i, each in enumerate(found) if isinstance(each, dict)] if isinstance(found, list) else []
+        tables = (
+            [(i, each) for i, each in enumerate(found) if isinstance(each, dict)] if isinstance(found, list) else []
+        )
         return [Runner(i, table) for i, table in tables if table.get("executor") == "custom"]
 
     @property

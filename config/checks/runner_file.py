@@ -10,7 +10,7 @@ from config.checks import toml_edit
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok, warn
 from config.checks.mending import in_editor
-from config.checks.runner_config import STAGES, RunnerConfig
+from config.checks.runner_config import STAGES, Runner, RunnerConfig
 from config.checks.toml_edit import Edit
 from config.host import weaknesses
 
@@ -60,21 +60,18 @@ def _forms(config: RunnerConfig) -> Iterator[Finding]:
     for runner in config.custom():
         yield from _no_numbers(config, runner.table, _RUNNER_NUMBERS, Edit("", None, runner))
         yield from _no_numbers(config, runner.custom, _CUSTOM_NUMBERS, Edit("", None, runner, ("custom",)))
-        for key, kind, words in _texts():
-            value = runner.custom.get(key)
-            if value is not None and not _is(value, kind):
-                says = f"runner {runner.name}: {key} is {value!r}: {words}"
-                yield fail(says, in_editor(config.path))
+        yield from _no_texts(config, runner)
 
 
-def _texts() -> Iterator[tuple[str, type, str]]:
+def _no_texts(config: RunnerConfig, runner: Runner) -> Iterator[Finding]:
     for stage in STAGES:
-        yield f"{stage}_exec", str, "write one text, in quotes"
-        yield f"{stage}_args", list, "write a list of texts, each in quotes"
-
-
-def _is(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and (kind is str or all(isinstance(each, str) for each in value))
+        program, arguments = runner.custom.get(f"{stage}_exec", ""), runner.custom.get(f"{stage}_args", [])
+        if not isinstance(program, str):
+            says = f"runner {runner.name}: {stage}_exec is {program!r}: write one text, in quotes"
+            yield fail(says, in_editor(config.path))
+        if not isinstance(arguments, list) or not all(isinstance(each, str) for each in arguments):
+            says = f"runner {runner.name}: {stage}_args is {arguments!r}: write a list of texts, each in quotes"
+            yield fail(says, in_editor(config.path))
 
 
 def _no_numbers(config: RunnerConfig, table: dict[str, Any], keys: tuple[str, ...], at: Edit) -> Iterator[Finding]:

@@ -47,7 +47,9 @@ def _faults(context: Context, runner: Runner) -> Iterator[Finding]:
         yield warn(says, mend(_FLAG, False, "feature_flags"))
     yield from _environment(context, runner)
     if _verifies_at_boot(runner):
-        says = f"{who}: experimental.boot_verify is on: its job would wait for an approval, and the runner would not start"
+        says = (
+            f"{who}: experimental.boot_verify is on: its job would wait for an approval, and the runner would not start"
+        )
         yield fail(says, in_editor(context.runner_config.path))
 
 

@@ -55,7 +55,9 @@ def _stopping(context: Context, unit: Unit) -> Iterator[Finding]:
         says = f"KillMode is {unit.kill_mode}: jobs that wait get the SIGQUIT, too, and are cancelled"
         yield warn(says, mend)
     elif unit.stop_within_s < longest_s:
-        says = f"{NAME} is killed {unit.stop_within_s:g} s after it was told to stop, and a job may wait for {longest_s} s"
+        says = (
+            f"{NAME} is killed {unit.stop_within_s:g} s after it was told to stop, and a job may wait for {longest_s} s"
+        )
         yield warn(says, mend)
 
 

@@ -26,7 +26,7 @@ class Edit:
     """A key of a runner's table, or, without a runner, of the file itself, and its new value; None: it goes."""
 
     key: str
-    value: Value
+    value: Value = None
     runner: Runner | None = None
     table: tuple[str, ...] = ()
 
@@ -114,4 +114,3 @@ def _indent(line: str) -> str:
 def _names(line: str, name: object) -> bool:
     found = _parsed(line) if re.match(r"\s*name\s*=", line) else None
     return found is not None and found.get("name") == name
-

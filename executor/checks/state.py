@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from audit import segments
+from audit import copies, segments
 from audit.lock import LOCK
 from config.checks.finding import Finding, fail, ok, warn
 from config.host import weaknesses
@@ -41,7 +41,9 @@ def find(context: Context) -> Iterator[Finding]:
         user = shlex.quote(context.runner_user)
         yield warn(f"{state_dir} is not there yet", f"install -d -o {user} -m 0755 {shlex.quote(state_dir)}")
         return
-    faults = [fail(each.says, each.mend) for each in weaknesses(state_dir, context.runner_uid) if each.place != state_dir]
+    faults = [
+        fail(each.says, each.mend) for each in weaknesses(state_dir, context.runner_uid) if each.place != state_dir
+    ]
     faults += [fault for wanted in _wanted(context) for fault in compared(wanted, context)]
     faults += _secret(context)
     yield from faults
@@ -57,8 +59,7 @@ def requests(context: Context) -> Iterator[Finding]:
     if not wrong:
         yield ok(f"{len(keys)} requests: nobody else can write to them")
         return
-    for fault in wrong[:_SHOWN]:
-        yield fault
+    yield from wrong[:_SHOWN]
     if len(wrong) > _SHOWN:
         mend = " && ".join(dict.fromkeys(fault.mend for fault in wrong[_SHOWN:]))
         yield fail(f"{len(wrong) - _SHOWN} more directories of requests are like these", mend)
@@ -76,7 +77,9 @@ def drops(context: Context) -> Iterator[Finding]:
             continue
         faults += compared(Wanted(path, uid, None, 0o700), context)
         if not faults and os.path.isdir(path) and os.stat(path).st_dev != os.stat(top).st_dev:
-            faults.append(fail(f"{path} is on another device than {top}, and does not count", f"umount {shlex.quote(path)}"))
+            faults.append(
+                fail(f"{path} is on another device than {top}, and does not count", f"umount {shlex.quote(path)}")
+            )
     yield from faults
     if not faults:
         yield ok(f"{len(people)} people can answer by drop")
@@ -118,7 +121,8 @@ def _wanted(context: Context) -> Iterator[Wanted]:
     policy, uid = context.policy, context.runner_uid
     top, gid = policy["state_dir"], policy["approvers_gid"]
     yield Wanted(top, uid, None, 0o755)
-    yield Wanted(os.path.join(top, "secret"), uid, None, 0o600, _FILE)
+    for path in (os.path.join(top, "secret"), layout.audit_key(top)):
+        yield Wanted(path, uid, None, 0o600, _FILE)
     for path in (layout.jobs(top), layout.audit(top)):
         yield Wanted(path, uid, gid, 0o700 if gid is None else 0o2750)
     yield Wanted(layout.drops(top), uid, None, 0o755)
@@ -128,13 +132,18 @@ def _wanted(context: Context) -> Iterator[Wanted]:
         yield Wanted(os.path.join(top, name), uid, None, 0o711)
     if policy["page"]:
         yield Wanted(layout.page(top), policy["page"]["uid"], None, 0o700)
-    yield from _log(layout.audit(top), uid)
+    yield from _log(layout.audit(top), uid, gid)
 
 
-def _log(directory: str, uid: int) -> Iterator[Wanted]:
-    yield Wanted(os.path.join(directory, LOCK), uid, None, 0o600, _FILE)
-    for number in segments.numbers(directory) if os.path.isdir(directory) else []:
-        yield Wanted(os.path.join(directory, segments.name(number)), uid, None, 0o640, _FILE)
+def _log(directory: str, uid: int, gid: int | None) -> Iterator[Wanted]:
+    for name in (LOCK, copies.FILE):
+        yield Wanted(os.path.join(directory, name), uid, None, 0o600, _FILE)
+    numbers = segments.numbers(directory) if os.path.isdir(directory) else []
+    for number in numbers:
+        path = os.path.join(directory, segments.name(number))
+        # A full one is made read-only, where `chattr +a` allows it.
+        is_read_only = number != numbers[-1] and stat.S_IMODE(os.lstat(path).st_mode) == segments.READ_ONLY_MODE
+        yield Wanted(path, uid, gid, segments.READ_ONLY_MODE if is_read_only else 0o640, _FILE)
 
 
 def _secret(context: Context) -> Iterator[Finding]:
