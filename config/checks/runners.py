@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from config.checks import toml_edit
 from config.checks.context import Context
-from config.checks.finding import Finding, fail, ok, warn
+from config.checks.finding import Finding, Need, fail, ok, warn
 from config.checks.mending import in_editor
 from config.checks.runner_config import Runner
 from config.checks.toml_edit import Edit
@@ -17,7 +17,7 @@ def find(context: Context) -> Iterator[Finding]:
     """See the module."""
     config = context.runner_config
     if config.tables is None:
-        yield warn("not looked at: config.toml cannot be used, see runner-config")
+        yield warn(Need.RUNNERS.value)
         return
     if not context.runners:
         mend = f"{in_editor(config.path)}  # paste the [[runners]] block of runner-config.example.toml"

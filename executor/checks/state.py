@@ -57,7 +57,7 @@ def requests(context: Context) -> Iterator[Finding]:
     keys = sorted(os.listdir(jobs)) if os.path.isdir(jobs) else []
     wrong = [fault for key in keys for fault in _request(context, os.path.join(jobs, key))]
     if not wrong:
-        yield ok(f"{len(keys)} requests: nobody else can write to them")
+        yield ok(f"{len(keys)} looked at: nobody else can write there")
         return
     yield from wrong[:_SHOWN]
     if len(wrong) > _SHOWN:

@@ -60,7 +60,9 @@ def _named_commands(page: Path) -> list[str]:
 
 def _whole_gate() -> click.Command:
     """The command as gitlab_runner_gate.gate_main puts it together."""
-    return click.Group("gate", {**gate_command.commands, "check": check, "rehearse": rehearse}, params=gate_command.params)
+    return click.Group(
+        "gate", {**gate_command.commands, "check": check, "rehearse": rehearse}, params=gate_command.params
+    )
 
 
 def _context(command: click.Command) -> click.Context:
