@@ -22,11 +22,12 @@ def executor_main() -> None:
 
 
 def gate_main() -> None:
-    """Run the `gate` command: gate's own subcommands, and the rehearsal, which lives with what it plays."""
+    """Run the `gate` command: gate's own subcommands, and those that look at everything, the stages too."""
+    from executor.check_command import check
     from executor.rehearse_command import rehearse
     from gate.commands import main
 
-    main([rehearse])
+    main([check, rehearse])
 
 
 if __name__ == "__main__":

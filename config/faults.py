@@ -1,18 +1,23 @@
 """What is wrong with a gate.yaml, and where."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 QUOTED_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault. Line and column count from 1; both are 0 where the fault concerns the file itself."""
+    """One fault. Line and column count from 1; both are 0 where the fault concerns the file itself.
+
+    `mend` is the command that mends it, where one outside the file does; `path` leads to the value that it is about.
+    """
 
     file: str
     line: int
     column: int
     message: str
+    mend: str = field(default="", compare=False)
+    path: tuple[str | int, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         """Return `file:line:column: message`, the form that editors jump to."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from config import meaning, notice, policy, schema
 from config.accounts import Host, SystemHost, look_up
-from config.document import parse
+from config.document import Document, parse
 from config.faults import ConfigError, Fault
 from config.host import path_problems, reason
 
@@ -41,14 +41,23 @@ def load_policy(path: str, *, owner: int | None = None, host: Host = _SYSTEM) ->
         ConfigError: with every fault that was found.
     """
     runner = os.geteuid() if owner is None else owner
-    data = _trusted_bytes(path, runner)
-    found = policy_from(data, path, runner_uid=runner, host=host)
+    found, digest = load_file(path, runner, host=host)
     # Others may not even see where the command lies, and do not run it.
     told = found["on_event"][:1] if runner == os.geteuid() else []
     problems = [Fault(path, 0, 0, problem) for command in told for problem in notice.problems(command, runner)]
     if problems:
         raise ConfigError(problems)
-    return found, hashlib.sha256(data).hexdigest()
+    return found, digest
+
+
+def load_file(path: str, owner: int, *, host: Host = _SYSTEM) -> tuple[dict[str, Any], str]:
+    """Return what `load_policy` does, without a look at the command of `on_event`: for `gate check`, which tells of it apart.
+
+    Raises:
+        ConfigError: with every fault that was found.
+    """
+    data = _trusted_bytes(path, owner)
+    return policy_from(data, path, runner_uid=owner, host=host), hashlib.sha256(data).hexdigest()
 
 
 def load_policy_as_reader(path: str, *, host: Host = _SYSTEM) -> tuple[dict[str, Any], str]:
@@ -93,9 +102,7 @@ def _state_owner(path: str) -> int:
     Where the file does not get so far as to name one, the file's own owner: its faults are for `load_policy` to tell.
     """
     data, state = _read(path)
-    document = parse(data, path)
-    value = schema.check(document)[1]
-    state_dir = value.get("state_dir") if isinstance(value, dict) else None
+    document, state_dir = _state_dir(data, path)
     if state_dir is None:
         return state.st_uid
     try:
@@ -105,6 +112,20 @@ def _state_owner(path: str) -> int:
     except OSError as error:
         message = f"{reason(error)}: the state directory is made when the gate is set up; ask its operator"
         raise ConfigError([document.fault(("state_dir",), message)]) from None
+
+
+def state_dir_of(path: str) -> str | None:
+    """Return the state directory that the file at `path` names, whoever wrote it; None where it cannot be told."""
+    try:
+        return _state_dir(_read(path)[0], path)[1]
+    except ConfigError:
+        return None
+
+
+def _state_dir(data: bytes, path: str) -> tuple[Document, str | None]:
+    document = parse(data, path)
+    value = schema.check(document)[1]
+    return document, value.get("state_dir") if isinstance(value, dict) else None
 
 
 def _trusted_bytes(path: str, owner: int) -> bytes:

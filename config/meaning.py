@@ -5,6 +5,7 @@ all that it finds. Names are compared as they stand in the file, also those whos
 mistake is told once.
 """
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +23,10 @@ def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iter
     yield from _exit_codes(document, value)
     if "approvers_group" in value and accounts.approvers_gid is None:
         group = quoted(value["approvers_group"])
-        yield document.fault(("approvers_group",), f"no Unix group {group} on this host: create it, or name another")
+        message = f"no Unix group {group} on this host: create it, or name another"
+        yield document.fault(
+            ("approvers_group",), message, f"groupadd --system {shlex.quote(value['approvers_group'])}"
+        )
     yield from run_as.check(document, value, accounts)
     yield from page.check(document, value, accounts)
     yield from notice.check(document, value)

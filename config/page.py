@@ -1,11 +1,13 @@
 """The `page` of gate.yaml: a user of its own, who may read requests, and ways in that no job can reach."""
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
 from config.accounts import Accounts
 from config.document import Document, Path
 from config.faults import Fault, quoted
+from config.run_as import leave
 
 DEFAULT_PORT = 8420
 WAYS_IN = ("socket", "listen", "proxy_socket")
@@ -24,8 +26,8 @@ def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iter
     tolerant = bool(backend.get("allow_same_user"))
     if "approvers_group" not in document.value and not tolerant:
         yield document.fault(("page",), "the page needs approvers_group, to read requests: name one")
-    for key, message in _user_faults(page, value, accounts, tolerant=tolerant):
-        yield document.fault(("page", key), message)
+    for message, mend in _user_faults(page, value, accounts, tolerant=tolerant):
+        yield document.fault(("page", "user"), message, mend)
     yield from _proxy(document, page, value, accounts)
     if "socket" in page and page["socket"] == page.get("proxy_socket"):
         message = "is the proxy's socket too: whoever reaches that can claim to be anybody, so give it one of its own"
@@ -55,39 +57,41 @@ def _user_faults(
         return
     name, user = quoted(page["user"]), accounts.page
     if user is None:
-        yield "user", f"no Unix user {name} on this host: create it, or name another"
+        mend = f"useradd --system --no-create-home {shlex.quote(page['user'])}"
+        yield f"no Unix user {name} on this host: create it, or name another", mend
         return
     if user.uid == accounts.runner.uid:
         if not tolerant:
-            yield (
-                "user",
-                f"the gate itself runs as {name}, so a page that is broken into could decide: name another user",
-            )
+            yield f"the gate itself runs as {name}, so a page that is broken into could decide: name another user", ""
         return
     if user.uid == 0:
-        yield "user", f"the page cannot run as {name}, which is root: name another user"
+        yield f"the page cannot run as {name}, which is root: name another user", ""
     if any(account and account.uid == user.uid for account in accounts.people.values()):
-        yield "user", f"{name} is a person too: name a user that is the page's alone"
+        yield f"{name} is a person too: name a user that is the page's alone", ""
     if accounts.approvers_gid is not None and accounts.approvers_gid not in accounts.page_gids:
-        group = value["approvers_group"]
-        yield "user", f"{name} is not in the approvers' group: usermod --append --groups {group} {page['user']}"
+        mend = f"usermod --append --groups {value['approvers_group']} {page['user']}"
+        yield f"{name} is not in the approvers' group: {mend}", mend
     if accounts.runner.uid != 0 and user.gid not in accounts.runner_gids:
-        yield (
-            "user",
-            (
-                f"the runner is not root (it is uid {accounts.runner.uid}), and must be in the group of {name}, gid {user.gid}, to "
-                "take the page's votes: add it there"
-            ),
+        message = (
+            f"the runner is not root (it is uid {accounts.runner.uid}), and must be in the group of {name}, gid {user.gid}, to "
+            "take the page's votes: add it there"
         )
+        yield message, f"usermod --append --groups {user.gid} {shlex.quote(accounts.runner.name)}"
     yield from _jobs_apart(name, user.uid, user.gid, accounts)
 
 
 def _jobs_apart(name: str, uid: int, gid: int, accounts: Accounts) -> Iterator[tuple[str, str]]:
     for run_as, job_user in accounts.run_as.items():
         if job_user and job_user.uid == uid:
-            yield "user", f"jobs run as {name}, so a job could vote as anybody: name another user"
+            yield f"jobs run as {name}, so a job could vote as anybody: name another user", ""
         elif job_user and gid in accounts.run_as_gids[run_as]:
-            yield "user", f"{quoted(run_as)}, whom jobs run as, is in the group of {name}: take it out, or name another"
+            message = f"{quoted(run_as)}, whom jobs run as, is in the group of {name}: take it out, or name another"
+            yield (
+                message,
+                ""
+                if gid == job_user.gid
+                else f'gpasswd --delete {shlex.quote(run_as)} "$(getent group {gid} | cut -d: -f1)"',
+            )
 
 
 def _proxy(document: Document, page: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> Iterator[Fault]:
@@ -102,7 +106,8 @@ def _proxy(document: Document, page: dict[str, Any], value: dict[str, Any], acco
         return
     group = quoted(page["proxy_group"])
     if accounts.proxy_gid is None:
-        yield document.fault(path, f"no Unix group {group} on this host: create it, or name another")
+        mend = f"groupadd --system {shlex.quote(page['proxy_group'])}"
+        yield document.fault(path, f"no Unix group {group} on this host: create it, or name another", mend)
         return
     if page["proxy_group"] == value.get("approvers_group"):
         message = f"{group} is the approvers' group too, and each of them could claim to be another: name the proxy's"
@@ -110,4 +115,4 @@ def _proxy(document: Document, page: dict[str, Any], value: dict[str, Any], acco
     for run_as, gids in accounts.run_as_gids.items():
         if accounts.proxy_gid in gids:
             message = f"{quoted(run_as)}, whom jobs run as, is in {group}, and could claim to be anybody: take it out"
-            yield document.fault(path, message)
+            yield document.fault(path, message, leave(run_as, page["proxy_group"]))

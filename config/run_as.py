@@ -1,5 +1,6 @@
 """Whom jobs may run as, by `backend` and by rules: a user of their own, who is no person and cannot reach the gate."""
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,8 +21,8 @@ def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iter
             "'run_as' is missing: name the Unix user that jobs run as (or, to try things out, allow_same_user: true)",
         )
     for path, name in _named(value):
-        for message in _faults(name, value, accounts, tolerant=tolerant):
-            yield document.fault(path, message)
+        for message, mend in _faults(name, value, accounts, tolerant=tolerant):
+            yield document.fault(path, message, mend)
 
 
 def _named(value: dict[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -32,18 +33,26 @@ def _named(value: dict[str, Any]) -> Iterator[tuple[Path, str]]:
             yield (*path, "run_as"), owner["run_as"]
 
 
-def _faults(run_as: str, value: dict[str, Any], accounts: Accounts, *, tolerant: bool) -> Iterator[str]:
+def _faults(run_as: str, value: dict[str, Any], accounts: Accounts, *, tolerant: bool) -> Iterator[tuple[str, str]]:
     user, name = accounts.run_as[run_as], quoted(run_as)
     if user is None:
-        yield f"no Unix user {name} on this host: create it, or name another"
+        mend = f"useradd --system --create-home {shlex.quote(run_as)}"
+        yield f"no Unix user {name} on this host: create it, or name another", mend
         return
-    yield from _wrong_uid(name, user.uid, accounts.runner.uid, tolerant=tolerant)
+    for message in _wrong_uid(name, user.uid, accounts.runner.uid, tolerant=tolerant):
+        yield message, ""
     person = next((who for who, account in accounts.people.items() if account and account.uid == user.uid), None)
     if person and not tolerant:
-        yield f"{name} is the person {person!r} too, so a job could approve as {person}: name another user"
+        yield f"{name} is the person {person!r} too, so a job could approve as {person}: name another user", ""
     if accounts.approvers_gid in accounts.run_as_gids[run_as]:
         group = quoted(value["approvers_group"])
-        yield f"{name} is in the approvers' group {group}: take it out of the group, or name another user"
+        message = f"{name} is in the approvers' group {group}: take it out of the group, or name another user"
+        yield message, "" if accounts.approvers_gid == user.gid else leave(run_as, value["approvers_group"])
+
+
+def leave(user: str, group: str) -> str:
+    """Return the command that takes a user out of a group that is not their primary one."""
+    return f"gpasswd --delete {shlex.quote(user)} {shlex.quote(group)}"
 
 
 def _wrong_uid(name: str, uid: int, runner: int, *, tolerant: bool) -> Iterator[str]:

@@ -13,7 +13,6 @@ from config.faults import ConfigError
 from gate import DEFAULT_CONFIG, __version__
 from gate.commands.answer import approve, reject
 from gate.commands.audit import audit
-from gate.commands.check import check
 from gate.commands.completion import completion
 from gate.commands.config import config as config_group
 from gate.commands.fault import CommandError
@@ -42,21 +41,7 @@ def gate(context: click.Context, config: str) -> None:
     context.obj = config
 
 
-for command in (
-    approve,
-    reject,
-    statement,
-    list_,
-    show,
-    init,
-    check,
-    rules,
-    page,
-    user,
-    audit,
-    config_group,
-    completion,
-):
+for command in (approve, reject, statement, list_, show, init, rules, page, user, audit, config_group, completion):
     gate.add_command(command)
 
 

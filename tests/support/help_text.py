@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
+from executor.check_command import check
 from executor.main import USAGE
 from executor.rehearse_command import rehearse
 from gate.commands import gate
@@ -43,7 +44,7 @@ def commands() -> list[str]:
 def _whole() -> click.Group:
     """The command as gitlab_runner_gate.gate_main puts it together, without touching the one that others use."""
     group = copy.copy(gate)
-    group.commands = {**gate.commands, "rehearse": rehearse}
+    group.commands = {**gate.commands, "check": check, "rehearse": rehearse}
     return group
 
 

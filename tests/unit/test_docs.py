@@ -20,6 +20,7 @@ from click.testing import CliRunner
 
 from config.load import policy_from
 from config.schema import schema
+from executor.check_command import check
 from executor.rehearsal_sample import sample_job
 from executor.rehearsal_wiring import Wiring, from_config_toml
 from executor.rehearse_command import rehearse
@@ -59,7 +60,9 @@ def _named_commands(page: Path) -> list[str]:
 
 def _whole_gate() -> click.Command:
     """The command as gitlab_runner_gate.gate_main puts it together."""
-    return click.Group("gate", {**gate_command.commands, "rehearse": rehearse}, params=gate_command.params)
+    return click.Group(
+        "gate", {**gate_command.commands, "check": check, "rehearse": rehearse}, params=gate_command.params
+    )
 
 
 def _context(command: click.Command) -> click.Context:

@@ -1,0 +1,77 @@
+"""What the checks look at: gate.yaml, config.toml, the runner's unit, and the host, as they were found."""
+
+import shlex
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from config.accounts import Host, SystemHost
+from config.checks.runner_config import Runner, RunnerConfig
+from config.checks.runner_unit import Unit
+from config.checks.system import HostSystem, System
+from config.faults import ConfigError
+
+
+@dataclass(frozen=True)
+class GateYaml:
+    """gate.yaml as it was loaded: its policy and the SHA-256 of its bytes, or its faults."""
+
+    path: str
+    policy: dict[str, Any] | None = None
+    digest: str = ""
+    faults: ConfigError | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a check is given.
+
+    Attributes:
+        runner_uid: R, the uid that the runner, and so the gate, runs as.
+        own_uid: who looks.
+        executor: the path of this installation's gate-executor.
+        code: the directories that this program was loaded from.
+        waiting: how many jobs wait now; None where that cannot be told.
+    """
+
+    gate_yaml: GateYaml
+    runner_config: RunnerConfig
+    runner_uid: int
+    own_uid: int
+    unit: Unit | None = None
+    executor: str = "/opt/gitlab-runner-gate/bin/gate-executor"
+    code: tuple[str, ...] = ()
+    waiting: int | None = None
+    host: Host = field(default_factory=SystemHost)
+    system: System = field(default_factory=HostSystem)
+
+    @cached_property
+    def runners(self) -> tuple[Runner, ...]:
+        """The runners of config.toml that call a gate-executor."""
+        return self.runner_config.gated()
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """What gate.yaml comes to, for a check that needs it."""
+        assert self.gate_yaml.policy is not None  # noqa: S101  Need.POLICY
+        return self.gate_yaml.policy
+
+    @property
+    def runner_user(self) -> str:
+        """R's name, or its number where it has none."""
+        return self.name_of(self.runner_uid)
+
+    def name_of(self, uid: int) -> str:
+        """The name of the user with this uid, else the number."""
+        known = self.host.user_of_uid(uid)
+        return known.name if known else str(uid)
+
+    @property
+    def as_root(self) -> str:
+        """The command that looks at what only root can see."""
+        return f"sudo {self.again}"
+
+    @property
+    def again(self) -> str:
+        """The command that looks anew."""
+        return f"gate --config {shlex.quote(self.gate_yaml.path)} check"

@@ -1,0 +1,95 @@
+"""gate.yaml: whose it is, who can read it, every fault in it, and what is odd."""
+
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+
+import yaml
+
+from config.accounts import Host
+from config.checks import sed
+from config.checks.context import Context, GateYaml
+from config.checks.finding import Finding, fail, ok, warn
+from config.checks.mending import in_editor
+from config.faults import ConfigError, Fault
+from config.host import weaknesses
+from config.load import load_file
+
+_USER = "gitlab-job"  # who is named in place of a user that jobs must not run as; README's own
+
+
+def loaded(path: str, runner_uid: int, host: Host) -> GateYaml:
+    """Return gate.yaml at `path`, which has to be of `runner_uid` or root."""
+    try:
+        policy, digest = load_file(path, runner_uid, host=host)
+    except ConfigError as error:
+        return GateYaml(path, faults=error)
+    return GateYaml(path, policy, digest)
+
+
+def find(context: Context) -> Iterator[Finding]:
+    """See the module."""
+    path, faults = context.gate_yaml.path, context.gate_yaml.faults
+    if faults is None:
+        yield ok(f"{path} (sha256 {context.gate_yaml.digest})")
+        yield from _unreadable(context)
+        for each in context.policy["warnings"]:
+            yield warn(each, in_editor(path))
+        return
+    weak = _weaknesses(context)
+    yield from weak
+    for fault in faults.faults:
+        if fault.line or not weak:
+            yield fail(str(fault), fault.mend or _other_user(fault) or in_editor(path, fault.line))
+
+
+def _weaknesses(context: Context) -> list[Finding]:
+    """What is wrong with the path; in the words that the loader has for it, too, so that they are not told twice."""
+    try:
+        found = weaknesses(context.gate_yaml.path, context.runner_uid)
+    except (OSError, ValueError):
+        return []
+    return [fail(each.says, each.mend) for each in found]
+
+
+def _unreadable(context: Context) -> Iterator[Finding]:
+    """People's commands read it as themselves."""
+    path, policy = context.gate_yaml.path, context.policy
+    state = os.stat(path)
+    by_group = state.st_mode & stat.S_IRGRP and state.st_gid == policy["approvers_gid"]
+    if any(person["uid"] for person in policy["people"].values()) and not (state.st_mode & stat.S_IROTH or by_group):
+        mode = f"{stat.S_IMODE(state.st_mode):04o}"
+        yield warn(
+            f"{path} has mode {mode}: people cannot read it, so `gate approve` does not work", _readable(context)
+        )
+
+
+def _readable(context: Context) -> str:
+    group, path = context.policy["approvers_group"], shlex.quote(context.gate_yaml.path)
+    return f"chgrp {shlex.quote(group)} {path} && chmod 0640 {path}" if group else f"chmod 0644 {path}"
+
+
+def _other_user(fault: Fault) -> str:
+    """The command that names another user where jobs must not run as this one; empty where there is no safe one."""
+    if not fault.path or fault.path[-1] != "run_as" or not fault.line:
+        return ""
+    with open(fault.file, encoding="utf-8") as file:
+        text = file.read()
+    old, named = text.splitlines()[fault.line - 1], _value(text, fault)
+    new = f"{old[: fault.column - 1]}{_USER}{old[fault.column - 1 :].removeprefix(named)}"
+    script = sed.replaced(old, new)
+    result = sed.applied(text, script) if script else None
+    if script is None or result is None or named == _USER or _value(result, fault) != _USER:
+        return ""
+    return f"id -u {_USER} >/dev/null || useradd --system --create-home {_USER}; {sed.command(fault.file, script)}"
+
+
+def _value(text: str, fault: Fault) -> str:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return ""
+    for part in fault.path:
+        value = value[part]
+    return str(value)

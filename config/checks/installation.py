@@ -1,0 +1,76 @@
+"""The programs that run as the gate: that nobody else can change a file of them, nor exchange one on the way there."""
+
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+
+from config.checks.context import Context
+from config.checks.finding import Finding, fail, ok
+from config.checks.runner_config import STAGES
+from config.host import Weakness, entry_weaknesses, weaknesses
+from config.notice import problems
+
+
+def find(context: Context) -> Iterator[Finding]:
+    """See the module."""
+    trees = sorted({tree for path in _programs(context) for tree in _trees(path)} | set(context.code))
+    faults = [fault for tree in trees for fault in _tree(tree, context)]
+    yield from faults
+    if not faults:
+        yield ok(f"{', '.join(trees)}: nobody but {context.runner_user} can change what runs as the gate")
+
+
+def on_event(context: Context) -> Iterator[Finding]:
+    """The command of `on_event`: the gate runs it as itself."""
+    command = context.policy["on_event"]
+    if not command:
+        yield ok("no command is told of what waits")
+        return
+    path, quoted = command[0], shlex.quote(command[0])
+    weak: list[Weakness] = weaknesses(path, context.runner_uid) if os.path.exists(path) else []
+    yield from (fail(f"{each.says}; it runs as {context.runner_user}", each.mend) for each in weak)
+    if not weak:
+        found = problems(path, context.runner_uid)
+        yield from (fail(each, f"chmod 0755 {quoted}" if os.path.isfile(path) else "") for each in found)
+        if not found:
+            yield ok(f"{path} can be run")
+
+
+def _programs(context: Context) -> set[str]:
+    wired = {runner.program(stage) for runner in context.runners for stage in STAGES}
+    return {path for path in {*wired, context.executor} if os.path.isabs(path) and os.path.exists(path)}
+
+
+def _trees(program: str) -> Iterator[str]:
+    """The venv that a program lies in; where it is in none, the program itself."""
+    prefix = os.path.dirname(os.path.dirname(os.path.realpath(program)))
+    yield prefix if os.path.exists(os.path.join(prefix, "pyvenv.cfg")) else program
+
+
+def _tree(top: str, context: Context) -> Iterator[Finding]:
+    on_the_way = weaknesses(top, context.runner_uid)
+    python = os.path.join(top, "bin", "python")
+    on_the_way += weaknesses(python, context.runner_uid) if os.path.exists(python) else []
+    yield from (
+        fail(each.says, each.mend)
+        for each in dict.fromkeys(on_the_way)
+        if each.place == top or not _in(each.place, top)
+    )
+    inside = [each for place in _below(top) for each in entry_weaknesses(place, os.lstat(place), context.runner_uid)]
+    if inside:
+        more = f" (and {len(inside) - 1} more there)" if len(inside) > 1 else ""
+        quoted = shlex.quote(top)
+        yield fail(f"{inside[0].says}{more}", f"chown -Rh {context.runner_user} {quoted} && chmod -R go-w {quoted}")
+
+
+def _in(place: str, top: str) -> bool:
+    return place.startswith(f"{top}/")
+
+
+def _below(top: str) -> Iterator[str]:
+    for directory, directories, files in os.walk(top):
+        for name in (*directories, *files):
+            place = os.path.join(directory, name)
+            if not stat.S_ISLNK(os.lstat(place).st_mode):
+                yield place

@@ -1,0 +1,56 @@
+"""The approvers' group: that there is one, that everybody who answers is in it, and that jobs are in no group that matters."""
+
+import shlex
+from collections.abc import Iterator
+
+from config.accounts import User
+from config.checks.context import Context
+from config.checks.finding import Finding, fail, ok, warn
+from config.checks.mending import in_editor
+from config.run_as import leave
+
+# Whoever is in one of these is root, by one command; sudo and wheel are not among them, since jobs gain no privileges.
+ROOT_GROUPS = ("root", "docker", "lxd", "incus-admin", "libvirt", "disk", "shadow")
+
+
+def approvers(context: Context) -> Iterator[Finding]:
+    """People who are in the group see what waits, and what comes of their answers."""
+    policy = context.policy
+    group = policy["approvers_group"]
+    if group is None:
+        yield warn(
+            f"no approvers_group: nobody but {context.runner_user} sees what waits, or what came of an answer",
+            in_editor(context.gate_yaml.path),
+        )
+        return
+    users = [
+        user for person in policy["people"].values() if person["unix"] and (user := context.host.user(person["unix"]))
+    ]
+    outside = [user for user in users if policy["approvers_gid"] not in context.host.gids_of(user)]
+    for user in outside:
+        mend = f"usermod --append --groups {shlex.quote(group)} {shlex.quote(user.name)}"
+        yield warn(
+            f"{user.name} is not in {group}: {user.name} sees neither what waits nor what came of an answer", mend
+        )
+    if not outside:
+        yield ok(f"{len(users)} of {len(policy['people'])} people have a user here, and all of these are in {group}")
+
+
+def job_users(context: Context) -> list[User]:
+    """Return whom jobs may run as, each once; the gate's own user where that is allowed."""
+    policy = context.policy
+    asked = [policy["backend"], *[rule["run_as"] for rule in policy["rules"] if rule["run_as"]]]
+    found = {
+        job["uid"]: User(job["run_as"] or context.runner_user, job["uid"], job["gid"], job["home"]) for job in asked
+    }
+    return list(found.values())
+
+
+def root_groups(context: Context) -> Iterator[Finding]:
+    """Yield each group by which a job's user could become root."""
+    for user in job_users(context):
+        gids = context.host.gids_of(user) if user.uid != context.runner_uid else frozenset[int]()
+        for group in ROOT_GROUPS:
+            if context.host.gid(group) in gids:
+                says = f"{user.name}, whom jobs run as, is in the group {group}, and so as good as root"
+                yield fail(says, leave(user.name, group))

@@ -1,0 +1,117 @@
+"""gitlab-runner's config.toml, read for its checks: whatever stands in it, nothing here raises.
+
+Names and defaults are gitlab-runner's own (its docs/configuration/advanced-configuration.md, and executors/custom/consts.go).
+"""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+from config.host import reason
+
+DEFAULT_PATH = "/etc/gitlab-runner/config.toml"
+STAGES = ("config", "prepare", "run", "cleanup")
+EXEC_TIMEOUT_S = 3600
+GRACEFUL_KILL_TIMEOUT_S = 600
+FORCE_KILL_TIMEOUT_S = 10
+SHUTDOWN_TIMEOUT_S = 30
+DEFAULT_CONCURRENT = 1
+_EXECUTOR, _ENTRY = "gate-executor", "gitlab_runner_gate.py"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """One entry of [[runners]], the `number`th from 0."""
+
+    number: int
+    table: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What it is called, for people."""
+        return repr(self.table.get("name") or f"number {self.number + 1}")
+
+    @property
+    def custom(self) -> dict[str, Any]:
+        """Its [runners.custom]."""
+        found = self.table.get("custom")
+        return found if isinstance(found, dict) else {}
+
+    def program(self, stage: str) -> str:
+        """The `<stage>_exec`; empty where the stage is not wired."""
+        found = self.custom.get(f"{stage}_exec")
+        return found if isinstance(found, str) else ""
+
+    def arguments(self, stage: str) -> list[str]:
+        """The `<stage>_args`."""
+        found = self.custom.get(f"{stage}_args")
+        return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+
+    def own_arguments(self, stage: str) -> list[str] | None:
+        """Those that gate-executor itself gets; None where the stage calls something else."""
+        arguments = self.arguments(stage)
+        if os.path.basename(self.program(stage)) == _EXECUTOR:
+            return arguments
+        entries = [i for i, each in enumerate(arguments) if os.path.basename(each) == _ENTRY]
+        return arguments[entries[0] + 1 :] if entries else None
+
+    def seconds(self, key: str, default: int) -> int:
+        """A timeout of [runners.custom]; the runner's default where there is none, or one that is not above 0."""
+        return positive(self.custom, key, default)
+
+
+@dataclass(frozen=True)
+class RunnerConfig:
+    """The file; `tables` is None where it cannot be read, and `fault` says why. `named`: somebody asked for this one."""
+
+    path: str
+    named: bool = False
+    text: str = ""
+    tables: dict[str, Any] | None = None
+    fault: str = ""
+    may_be_there: bool = True
+
+    def gated(self) -> tuple[Runner, ...]:
+        """The runners of which some stage calls a gate-executor."""
+        return tuple(each for each in self.custom() if any(each.own_arguments(stage) is not None for stage in STAGES))
+
+    def custom(self) -> list[Runner]:
+        """The runners with the custom executor."""
+        found = (self.tables or {}).get("runners")
+        tables = (
+            [(i, each) for i, each in enumerate(found) if isinstance(each, dict)] if isinstance(found, list) else []
+        )
+        return [Runner(i, table) for i, table in tables if table.get("executor") == "custom"]
+
+    @property
+    def concurrent(self) -> int:
+        """How many jobs may run at once, over all runners."""
+        return positive(self.tables or {}, "concurrent", DEFAULT_CONCURRENT)
+
+    @property
+    def shutdown_timeout_s(self) -> int:
+        """How long a runner that was told to stop waits for its jobs."""
+        return positive(self.tables or {}, "shutdown_timeout", SHUTDOWN_TIMEOUT_S)
+
+
+def positive(table: dict[str, Any], key: str, default: int) -> int:
+    """Return a whole number above 0 of a table, else the default, as the runner does."""
+    found = table.get(key)
+    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else default
+
+
+def read(path: str | None) -> RunnerConfig:
+    """Return the file at `path`, or at the place where GitLab's package has it."""
+    place, named = path or DEFAULT_PATH, path is not None
+    try:
+        with open(place, encoding="utf-8") as file:
+            text = file.read()
+    except FileNotFoundError as error:
+        return RunnerConfig(place, named, fault=reason(error), may_be_there=False)
+    except (OSError, UnicodeDecodeError) as error:
+        return RunnerConfig(place, named, fault=reason(error) if isinstance(error, OSError) else "not UTF-8")
+    try:
+        return RunnerConfig(place, named, text, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        return RunnerConfig(place, named, text, fault=f"not TOML: {error}")

@@ -1,0 +1,107 @@
+"""The systemd unit of gitlab-runner: what systemd says of it, or, where that does not run, its files."""
+
+import re
+import shlex
+from dataclasses import dataclass, field
+
+from config.checks.system import System
+
+NAME = "gitlab-runner.service"
+DROP_INS = f"/etc/systemd/system/{NAME}.d"
+# systemd.unit(5), "Unit File Load Path"; the first that has the unit wins, and all of its drop-ins count.
+DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
+               "/lib/systemd/system")  # fmt: skip
+DEFAULT_STOP_S = 90.0
+_UNITS_S = {"us": 1e-6, "ms": 1e-3, "": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hr": 3600, "d": 86400,
+            "day": 86400, "days": 86400, "w": 604800, "week": 604800, "weeks": 604800}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Its [Service] section: the last value of each key, systemd's defaults where there is none."""
+
+    settings: dict[str, str] = field(default_factory=dict)
+    is_live: bool = False
+
+    @property
+    def user(self) -> str:
+        """Whom the runner runs as."""
+        return self.settings.get("User") or "root"
+
+    @property
+    def kill_signal(self) -> str:
+        """What the runner gets when it is to stop."""
+        return self.settings.get("KillSignal") or "SIGTERM"
+
+    @property
+    def kill_mode(self) -> str:
+        """Who else gets it: control-group, mixed, process, none."""
+        return self.settings.get("KillMode") or "control-group"
+
+    @property
+    def stop_within_s(self) -> float:
+        """After how long what still runs is killed; infinite where that never comes."""
+        return seconds(self.settings.get("TimeoutStopSec") or self.settings.get("TimeoutSec") or "") or DEFAULT_STOP_S
+
+    @property
+    def open_files(self) -> int | None:
+        """The most files that the runner may have open; None where the unit sets no limit."""
+        found = self.settings.get("LimitNOFILE", "").rpartition(":")[2]
+        return int(found) if found.isascii() and found.isdigit() else None
+
+    @property
+    def command(self) -> list[str]:
+        """ExecStart's words."""
+        try:
+            return shlex.split(self.settings.get("ExecStart", "").lstrip("@-:+!"))
+        except ValueError:
+            return []
+
+    def is_on(self, key: str) -> bool:
+        """Whether a yes-or-no setting is on."""
+        return self.settings.get(key, "").lower() in ("yes", "true", "on", "1")
+
+
+def find(system: System) -> Unit | None:
+    """Return the runner's unit, None where there is none."""
+    runs = (system.text("/proc/1/comm") or "").strip() == "systemd"
+    live = system.output("systemctl", "cat", NAME) if runs else None
+    if live is not None:
+        return Unit(_settings(live), is_live=True)
+    found = [text for directory in DIRECTORIES if (text := system.text(f"{directory}/{NAME}")) is not None]
+    if not found:
+        return None
+    return Unit(_settings("\n".join([found[0], *_drop_ins(system)])))
+
+
+def seconds(span: str) -> float | None:
+    """Return a time span (systemd.time(7)) in seconds, `inf` for infinity, None for what is none."""
+    if span.strip() == "infinity":
+        return float("inf")
+    parts = re.findall(r"([0-9.]+)\s*([a-z]*)", span)
+    if not parts or any(unit not in _UNITS_S for _, unit in parts):
+        return None
+    return sum(float(number) * _UNITS_S[unit] for number, unit in parts) or float("inf")
+
+
+def _drop_ins(system: System) -> list[str]:
+    """A name in an earlier directory hides the same in a later one; all are read in the order of their names."""
+    places: dict[str, str] = {}
+    for directory in DIRECTORIES:
+        for name in system.names(f"{directory}/{NAME}.d"):
+            if name.endswith(".conf"):
+                places.setdefault(name, f"{directory}/{NAME}.d/{name}")
+    return [system.text(places[name]) or "" for name in sorted(places)]
+
+
+def _settings(text: str) -> dict[str, str]:
+    settings: dict[str, str] = {}
+    section = ""
+    for line in re.sub(r"\\\n", " ", text).splitlines():
+        stripped = line.strip()
+        if stripped.startswith("["):
+            section = stripped
+        elif section == "[Service]" and "=" in stripped and not stripped.startswith(("#", ";")):
+            key, _, value = stripped.partition("=")
+            settings[key.strip()] = value.strip()
+    return settings

@@ -1,0 +1,70 @@
+"""[[runners]] that call the gate: that there is one, and that nothing in it works against the gate."""
+
+from collections.abc import Iterator
+
+from config.checks import toml_edit
+from config.checks.context import Context
+from config.checks.finding import Finding, Need, fail, ok, warn
+from config.checks.mending import in_editor
+from config.checks.runner_config import Runner
+from config.checks.toml_edit import Edit
+
+SHELLS = ("bash", "sh")
+_FLAG = "FF_USE_DYNAMIC_TRACE_FORCE_SEND_INTERVAL"  # stretches the runner's sign of life to 30 minutes
+
+
+def find(context: Context) -> Iterator[Finding]:
+    """See the module."""
+    config = context.runner_config
+    if config.tables is None:
+        yield warn(Need.RUNNERS.value)
+        return
+    if not context.runners:
+        mend = f"{in_editor(config.path)}  # paste the [[runners]] block of runner-config.example.toml"
+        yield fail(f'no [[runners]] of {config.path} with executor = "custom" calls gate-executor', mend)
+        return
+    for runner in context.runners:
+        faults = list(_faults(context, runner))
+        yield from faults
+        if not faults:
+            yield ok(f"runner {runner.name} calls the gate")
+
+
+def _faults(context: Context, runner: Runner) -> Iterator[Finding]:
+    def mend(key: str, value: toml_edit.Value, *table: str) -> str:
+        return toml_edit.mend(context.runner_config, Edit(key, value, runner, table))
+
+    who, shell = f"runner {runner.name}", runner.table.get("shell", SHELLS[0])
+    if shell not in SHELLS:
+        yield fail(f"{who}: shell is {shell!r}: the gate runs scripts for bash and sh", mend("shell", SHELLS[0]))
+    for key in ("builds_dir", "cache_dir"):
+        if runner.table.get(key):
+            says = f"{who}: {key} is not used: the gate names a fresh directory for each job"
+            yield warn(says, mend(key, None))
+    flags = runner.table.get("feature_flags")
+    if isinstance(flags, dict) and flags.get(_FLAG):
+        says = f"{who}: {_FLAG} is on: that a waiting job was cancelled in GitLab is learned up to 30 minutes late"
+        yield warn(says, mend(_FLAG, False, "feature_flags"))
+    yield from _environment(context, runner)
+    if _verifies_at_boot(runner):
+        says = (
+            f"{who}: experimental.boot_verify is on: its job would wait for an approval, and the runner would not start"
+        )
+        yield fail(says, in_editor(context.runner_config.path))
+
+
+def _environment(context: Context, runner: Runner) -> Iterator[Finding]:
+    given = runner.table.get("environment")
+    texts = [each for each in given if isinstance(each, str)] if isinstance(given, list) else []
+    own = [each for each in texts if each.upper().startswith("GATE_")]
+    if own:
+        names = ", ".join(each.partition("=")[0] for each in own)
+        says = f"runner {runner.name}: environment sets {names}: in a job's script that would win over the gate's own"
+        rest: list[str] | None = [each for each in texts if each not in own] or None
+        yield fail(says, toml_edit.mend(context.runner_config, Edit("environment", rest, runner)))
+
+
+def _verifies_at_boot(runner: Runner) -> bool:
+    experimental = runner.table.get("experimental")
+    boot_verify = experimental.get("boot_verify") if isinstance(experimental, dict) else None
+    return isinstance(boot_verify, dict) and boot_verify.get("enabled") is True

@@ -1,0 +1,77 @@
+"""The runner's unit: whom it runs as, how it is stopped while jobs wait, and what it may not do."""
+
+import os
+import shlex
+from collections.abc import Iterator
+
+from config.checks.context import Context
+from config.checks.finding import Finding, fail, ok, warn
+from config.checks.runner_unit import DROP_INS, NAME, Unit
+from config.checks.stages import exec_timeout
+
+STOP_AFTER_S = 3600  # beyond the longest wait: for the job itself
+FILES_PER_JOB = 8  # pipes, the trace, a connection
+FILES = 64
+
+
+def find(context: Context) -> Iterator[Finding]:
+    """See the module."""
+    unit = context.unit
+    if unit is None:
+        says = f"no {NAME} is known to this host: how its runner is stopped, and whom it runs as, cannot be told"
+        yield warn(says)
+        return
+    faults = list(_faults(context, unit))
+    yield from faults
+    if not faults:
+        yield ok(f"{NAME} runs as {unit.user}, and waits for its jobs when it is stopped")
+
+
+def _faults(context: Context, unit: Unit) -> Iterator[Finding]:
+    if unit.user not in (context.runner_user, str(context.runner_uid)):
+        says = f"{NAME} runs as {unit.user}, and the gate's files are {context.runner_user}'s"
+        yield fail(says, _drop_in(unit, "user", f"User={context.runner_user}"))
+    yield from _stopping(context, unit)
+    needed = FILES_PER_JOB * context.runner_config.concurrent + FILES
+    if unit.open_files is not None and unit.open_files < needed:
+        says = f"LimitNOFILE is {unit.open_files}, and {context.runner_config.concurrent} jobs at once need {needed} open files"
+        yield warn(says, _drop_in(unit, "files", f"LimitNOFILE={2 * needed}"))
+    for key in ("RestrictNamespaces", "PrivateUsers"):
+        if unit.is_on(key):
+            says = f"{key} is on: no process-id namespace can be made for jobs there, or no user changed"
+            yield fail(says, _drop_in(unit, key.lower(), f"{key}=no"))
+    if len(unit.command) > 1 and _other_file(context, unit):
+        says = f"{NAME} reads {_other_file(context, unit)}, and this looked at {context.runner_config.path}"
+        yield warn(says, f"{context.again} --runner-config {shlex.quote(_other_file(context, unit))}")
+
+
+def _stopping(context: Context, unit: Unit) -> Iterator[Finding]:
+    longest_s = max(map(exec_timeout, context.runners), default=0)
+    mend = _drop_in(unit, "stop", "KillSignal=SIGQUIT", "KillMode=mixed", f"TimeoutStopSec={longest_s + STOP_AFTER_S}")
+    if unit.kill_signal != "SIGQUIT":
+        says = f"{NAME} is stopped with {unit.kill_signal}: jobs that wait are cancelled, or left behind; with SIGQUIT it waits for them"
+        yield warn(says, mend)
+    elif unit.kill_mode not in ("mixed", "process"):
+        says = f"KillMode is {unit.kill_mode}: jobs that wait get the SIGQUIT, too, and are cancelled"
+        yield warn(says, mend)
+    elif unit.stop_within_s < longest_s:
+        says = (
+            f"{NAME} is killed {unit.stop_within_s:g} s after it was told to stop, and a job may wait for {longest_s} s"
+        )
+        yield warn(says, mend)
+
+
+def _other_file(context: Context, unit: Unit) -> str:
+    """The config.toml that the unit names, where it is another; empty else."""
+    words = unit.command
+    named = [words[i + 1] for i, word in enumerate(words[:-1]) if word in ("--config", "-c")]
+    named += [word.partition("=")[2] for word in words if word.startswith("--config=")]
+    other = named[0] if named and os.path.isabs(named[0]) else ""
+    return "" if os.path.realpath(other) == os.path.realpath(context.runner_config.path) else other
+
+
+def _drop_in(unit: Unit, name: str, *lines: str) -> str:
+    # Drop-ins are read in the order of their names, and the last word on a key holds.
+    path, text = f"{DROP_INS}/zz-gate-{name}.conf", "\\n".join(("[Service]", *lines, ""))
+    reload = " && systemctl daemon-reload" if unit.is_live else ""
+    return f"install -d {DROP_INS} && printf {shlex.quote(text)} > {path}{reload}"

@@ -1,0 +1,129 @@
+"""The four stages of each runner: all wired, to one program by its absolute path, for one gate.yaml."""
+
+import os
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+
+from config.checks import toml_edit
+from config.checks.context import Context
+from config.checks.finding import Finding, fail, ok, warn
+from config.checks.runner_config import EXEC_TIMEOUT_S, STAGES, Runner
+from config.checks.toml_edit import Edit
+
+DEFAULT_GATE_YAML = "/etc/gitlab-runner-gate/gate.yaml"
+PREPARE_TIMEOUT = "--prepare-timeout"
+
+
+def find(context: Context) -> Iterator[Finding]:
+    """See the module."""
+    for runner in context.runners:
+        faults = [fault for stage in STAGES for fault in _stage(context, runner, stage)]
+        yield from faults
+        if not faults:
+            yield ok(f"runner {runner.name}: {', '.join(STAGES)} are wired to {_program(context, runner)}")
+        used = gate_yaml_of(runner)
+        if not faults and os.path.realpath(used) != os.path.realpath(context.gate_yaml.path):
+            says = f"runner {runner.name} goes by {used}, and this looked at {context.gate_yaml.path}"
+            yield warn(says, f"gate --config {shlex.quote(used)} check")
+
+
+def gate_yaml_of(runner: Runner) -> str:
+    """Return the gate.yaml that most of a runner's stages name."""
+    named = [split(own)[0] for stage in STAGES if (own := runner.own_arguments(stage))]
+    absolute = [file for file in named if file and os.path.isabs(file)]
+    return Counter(absolute).most_common(1)[0][0] if absolute else DEFAULT_GATE_YAML
+
+
+def split(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """Return (--config's value, the words from the stage's own on) of gate-executor's arguments, as it reads them."""
+    rest, file = list(arguments), None
+    while rest and rest[0].startswith("--config"):
+        name, equals, value = rest.pop(0).partition("=")
+        if name != "--config":
+            return file, [name, *rest]
+        file = value if equals else (rest.pop(0) if rest else "")
+    return file, rest
+
+
+def arguments(context: Context, runner: Runner, stage: str, prepare_timeout_s: int | None = None) -> Edit:
+    """Return the edit that gives a stage the arguments that it should have."""
+    own, given = runner.own_arguments(stage), runner.arguments(stage)
+    before = given[: len(given) - len(own)] if own is not None else []
+    words = [*before, "--config", _best_gate_yaml(context, runner), stage]
+    if stage == "prepare":
+        timeout_s = prepare_timeout_s or told_prepare_timeout(runner) or exec_timeout(runner)
+        words += [PREPARE_TIMEOUT, str(timeout_s)]
+    return Edit(f"{stage}_args", words, runner, ("custom",))
+
+
+def told_prepare_timeout(runner: Runner) -> int | None:
+    """Return the seconds that prepare is told, None where that is no number, or nothing."""
+    _file, words = split(runner.own_arguments("prepare") or [])
+    option, _, value = " ".join(words[1:]).replace("=", " ", 1).partition(" ")
+    return int(value) if option == PREPARE_TIMEOUT and value.isascii() and value.isdigit() else None
+
+
+def exec_timeout(runner: Runner) -> int:
+    """Return after how many seconds the runner ends prepare."""
+    return runner.seconds("prepare_exec_timeout", EXEC_TIMEOUT_S)
+
+
+def _best_gate_yaml(context: Context, runner: Runner) -> str:
+    used = gate_yaml_of(runner)
+    return used if os.path.exists(used) else os.path.abspath(context.gate_yaml.path)
+
+
+def _program(context: Context, runner: Runner) -> str:
+    """The program that most stages call, of those that there are; else this installation's."""
+    named = [runner.program(stage) for stage in STAGES if runner.own_arguments(stage) is not None]
+    there = [program for program in named if os.path.isabs(program) and os.path.isfile(program)]
+    return Counter(there).most_common(1)[0][0] if there else context.executor
+
+
+def _stage(context: Context, runner: Runner, stage: str) -> Iterator[Finding]:
+    program, right = runner.program(stage), _program(context, runner)
+    who, rewire = f"runner {runner.name}: {stage}_exec", Edit(f"{stage}_exec", right, runner, ("custom",))
+
+    def mend(*edits: Edit) -> str:
+        return toml_edit.mend(context.runner_config, *edits)
+
+    if not program:
+        says = f"{who} is missing: {_WITHOUT[stage]}"
+        yield fail(says, mend(rewire, arguments(context, runner, stage)))
+    elif runner.own_arguments(stage) is None:
+        yield fail(f"{who} is {program!r}, and not gate-executor", mend(rewire, arguments(context, runner, stage)))
+    elif not os.path.isabs(program):
+        says = f"{who} is {program!r}: write its whole path; a runner that systemd starts has hardly any PATH"
+        yield fail(says, mend(rewire))
+    elif not os.path.isfile(program):
+        yield fail(f"{who}: there is no {program}", mend(rewire))
+    elif not os.stat(program).st_mode & 0o111:
+        yield fail(f"{who}: {program} cannot be executed", f"chmod 0755 {shlex.quote(program)}")
+    elif program != right:
+        yield fail(f"{who} is {program}, and other stages call {right}", mend(rewire))
+    else:
+        yield from _arguments(context, runner, stage)
+
+
+def _arguments(context: Context, runner: Runner, stage: str) -> Iterator[Finding]:
+    file, words = split(runner.own_arguments(stage) or [])
+    who = f"runner {runner.name}: {stage}_args"
+    mend = toml_edit.mend(context.runner_config, arguments(context, runner, stage))
+    if words[:1] != [stage]:
+        yield fail(f"{who} names {' '.join(words) or 'no stage'}, and not the stage {stage}", mend)
+    elif stage != "prepare" and words[1:]:
+        yield fail(f"{who} has {' '.join(words[1:])!r} behind the stage, which gate-executor does not take", mend)
+    elif file is not None and not os.path.isabs(file):
+        says = f"{who}: --config {file!r}: write its whole path; the runner starts stages in a directory of its own"
+        yield fail(says, mend)
+    elif (file or DEFAULT_GATE_YAML) != gate_yaml_of(runner):
+        yield fail(f"{who}: --config {file or DEFAULT_GATE_YAML}, and other stages go by {gate_yaml_of(runner)}", mend)
+
+
+_WITHOUT = {
+    "config": "no request is made, and every job fails",
+    "prepare": "nobody is asked, and every job fails",
+    "run": "the runner takes no job",
+    "cleanup": "what a job leaves stays, and its end is not in the audit log",
+}

@@ -1,0 +1,120 @@
+"""How long the runner lets a job wait, and how it ends one: the clocks that the gate cannot see from inside."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from config.checks import toml_edit
+from config.checks.context import Context
+from config.checks.finding import Finding, fail, ok, warn
+from config.checks.runner_config import FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S, Runner
+from config.checks.stages import PREPARE_TIMEOUT, arguments, exec_timeout, split, told_prepare_timeout
+from config.checks.toml_edit import Edit
+
+MARGIN_S = 15  # what the gate leaves of the prepare timeout, to write down that nobody answered
+MIN_PREPARE_TIMEOUT_S = 16
+DEFAULT_PREPARE_TIMEOUT_S = 3600
+MIN_GRACEFUL_S = 15
+MIN_FORCE_S = 5
+MIN_EXEC_S = 30
+GRACEFUL_S = 60
+_DURATION = re.compile(r"([0-9.]+)(ms|h|m|s)")
+_UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+
+
+def prepare(context: Context) -> Iterator[Finding]:
+    """Both prepare timeouts are one, and long enough for the rules."""
+    for runner in context.runners:
+        if runner.own_arguments("prepare") is None:
+            yield warn(f"runner {runner.name}: not looked at: prepare is not wired, see stages")
+            continue
+        faults = list(_prepare(context, runner))
+        yield from faults
+        if not faults:
+            yield ok(f"runner {runner.name}: a job may wait for {exec_timeout(runner)} s, and the gate knows")
+
+
+def kill(context: Context) -> Iterator[Finding]:
+    """What is ended has the time to write that down, and is not waited for without end."""
+    for runner in context.runners:
+        faults = list(_kill(context, runner))
+        yield from faults
+        if not faults:
+            graceful_s = runner.seconds("graceful_kill_timeout", GRACEFUL_KILL_TIMEOUT_S)
+            yield ok(f"runner {runner.name}: a stage that is ended has {graceful_s} s for it")
+
+
+def _prepare(context: Context, runner: Runner) -> Iterator[Finding]:
+    who, limit_s = f"runner {runner.name}", exec_timeout(runner)
+    longest_s, rule = max(((each["decide_within_s"], each["name"]) for each in _rules(context)), default=(0, ""))
+    told_s = _told(runner)
+    best_s = max(told_s or 0, limit_s, longest_s + MARGIN_S)
+    if told_s is None or told_s < MIN_PREPARE_TIMEOUT_S:
+        words = " ".join(split(runner.own_arguments("prepare") or [])[1][1:])
+        says = f"{who}: prepare_args has {words!r}: write {PREPARE_TIMEOUT} and the seconds, {MIN_PREPARE_TIMEOUT_S} or more"
+        yield fail(says, _both(context, runner, best_s))
+    elif told_s != limit_s:
+        says = f"{who}: {PREPARE_TIMEOUT} is {told_s}, and prepare_exec_timeout {limit_s}: both must be the same"
+        yield fail(says, _both(context, runner, best_s))
+    elif longest_s + MARGIN_S > limit_s:
+        says = f"{who}: a job may wait for {limit_s} s, and rule {rule!r} gives {longest_s} s to decide, and {MARGIN_S} s more"
+        yield warn(says, _both(context, runner, best_s))
+    outer_s = _span(runner.table.get("prepare_timeout"))
+    if outer_s and outer_s < limit_s:
+        says = f"{who}: prepare_timeout ends each wait after {outer_s:g} s, and says nothing to the gate"
+        yield fail(says, toml_edit.mend(context.runner_config, Edit("prepare_timeout", None, runner)))
+
+
+def _told(runner: Runner) -> int | None:
+    """What prepare goes by: None where it would refuse its arguments."""
+    _file, words = split(runner.own_arguments("prepare") or [])
+    return told_prepare_timeout(runner) if words[1:] else DEFAULT_PREPARE_TIMEOUT_S
+
+
+def _both(context: Context, runner: Runner, seconds: int) -> str:
+    limit = Edit("prepare_exec_timeout", seconds, runner, ("custom",))
+    return toml_edit.mend(context.runner_config, arguments(context, runner, "prepare", seconds), limit)
+
+
+def _rules(context: Context) -> list[dict[str, Any]]:
+    return context.gate_yaml.policy["rules"] if context.gate_yaml.policy else []
+
+
+def _span(value: object) -> float:
+    """A Go duration such as 30s or 1h30m, in seconds; 0 where it is none."""
+    return sum(float(number) * _UNIT_S[unit] for number, unit in _DURATION.findall(str(value or "")))
+
+
+def _kill(context: Context, runner: Runner) -> Iterator[Finding]:
+    def mend(key: str, seconds: int) -> str:
+        return toml_edit.mend(context.runner_config, Edit(key, seconds, runner, ("custom",)))
+
+    who = f"runner {runner.name}"
+    graceful_s = runner.seconds("graceful_kill_timeout", GRACEFUL_KILL_TIMEOUT_S)
+    force_s = runner.seconds("force_kill_timeout", FORCE_KILL_TIMEOUT_S)
+    longest_s = max((each["decide_within_s"] for each in _rules(context)), default=graceful_s)
+    if graceful_s < MIN_GRACEFUL_S:
+        says = f"{who}: graceful_kill_timeout is {graceful_s} s: a job that is cancelled needs {MIN_GRACEFUL_S} s to be recorded"
+        yield fail(says, mend("graceful_kill_timeout", GRACEFUL_S))
+    elif graceful_s > longest_s:
+        says = f"{who}: graceful_kill_timeout is {graceful_s} s, longer than any rule gives to decide: so long a stage that hangs is left alone"
+        yield warn(says, mend("graceful_kill_timeout", max(MIN_GRACEFUL_S, min(GRACEFUL_S, longest_s))))
+    if force_s < MIN_FORCE_S:
+        says = f"{who}: force_kill_timeout is {force_s} s: a killed stage's job needs {MIN_FORCE_S} s to end on a busy host"
+        yield warn(says, mend("force_kill_timeout", FORCE_KILL_TIMEOUT_S))
+    for stage in ("config", "cleanup"):
+        limit_s = runner.seconds(f"{stage}_exec_timeout", MIN_EXEC_S)
+        if limit_s < MIN_EXEC_S:
+            says = f"{who}: {stage}_exec_timeout is {limit_s} s, and {stage} may take {MIN_EXEC_S} s on a busy host"
+            yield warn(says, mend(f"{stage}_exec_timeout", 10 * MIN_EXEC_S))
+    yield from _shutdown(context, runner, graceful_s + force_s)
+
+
+def _shutdown(context: Context, runner: Runner, ending_s: int) -> Iterator[Finding]:
+    config = context.runner_config
+    if config.shutdown_timeout_s < ending_s:
+        says = (
+            f"shutdown_timeout is {config.shutdown_timeout_s} s, less than the {ending_s} s in which runner {runner.name} ends a stage: "
+            "one that is told to stop would leave jobs behind, without cleanup"
+        )
+        yield warn(says, toml_edit.mend(config, Edit("shutdown_timeout", ending_s + 5)))

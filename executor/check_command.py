@@ -1,0 +1,116 @@
+"""`gate check`: the command around config.checks and executor.checks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from config.accounts import SystemHost
+from config.checks import gate_yaml, runner_config, runner_unit
+from config.checks.context import Context
+from config.checks.finding import FAIL, OK, WARN
+from config.checks.system import HostSystem
+from config.load import state_dir_of
+from executor.checks.all import CHECKS
+from gate import layout
+from gate.commands.target import requests
+from gate.files import StateError
+from gate.standing import waits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.checks.finding import Finding
+    from config.checks.runner_unit import Unit
+
+_PACKAGES = ("audit", "config", "executor", "gate")
+
+
+@click.command()
+@click.option(
+    "--runner-config",
+    metavar="FILE",
+    help=f"The runner's config.toml; without it, {runner_config.DEFAULT_PATH} where there is one.",
+)
+@click.option(
+    "--only",
+    metavar="NAME",
+    multiple=True,
+    type=click.Choice([check.name for check in CHECKS]),
+    help="This check only; may be given often.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.pass_obj
+def check(config: str, runner_config: str | None, only: tuple[str, ...], as_json: bool) -> None:
+    """Check gate.yaml, the runner's config.toml, and this host: what is wrong, and what mends it.
+
+    Each finding is ok, warn or fail; the exit status is 1 if one is fail. docs/reference/checks.md tells of each check.
+    Changes nothing. Run it as root, or as the user that the runner runs as.
+    """
+    context = _context(config, runner_config)
+    found = [finding for each in CHECKS if not only or each.name in only for finding in each.run(context)]
+    counts = Counter(finding.state for finding in found)
+    if as_json:
+        findings = [dataclasses.asdict(finding) for finding in found]
+        click.echo(json.dumps({"ok": not counts[FAIL], "findings": findings}, indent=2))
+    else:
+        for line in _lines(found):
+            click.echo(line)
+        click.echo(", ".join(f"{counts[state]} {state}" for state in (FAIL, WARN, OK)))
+    sys.exit(1 if counts[FAIL] else 0)
+
+
+def _lines(found: list[Finding]) -> Iterator[str]:
+    """One for each finding, and one for its command; what several checks find alike is told once."""
+    names: dict[Finding, list[str]] = {}
+    for finding in found:
+        names.setdefault(dataclasses.replace(finding, check=""), []).append(finding.check)
+    for finding, checks in names.items():
+        yield f"{finding.state:<5} {', '.join(checks)}: {finding.says}"
+        if finding.mend:
+            yield f"      {finding.mend}"
+
+
+def _context(config: str, runner_file: str | None) -> Context:
+    system, host = HostSystem(), SystemHost()
+    unit = runner_unit.find(system)
+    runner_uid = _runner_uid(config, unit)
+    loaded = gate_yaml.loaded(config, runner_uid, host)
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return Context(
+        gate_yaml=loaded,
+        runner_config=runner_config.read(runner_file),
+        runner_uid=runner_uid,
+        own_uid=os.geteuid(),
+        unit=unit,
+        executor=os.path.join(os.path.dirname(sys.executable), "gate-executor"),
+        code=tuple(os.path.join(here, package) for package in _PACKAGES),
+        waiting=_waiting(loaded.policy["state_dir"]) if loaded.policy else None,
+    )
+
+
+def _runner_uid(config: str, unit: Unit | None) -> int:
+    """R: whom the unit names; else who owns most of what should be R's, so that one wrong owner is not taken for R."""
+    named = SystemHost().user(unit.user) if unit else None
+    if named:
+        return named.uid
+    state_dir = state_dir_of(config)
+    places = [config]
+    if state_dir:
+        own = [os.path.join(state_dir, "secret"), layout.audit_key(state_dir), layout.turned_away(state_dir)]
+        places += [state_dir, *own, layout.jobs(state_dir), layout.audit(state_dir), layout.drops(state_dir)]
+    owners = Counter(os.lstat(place).st_uid for place in places if os.path.lexists(place))
+    return owners.most_common(1)[0][0] if owners else os.geteuid()
+
+
+def _waiting(state_dir: str) -> int | None:
+    try:
+        return sum(waits(request) for request in requests(state_dir))
+    except (OSError, StateError):
+        return None

@@ -1,0 +1,94 @@
+"""The host: the disk under state_dir, namespaces for jobs, and the clock."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from audit import reading
+from audit.record import AuditError
+from config import host
+from config.checks.finding import Finding, fail, ok, warn
+from config.checks.mending import in_editor
+from executor import backend
+from gate import layout, rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.checks.context import Context
+
+MIB = 1024**2
+LEAST_MIB, LITTLE_MIB = 64, 1024  # one segment of the audit log; a few jobs' trees
+LEAST_INODES, LITTLE_INODES = 1_000, 50_000
+BACK_S = 60
+
+
+def disk(context: Context) -> Iterator[Finding]:
+    """The file system under state_dir: local, makes nameless files, and really writes."""
+    state_dir = context.policy["state_dir"]
+    kind = host.file_system(state_dir)
+    if kind and host.is_network(kind):
+        yield fail(f"{state_dir} lies on {kind}, where locks and appends cannot be relied on: name one on a local disk")
+        return
+    try:
+        probe = os.open(state_dir, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(probe, b"gate check\n")
+            os.fsync(probe)
+        finally:
+            os.close(probe)
+    except OSError as error:
+        yield fail(f"{state_dir}, on {kind or 'an unknown file system'}, takes no file: {host.reason(error)}")
+        return
+    yield ok(f"{state_dir} lies on {kind or 'an unknown file system'}, which writes what it is told to")
+
+
+def space(context: Context) -> Iterator[Finding]:
+    """Room for the audit log and for what jobs write."""
+    state_dir = context.policy["state_dir"]
+    found = os.statvfs(state_dir)
+    free_mib = found.f_bavail * found.f_frsize // MIB
+    inodes = found.f_favail if found.f_files else LITTLE_INODES  # btrfs counts none
+    says = f"{free_mib} MiB and {found.f_favail} files are free under {state_dir}"
+    if free_mib < LEAST_MIB or inodes < LEAST_INODES:
+        yield fail(f"{says}: on a full disk no job is let through; make room")
+    elif free_mib < LITTLE_MIB or inodes < LITTLE_INODES:
+        yield warn(f"{says}: jobs' trees and the audit log go there; make room")
+    else:
+        yield ok(says)
+
+
+def namespaces(context: Context) -> Iterator[Finding]:
+    """Whether scripts can be run here as gate.yaml says; really tries unshare and setpriv."""
+    policy = context.policy
+    backends = [rules.backend_of(policy, rule) for rule in policy["rules"]] or [policy["backend"]]
+    faults = list(dict.fromkeys(why for each in backends if (why := backend.check(each))))
+    for why in faults:
+        yield fail(why, in_editor(context.gate_yaml.path))
+    if not faults:
+        users = ", ".join(sorted({str(each["run_as"] or context.runner_user) for each in backends}))
+        yield ok(f"scripts can be run as {users}, with isolate {policy['backend']['isolate']}")
+
+
+def clock(context: Context) -> Iterator[Finding]:
+    """The wall clock, which the audit log's times are of; no deadline goes by it."""
+    last = _last_record_s(layout.audit(context.policy["state_dir"]))
+    if last and last > context.system.now_s() + BACK_S:
+        yield fail("the clock is behind the audit log's last record: the log's times would go back", _SET)
+    elif not context.system.clock_is_set():
+        yield warn("nothing keeps this host's clock right, and the times in the audit log are its", _SET)
+    else:
+        yield ok("the clock is kept right")
+
+
+_SET = "timedatectl set-ntp true"
+
+
+def _last_record_s(directory: str) -> float:
+    try:
+        newest = reading.newest(directory, 1)
+    except AuditError:
+        return 0  # the check of the log tells
+    return datetime.fromisoformat(newest[-1][2]["time"]).timestamp() if newest else 0

@@ -1,0 +1,104 @@
+"""The approval page: that its doors are there, for those only whom they are for, and that somebody answers behind them."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shlex
+import socket
+import stat
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from config.checks.finding import Finding, fail, ok, warn
+from config.checks.runner_unit import DIRECTORIES
+from config.host import reason, weaknesses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from config.checks.context import Context
+
+ANSWERS_WITHIN_S = 10
+SOCKET_MODE = 0o660
+_UNIT = "gate-page.service"
+
+
+def find(context: Context) -> Iterator[Finding]:
+    """See the module."""
+    page = context.policy["page"]
+    if page is None:
+        yield ok("gate.yaml has no page: people answer by drop and on the command line")
+        return
+    groups = {"socket": context.policy["approvers_gid"], "proxy_socket": page["proxy_gid"]}
+    faults = [
+        fault for kind, gid in groups.items() if page[kind] for fault in _socket(page[kind], gid, page["uid"], context)
+    ]
+    yield from faults or [_answer(context, page, door) for door in _doors(page)]
+
+
+def _doors(page: dict[str, Any]) -> list[str | tuple[str, int]]:
+    sockets = [page[kind] for kind in ("socket", "proxy_socket") if page[kind]]
+    return [*sockets, *([(page["listen"][0], page["listen"][1])] if page["listen"] else [])]
+
+
+def _socket(path: str, gid: int | None, uid: int, context: Context) -> Iterator[Finding]:
+    """Yield who could connect, or put another socket in its place, that should not; and who should and cannot."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        yield warn(f"{path} is not there: the page does not run", _start(context))
+        return
+    yield from (fail(each.says, each.mend) for each in weaknesses(os.path.dirname(path), uid))
+    place, mode = shlex.quote(path), stat.S_IMODE(found.st_mode)
+    if not stat.S_ISSOCK(found.st_mode):
+        yield fail(f"{path} is no socket: look who put it there, and move it away", f"mv {place} {place}.odd")
+    elif found.st_uid not in (0, uid):
+        user = context.name_of(uid)
+        yield fail(f"{path} belongs to {context.name_of(found.st_uid)}, not to {user}", f"chown {user} {place}")
+    elif gid is not None and found.st_gid != gid:
+        yield fail(f"{path} is for group {found.st_gid}, and should be for group {gid}", f"chgrp {gid} {place}")
+    elif gid is not None and mode != SOCKET_MODE:
+        yield fail(f"{path} has mode {mode:04o}, and should have {SOCKET_MODE:04o}", f"chmod {SOCKET_MODE:04o} {place}")
+
+
+def _answer(context: Context, page: dict[str, Any], door: str | tuple[str, int]) -> Finding:
+    name = door if isinstance(door, str) else f"{door[0]}:{door[1]}"
+    try:
+        status = _status(door, urlsplit(page["url"]).netloc)
+    except (OSError, http.client.HTTPException) as error:
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        return warn(f"nobody answers at {name} ({why}): the page does not run", _start(context))
+    if status == http.HTTPStatus.OK:
+        return ok(f"the page answers at {name}, for {page['url']}/")
+    if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+        return fail(
+            f"the page answers at {name}, and is not well: it reads no gate.yaml or no audit log; its log says more"
+        )
+    return fail(f"what answers at {name} is not this page: it says {status} for {page['url']}/healthz")
+
+
+def _status(door: str | tuple[str, int], host: str) -> int:
+    connection = http.client.HTTPConnection(host, timeout=ANSWERS_WITHIN_S)
+    if isinstance(door, str):
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(ANSWERS_WITHIN_S)
+        connection.sock.connect(door)
+    else:
+        connection.sock = socket.create_connection(door, ANSWERS_WITHIN_S)
+    try:
+        connection.request("GET", "/healthz", headers={"Host": host})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _start(context: Context) -> str:
+    if any(context.system.text(f"{directory}/{_UNIT}") for directory in DIRECTORIES):
+        return f"systemctl enable --now gate-page.socket {_UNIT}"
+    page = context.policy["page"]
+    user, places = shlex.quote(page["user"]), [page[kind] for kind in ("socket", "proxy_socket") if page[kind]]
+    made = [f"install -d -o {user} -m 0755 {shlex.quote(os.path.dirname(place))}" for place in places]
+    gate = f"gate --config {shlex.quote(context.gate_yaml.path)} page"
+    return " && ".join([*dict.fromkeys(made), f"runuser -u {user} -- {gate}"])

@@ -1,0 +1,162 @@
+"""What is under state_dir: whose it is, and who may touch it (DESIGN "On disk"; docs/reference/state.md)."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from audit import copies, segments
+from audit.lock import LOCK
+from config.checks.finding import Finding, fail, ok, warn
+from config.host import weaknesses
+from gate import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.checks.context import Context
+
+_DIRECTORY, _FILE = stat.S_IFDIR, stat.S_IFREG
+_KINDS = {_DIRECTORY: "directory", _FILE: "regular file"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How one path should be; `gid` None: its group can do nothing with it."""
+
+    path: str
+    uid: int
+    gid: int | None
+    mode: int
+    kind: int = _DIRECTORY
+
+
+def find(context: Context) -> Iterator[Finding]:
+    """state_dir itself, its parents, and what the gate keeps in it; what is not there yet is made by the next job."""
+    state_dir = context.policy["state_dir"]
+    if not os.path.lexists(state_dir):
+        user = shlex.quote(context.runner_user)
+        yield warn(f"{state_dir} is not there yet", f"install -d -o {user} -m 0755 {shlex.quote(state_dir)}")
+        return
+    faults = [
+        fail(each.says, each.mend) for each in weaknesses(state_dir, context.runner_uid) if each.place != state_dir
+    ]
+    faults += [fault for wanted in _wanted(context) for fault in compared(wanted, context)]
+    faults += _secret(context)
+    yield from faults
+    if not faults:
+        yield ok(f"{state_dir} and what is in it has the right owners and modes")
+
+
+def requests(context: Context) -> Iterator[Finding]:
+    """Each request's directory, and the one for its votes."""
+    jobs = layout.jobs(context.policy["state_dir"])
+    keys = sorted(os.listdir(jobs)) if os.path.isdir(jobs) else []
+    wrong = [fault for key in keys for fault in _request(context, os.path.join(jobs, key))]
+    if not wrong:
+        yield ok(f"{len(keys)} looked at: nobody else can write there")
+        return
+    yield from wrong[:_SHOWN]
+    if len(wrong) > _SHOWN:
+        mend = " && ".join(dict.fromkeys(fault.mend for fault in wrong[_SHOWN:]))
+        yield fail(f"{len(wrong) - _SHOWN} more directories of requests are like these", mend)
+
+
+def drops(context: Context) -> Iterator[Finding]:
+    """Each person's drop directory: theirs alone."""
+    top = layout.drops(context.policy["state_dir"])
+    people = {name: known["uid"] for name, known in context.policy["people"].items() if known["uid"] is not None}
+    faults: list[Finding] = []
+    for person, uid in people.items():
+        path = os.path.join(top, person)
+        if context.runner_uid not in (0, uid):
+            faults.append(warn(f"{person} cannot answer by drop: a gate that is not root serves its own uid's only"))
+            continue
+        faults += compared(Wanted(path, uid, None, 0o700), context)
+        if not faults and os.path.isdir(path) and os.stat(path).st_dev != os.stat(top).st_dev:
+            faults.append(
+                fail(f"{path} is on another device than {top}, and does not count", f"umount {shlex.quote(path)}")
+            )
+    yield from faults
+    if not faults:
+        yield ok(f"{len(people)} people can answer by drop")
+
+
+def compared(wanted: Wanted, context: Context) -> list[Finding]:
+    """What is wrong with one path; nothing where it is not there. Laxer than wanted is a fault, stricter is odd."""
+    try:
+        found = os.lstat(wanted.path)
+    except FileNotFoundError:
+        return []
+    path = shlex.quote(wanted.path)
+    if stat.S_IFMT(found.st_mode) != wanted.kind:
+        says = f"{wanted.path} is no {_KINDS[wanted.kind]}: look who put it there, and move it away"
+        return [fail(says, f"mv {path} {shlex.quote(f'{wanted.path}.odd')}")]
+    mode, mends = stat.S_IMODE(found.st_mode), []
+    is_strange = found.st_uid != wanted.uid or (wanted.gid is not None and found.st_gid != wanted.gid)
+    if is_strange:
+        mends.append(f"chown {_owner(wanted, context)} {path}")
+    if mode != wanted.mode:
+        mends.append(f"chmod {wanted.mode:04o} {path}")
+    if not mends:
+        return []
+    is_lax = is_strange or mode & ~wanted.mode
+    group = "" if wanted.gid is None else f":{found.st_gid}"
+    says = f"{wanted.path} is {context.name_of(found.st_uid)}{group} {mode:04o}, and has to be {_owner(wanted, context)} {wanted.mode:04o}"
+    return [(fail if is_lax else warn)(says, " && ".join(mends))]
+
+
+_SHOWN = 5
+
+
+def _owner(wanted: Wanted, context: Context) -> str:
+    group = {context.policy["approvers_gid"]: context.policy["approvers_group"]}.get(wanted.gid, wanted.gid)
+    return context.name_of(wanted.uid) + ("" if wanted.gid is None else f":{group}")
+
+
+def _wanted(context: Context) -> Iterator[Wanted]:
+    policy, uid = context.policy, context.runner_uid
+    top, gid = policy["state_dir"], policy["approvers_gid"]
+    yield Wanted(top, uid, None, 0o755)
+    for path in (os.path.join(top, "secret"), layout.audit_key(top)):
+        yield Wanted(path, uid, None, 0o600, _FILE)
+    for path in (layout.jobs(top), layout.audit(top)):
+        yield Wanted(path, uid, gid, 0o700 if gid is None else 0o2750)
+    yield Wanted(layout.drops(top), uid, None, 0o755)
+    yield Wanted(layout.signed_drops(top), uid, gid, 0o700 if gid is None else 0o1770)
+    yield Wanted(layout.turned_away(top), uid, None, 0o700)
+    for name in ("work", "cache"):
+        yield Wanted(os.path.join(top, name), uid, None, 0o711)
+    if policy["page"]:
+        yield Wanted(layout.page(top), policy["page"]["uid"], None, 0o700)
+    yield from _log(layout.audit(top), uid, gid)
+
+
+def _log(directory: str, uid: int, gid: int | None) -> Iterator[Wanted]:
+    for name in (LOCK, copies.FILE):
+        yield Wanted(os.path.join(directory, name), uid, None, 0o600, _FILE)
+    numbers = segments.numbers(directory) if os.path.isdir(directory) else []
+    for number in numbers:
+        path = os.path.join(directory, segments.name(number))
+        # A full one is made read-only, where `chattr +a` allows it.
+        is_read_only = number != numbers[-1] and stat.S_IMODE(os.lstat(path).st_mode) == segments.READ_ONLY_MODE
+        yield Wanted(path, uid, gid, segments.READ_ONLY_MODE if is_read_only else 0o640, _FILE)
+
+
+def _secret(context: Context) -> Iterator[Finding]:
+    path = os.path.join(context.policy["state_dir"], "secret")
+    if os.path.isfile(path) and os.path.getsize(path) != layout.SECRET_BYTES:
+        says = f"{path} does not hold {layout.SECRET_BYTES} bytes; the next job makes it anew, once it is moved away"
+        yield fail(says, f"mv {shlex.quote(path)} {shlex.quote(f'{path}.odd')}")
+
+
+def _request(context: Context, path: str) -> Iterator[Finding]:
+    policy, uid = context.policy, context.runner_uid
+    gid, page = policy["approvers_gid"], policy["page"]
+    yield from compared(Wanted(path, uid, gid, 0o700 if gid is None else 0o2750), context)
+    shared = page and page["uid"] != uid
+    votes = Wanted(layout.votes(path), uid, page["gid"] if shared else None, 0o1770 if shared else 0o700)
+    yield from compared(votes, context)

@@ -1,0 +1,180 @@
+"""Mistakes that operators make, planted in turn on a host of its own: `gate check` names each, and its command mends it.
+
+The command is run as it was printed, by sh. Afterwards all is as it was before: nothing else is found.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from executor.checks.all import CHECKS
+from tests.support.whole_host import BIN, CONFIG_TOML, GATE_YAML, STATE, WholeHost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOML = f"sed -i {{}} {CONFIG_TOML}"
+UNIT = "/etc/systemd/system/gitlab-runner.service.d/gate.conf"
+OPT = "/opt/gitlab-runner-gate"
+# not a matter of the host that is set up here: somebody keeps its clock, and some tests have a page
+APART = {"clock", "page"}
+PAGE_WITHIN_S = 30
+
+
+def toml(script: str) -> str:
+    """A line of config.toml, changed by sed."""
+    return f"sed -i '{script}' {CONFIG_TOML}"
+
+
+def yaml(script: str) -> str:
+    """A line of gate.yaml, changed by sed."""
+    return f"sed -i '{script}' {GATE_YAML}"
+
+
+# what the operator did, what is found, and words of it
+MISTAKES = [
+    # owners and modes
+    (f"chown gitlab-job {GATE_YAML}", {"gate-yaml": "fail"}, "belongs to"),
+    (f"chmod 0664 {GATE_YAML}", {"gate-yaml": "fail"}, "mode 0664"),
+    (f"chmod 0600 {GATE_YAML}", {"gate-yaml": "warn"}, "people cannot read it"),
+    ("chmod g+w /etc/gitlab-runner-gate", {"gate-yaml": "fail"}, "/etc/gitlab-runner-gate can be written by others"),
+    ("chmod 0777 /etc/gitlab-runner", {"runner-config": "fail"}, "/etc/gitlab-runner can be written by others"),
+    (f"chmod 0644 {CONFIG_TOML} && chmod 0755 /etc/gitlab-runner", {"runner-config": "warn"}, "the runner's token"),
+    (f"chown alice {CONFIG_TOML}", {"runner-config": "fail"}, "belongs to"),
+    (f"chmod 0777 {STATE}", {"state": "fail"}, "has to be root 0755"),
+    (f"chmod g+w {STATE}", {"state": "fail"}, "0775"),
+    (f"chown alice {STATE}", {"state": "fail"}, "is alice 0755"),
+    (f"chmod 0700 {STATE}", {"state": "warn"}, "0700"),
+    ("chmod g+w /var/lib", {"state": "fail"}, "/var/lib can be written by others"),
+    (f"chmod 0644 {STATE}/secret", {"state": "fail"}, "secret is root 0644"),
+    (f"head -c 5 {STATE}/secret > /run/s && cat /run/s > {STATE}/secret", {"state": "fail"}, "does not hold 32 bytes"),
+    (f"chmod 0640 {STATE}/audit.key", {"state": "fail"}, "audit.key is root 0640"),
+    (f"chmod 2755 {STATE}/jobs", {"state": "fail"}, "has to be root:gate-approvers 2750"),
+    (f"chgrp root {STATE}/jobs", {"state": "fail"}, "has to be root:gate-approvers 2750"),
+    (f"chown -R gitlab-gate {STATE}/audit", {"state": "fail"}, "audit.1.jsonl is gitlab-gate"),
+    (f"chmod 0600 {STATE}/audit/audit.1.jsonl", {"state": "warn"}, "0600"),
+    (f"chmod 0777 {STATE}/drop/signed", {"state": "fail"}, "has to be root:gate-approvers 1770"),
+    (f"chown root {STATE}/page", {"state": "fail"}, "has to be gitlab-gate 0700"),
+    (f"chmod 0770 {STATE}/turned-away", {"state": "fail"}, "has to be root 0700"),
+    (f"mv {STATE}/work {STATE}/w && touch {STATE}/work && rmdir {STATE}/w", {"state": "fail"}, "is no directory"),
+    (f"chmod 0777 {STATE}/jobs/*", {"requests": "fail"}, "has to be root:gate-approvers 2750"),
+    (f"chown alice {STATE}/jobs/*/votes", {"requests": "fail"}, "votes is alice"),
+    (f"chmod 0770 {STATE}/drop/alice", {"drops": "fail"}, "has to be alice 0700"),
+    (f"chown root {STATE}/drop/bob", {"drops": "fail"}, "has to be bob 0700"),
+    (f"chown alice {OPT}/bin/gate-executor", {"programs": "fail"}, "belongs to"),
+    (f"chmod g+w {OPT}/bin", {"programs": "fail"}, f"{OPT}/bin can be written by others"),
+    ("chmod g+w /opt", {"programs": "fail"}, "/opt can be written by others"),
+    ("chmod 0644 /etc/gitlab-runner-gate/notify", {"on-event": "fail"}, "is no program"),
+    ("chown bob /etc/gitlab-runner-gate/notify", {"on-event": "fail"}, "it runs as root"),
+    # who is who
+    ("usermod --append --groups gate-approvers gitlab-job", {"gate-yaml": "fail"}, "in the approvers' group"),
+    ("gpasswd --delete gitlab-gate gate-approvers", {"gate-yaml": "fail"}, "not in the approvers' group"),
+    ("gpasswd --delete bob gate-approvers", {"approvers": "warn"}, "bob is not in gate-approvers"),
+    ("groupdel gate-approvers", {"gate-yaml": "fail"}, "no Unix group"),
+    ("userdel deployer", {"gate-yaml": "fail"}, "no Unix user 'deployer'"),
+    (yaml("s/run_as: gitlab-job/run_as: root/"), {"gate-yaml": "fail"}, "run_as: root"),
+    (yaml("s/run_as: deployer/run_as: alice/"), {"gate-yaml": "fail"}, "is the person 'alice' too"),
+    ("groupadd docker && usermod --append --groups docker gitlab-job", {"job-user": "fail"}, "as good as root"),
+    (f"chmod 0750 {OPT} && setfacl -m u:gitlab-job:rw {STATE}/secret", {"state": "fail", "job-user": "fail"}, "secret"),
+    (f"setfacl -m u:deployer:rx /etc/gitlab-runner && setfacl -m u:deployer:r {CONFIG_TOML}", {"job-user": "fail"}, "can read"),
+    # the log
+    (f"chattr +i {STATE}/audit/audit.1.jsonl", {"append-only": "fail"}, "is immutable"),
+    (f"chattr +a {STATE}/audit/*", {"append-only": "fail"}, "audit.lock is append-only"),
+    (f"chattr +a {STATE}/audit", {"append-only": "warn"}, "is not append-only, and others of the log are"),
+    # config.toml
+    (toml("/^ *config_exec /d"), {"stages": "fail"}, "config_exec is missing"),
+    (toml("/^ *prepare_exec /d"), {"stages": "fail"}, "prepare_exec is missing"),
+    (toml("/^ *run_exec /d; /^ *run_args/d"), {"stages": "fail"}, "run_exec is missing"),
+    (toml("/^ *cleanup_/d"), {"stages": "fail"}, "cleanup_exec is missing"),
+    (toml("s|run_exec = .*|run_exec = \"gate-executor\"|"), {"stages": "fail"}, "write its whole path"),
+    (toml("s|run_exec = .*|run_exec = \"/opt/gate/bin/gate-executor\"|"), {"stages": "fail"}, "there is no /opt/gate"),
+    (toml("s|run_exec = .*|run_exec = \"/usr/bin/env\"|"), {"stages": "fail"}, "and not gate-executor"),
+    (f"chmod 0644 {OPT}/bin/gate-executor", {"stages": "fail"}, "cannot be executed"),
+    (toml("s|\"cleanup\"\\]|\"run\"]|"), {"stages": "fail"}, "and not the stage cleanup"),
+    (toml("s|\\(run_args = .*\\)/etc/gitlab-runner-gate/|\\1|"), {"stages": "fail"}, "--config 'gate.yaml': write its whole path"),
+    (toml("s|\\(run_args = .*\\)/gate.yaml|\\1/old.yaml|"), {"stages": "fail"}, "other stages go by"),
+    (toml("s/\"86400\"/\"1h\"/"), {"prepare-timeout": "fail"}, "--prepare-timeout 1h"),
+    (toml("s/, \"--prepare-timeout\", \"86400\"//"), {"prepare-timeout": "fail"}, "both must be the same"),
+    (toml("/prepare_exec_timeout/d"), {"prepare-timeout": "fail"}, "prepare_exec_timeout 3600"),
+    (toml("s/\"86400\"/\"7200\"/; s/= 86400/= 7200/"), {"prepare-timeout": "warn"}, "rule 'production' gives 14400 s"),
+    (toml("/^ *shell/a\\  prepare_timeout = \"30m\""), {"prepare-timeout": "fail"}, "ends each wait after 1800 s"),
+    (toml("s/graceful_kill_timeout = 60/graceful_kill_timeout = 1/"), {"kill-timeouts": "fail"}, "a job that is cancelled needs"),
+    (toml("s/graceful_kill_timeout = 60/graceful_kill_timeout = 90000/"), {"kill-timeouts": "warn"}, "longer than any rule"),
+    (toml("/^shutdown_timeout/d"), {"kill-timeouts": "warn"}, "shutdown_timeout is 30 s"),
+    (toml("s/cleanup_exec_timeout = 300/cleanup_exec_timeout = 1/"), {"kill-timeouts": "warn"}, "cleanup_exec_timeout is 1 s"),
+    (toml("s/^concurrent = 50/concurrent = 1/"), {"places": "warn"}, "concurrent is 1"),
+    (toml("s/^ *limit = 50.*/  limit = 2/"), {"places": "warn"}, "limit is 2"),
+    (toml("s/^concurrent = 50/concurrent = 20/"), {"places": "warn"}, "cannot be reached"),
+    (toml("/request_concurrency/d"), {"places": "warn"}, "request_concurrency is 1"),
+    (toml("s/^concurrent = 50/concurrent = 200/"), {"inotify": "warn"}, "228 are needed"),
+    (toml("s/^concurrent = 50/concurrent = \"50\"/"), {"runner-config": "fail"}, "write a whole number"),
+    (toml("s/shell = \"bash\"/shell = \"pwsh\"/"), {"runners": "fail"}, "for bash and sh"),
+    (toml("/^ *shell/a\\  builds_dir = \"/builds\""), {"runners": "warn"}, "builds_dir is not used"),
+    (toml("/^ *shell/a\\  environment = [\"GATE_COMMENT=x\"]"), {"runners": "fail"}, "environment sets GATE_COMMENT"),
+    # the runner's unit
+    (f"rm {UNIT}", {"runner-unit": "warn"}, "is stopped with SIGTERM"),
+    (f"sed -i s/mixed/control-group/ {UNIT}", {"runner-unit": "warn"}, "get the SIGQUIT, too"),
+    (f"sed -i s/25h/90s/ {UNIT}", {"runner-unit": "warn"}, "is killed 90 s after"),
+    (f"echo RestrictNamespaces=yes >> {UNIT}", {"runner-unit": "fail"}, "no process-id namespace"),
+    (f"echo LimitNOFILE=256 >> {UNIT}", {"runner-unit": "warn"}, "LimitNOFILE is 256"),
+]  # fmt: skip
+# through the page's socket, while it serves
+ON_THE_PAGE = [
+    ("chmod 0666 {}", "fail", "has mode 0666"),
+    ("chgrp root {}", "fail", "is for group 0"),
+    ("chown alice {}", "fail", "belongs to alice"),
+    ("chmod 0777 /run/gitlab-runner-gate", "fail", "can be written by others"),
+]
+
+
+@pytest.fixture
+def host() -> Iterator[WholeHost]:
+    with WholeHost() as host:
+        yield host
+
+
+@pytest.fixture
+def served(host: WholeHost) -> Iterator[WholeHost]:
+    """A host with its page running, as its own user."""
+    command = ["runuser", "-u", "gitlab-gate", "--", str(BIN / "gate"), "page"]
+    with subprocess.Popen(
+        host.command(command), cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as page:
+        assert page.stdout is not None
+        assert "serves http" in page.stdout.readline()
+        yield host
+        page.terminate()
+
+
+def odd(found: list[dict[str, Any]]) -> dict[str, str]:
+    """The worst state of each check that is not ok."""
+    apart = [each for each in found if each["state"] != "ok" and each["check"] not in APART]
+    return {each["check"]: each["state"] for each in sorted(apart, key=lambda each: str(each["state"]), reverse=True)}
+
+
+def mends(found: list[dict[str, Any]]) -> list[str]:
+    """The commands as they are printed, each once."""
+    return list(dict.fromkeys(each["mend"] for each in found if each["state"] != "ok" and each["check"] not in APART))
+
+
+def test_nothing_is_found_on_a_host_that_is_set_up_as_told(host: WholeHost) -> None:
+    found = host.check()
+    assert odd(found) == {}
+    assert {each["check"] for each in found} == {check.name for check in CHECKS}
+
+
+@pytest.mark.parametrize(("mistake", "expected", "words"), MISTAKES, ids=[mistake for mistake, _, _ in MISTAKES])
+def test_a_mistake_is_named_and_the_printed_command_mends_it(
+    host: WholeHost, mistake: str, expected: dict[str, str], words: str
+) -> None:
+    host.sh(mistake, check=True)
+    found = host.check()
+    assert odd(found) == expected
+    assert any(words in each["says"] for each in found if each["check"] in expected)
+    for command in mends(found):
+        host.sh(command, check=True)
+    assert odd(host.check()) == {}

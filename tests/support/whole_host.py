@@ -1,0 +1,190 @@
+"""A host of its own for a test, as README sets one up: users, gate.yaml, state, config.toml, the runner's unit.
+
+Its /etc, /home, /opt, /run and /var/lib are directories of the test's, bound over the real ones in a mount namespace in
+which each command runs. So commands that mend are run as they are printed, and nothing of this machine changes. Needs root.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.site import CHECKOUT, IS_ROOT
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+PRIVATE = ("etc", "home", "opt", "run", "var/lib")
+GATE_YAML = "/etc/gitlab-runner-gate/gate.yaml"
+STATE = "/var/lib/gitlab-runner-gate"
+CONFIG_TOML = "/etc/gitlab-runner/config.toml"
+BIN = Path(sys.executable).parent
+WITHIN_S = 60
+
+_YAML = """\
+version: 1
+site: build01.example.com
+state_dir: /var/lib/gitlab-runner-gate
+approvers_group: gate-approvers
+people:
+  alice: {unix: alice, gitlab: [alice, 4711]}
+  bob: {unix: bob, gitlab: [bob.builder, 4712]}
+groups:
+  release-managers: [alice, bob]
+rules:
+  - name: production
+    match: {project: "shop/*", ref: main, protected: true}
+    approvals:
+      - {count: 1, of: [release-managers]}
+    decide_within: 4h
+    run_as: deployer
+  - name: branches
+    match: {project: "shop/*"}
+    approvals:
+      - {count: 1, of: [release-managers]}
+    decide_within: 1h
+backend:
+  type: shell
+  run_as: gitlab-job
+page: {user: gitlab-gate, socket: /run/gitlab-runner-gate/page.sock}
+on_event: [/etc/gitlab-runner-gate/notify]
+"""
+_UNIT = """\
+[Unit]
+Description=GitLab Runner
+After=network.target
+
+[Service]
+ExecStart=/usr/bin/gitlab-runner "run" "--config" "/etc/gitlab-runner/config.toml" "--service" "gitlab-runner"
+Restart=always
+RestartSec=120
+
+[Install]
+WantedBy=multi-user.target
+"""
+_SET_UP = f"""
+set -e
+groupadd --force --system gate-approvers
+for user in alice bob; do
+  id -u $user >/dev/null 2>&1 || useradd --no-create-home $user
+  usermod --append --groups gate-approvers $user
+done
+for user in gitlab-job deployer gitlab-gate; do id -u $user >/dev/null 2>&1 || useradd --system --no-create-home $user; done
+usermod --append --groups gate-approvers gitlab-gate
+install -d -m 0755 /etc/gitlab-runner-gate {STATE} /opt/gitlab-runner-gate/bin
+install -d -o gitlab-gate -m 0755 /run/gitlab-runner-gate
+install -d -m 0700 /etc/gitlab-runner
+install -m 0755 {BIN}/gate-executor /opt/gitlab-runner-gate/bin/gate-executor
+touch /opt/gitlab-runner-gate/pyvenv.cfg
+install -m 0600 {CHECKOUT}/runner-config.example.toml {CONFIG_TOML}
+install -d /etc/systemd/system/gitlab-runner.service.d
+printf '[Service]\\nKillSignal=SIGQUIT\\nKillMode=mixed\\nTimeoutStopSec=25h\\n' > /etc/systemd/system/gitlab-runner.service.d/gate.conf
+printf '#!/bin/sh\\n' > /etc/gitlab-runner-gate/notify
+chmod 0755 /etc/gitlab-runner-gate/notify
+"""
+_USED = """
+from audit import copies, log
+from config.load import load_policy
+from gate import audit_key, layout
+policy, _ = load_policy("/etc/gitlab-runner-gate/gate.yaml")
+layout.make(policy)
+layout.make_job(policy, "git.example-42-1001")
+audit_key.make(policy["state_dir"], policy["site"])
+log.append(layout.audit(policy["state_dir"]), {"event": "drop-turned-away", "comment": "a record"}, version="1")
+copies.keep_in_step(layout.audit(policy["state_dir"]), "syslog")
+copies.keep_in_step(layout.audit(policy["state_dir"]), None)
+"""
+
+
+class WholeHost:
+    """One such host, from which nothing is left behind."""
+
+    def __init__(self) -> None:
+        if not IS_ROOT:
+            pytest.skip("a host of its own, with users and mounts, needs root")
+        self.base = Path(tempfile.mkdtemp(prefix="gate-host-"))
+        self.base.chmod(0o755)
+
+    def __enter__(self) -> Self:
+        subprocess.run(["cp", "-a", f"{_template()}/.", str(self.base)], check=True)
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _t: TracebackType | None
+    ) -> None:
+        self.sh(f"chattr -R -f -ai {STATE}/audit")
+        shutil.rmtree(self.base)
+
+    def sh(self, script: str, *, check: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a command line there by sh, as root, as an operator would."""
+        return self.run(["sh", "-c", script], check=check)
+
+    def run(self, command: list[str], *, check: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a command there, as root."""
+        done = subprocess.run(
+            self.command(command),
+            env=_ENVIRONMENT,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=WITHIN_S,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def command(self, command: list[str]) -> list[str]:
+        """What runs a command there."""
+        mounts = [f"mount --bind {self.base}/{name} /{name}" for name in PRIVATE]
+        mounts += [f"mount --bind {self.base}/{name.rpartition('/')[2]} {name}" for name in _FILES]
+        return ["unshare", "--mount", "sh", "-c", " && ".join([*mounts, 'exec "$@"']), "sh", *command]
+
+    def check(self, *options: str) -> list[dict[str, Any]]:
+        """What `gate check` finds there."""
+        done = self.run([str(BIN / "gate"), "check", "--json", *options])
+        assert done.stderr == ""
+        told = json.loads(done.stdout)
+        assert (done.returncode == 0) == told["ok"] == all(each["state"] != "fail" for each in told["findings"])
+        return list(told["findings"])
+
+
+_ENVIRONMENT = {
+    "PATH": f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/",
+    "LANG": "C.UTF-8",
+}
+_FILES = {"/proc/1/comm": "init\n", "/proc/sys/fs/inotify/max_user_instances": "128\n"}
+
+
+@functools.cache
+def _template() -> Path:
+    """A host to copy, made once in each process."""
+    base = Path(tempfile.mkdtemp(prefix="gate-host-template-"))
+    base.chmod(0o755)
+    atexit.register(shutil.rmtree, base)
+    for name in PRIVATE:
+        (base / name).mkdir(parents=True)
+    for name, content in _FILES.items():
+        (base / Path(name).name).write_text(content, encoding="ascii")
+    subprocess.run(["cp", "-a", "/etc/.", str(base / "etc")], check=True)
+    for name in ("etc/gitlab-runner", "etc/gitlab-runner-gate"):
+        shutil.rmtree(base / name, ignore_errors=True)
+    host = WholeHost.__new__(WholeHost)
+    host.base = base
+    (base / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
+    (base / "etc/systemd/system/gitlab-runner.service").write_text(_UNIT, encoding="ascii")
+    host.sh(_SET_UP, check=True)
+    (base / "etc/gitlab-runner-gate/gate.yaml").write_text(_YAML, encoding="ascii")
+    host.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n{_USED}"], check=True)
+    return base
