@@ -6,7 +6,6 @@ The command is run as it was printed, by sh. Afterwards all is as it was before:
 from __future__ import annotations
 
 import subprocess
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -90,18 +89,18 @@ MISTAKES = [
     (toml("/^ *prepare_exec /d"), {"stages": "fail"}, "prepare_exec is missing"),
     (toml("/^ *run_exec /d; /^ *run_args/d"), {"stages": "fail"}, "run_exec is missing"),
     (toml("/^ *cleanup_/d"), {"stages": "fail"}, "cleanup_exec is missing"),
-    (toml("s|run_exec = .*|run_exec = \"gate-executor\"|"), {"stages": "fail"}, "write its whole path"),
-    (toml("s|run_exec = .*|run_exec = \"/opt/gate/bin/gate-executor\"|"), {"stages": "fail"}, "there is no /opt/gate"),
-    (toml("s|run_exec = .*|run_exec = \"/usr/bin/env\"|"), {"stages": "fail"}, "and not gate-executor"),
+    (toml('s|run_exec = .*|run_exec = "gate-executor"|'), {"stages": "fail"}, "write its whole path"),
+    (toml('s|run_exec = .*|run_exec = "/opt/gate/bin/gate-executor"|'), {"stages": "fail"}, "there is no /opt/gate"),
+    (toml('s|run_exec = .*|run_exec = "/usr/bin/env"|'), {"stages": "fail"}, "and not gate-executor"),
     (f"chmod 0644 {OPT}/bin/gate-executor", {"stages": "fail"}, "cannot be executed"),
-    (toml("s|\"cleanup\"\\]|\"run\"]|"), {"stages": "fail"}, "and not the stage cleanup"),
+    (toml('s|"cleanup"\\]|"run"]|'), {"stages": "fail"}, "and not the stage cleanup"),
     (toml("s|\\(run_args = .*\\)/etc/gitlab-runner-gate/|\\1|"), {"stages": "fail"}, "--config 'gate.yaml': write its whole path"),
     (toml("s|\\(run_args = .*\\)/gate.yaml|\\1/old.yaml|"), {"stages": "fail"}, "other stages go by"),
-    (toml("s/\"86400\"/\"1h\"/"), {"prepare-timeout": "fail"}, "--prepare-timeout 1h"),
-    (toml("s/, \"--prepare-timeout\", \"86400\"//"), {"prepare-timeout": "fail"}, "both must be the same"),
+    (toml('s/"86400"/"1h"/'), {"prepare-timeout": "fail"}, "--prepare-timeout 1h"),
+    (toml('s/, "--prepare-timeout", "86400"//'), {"prepare-timeout": "fail"}, "both must be the same"),
     (toml("/prepare_exec_timeout/d"), {"prepare-timeout": "fail"}, "prepare_exec_timeout 3600"),
-    (toml("s/\"86400\"/\"7200\"/; s/= 86400/= 7200/"), {"prepare-timeout": "warn"}, "rule 'production' gives 14400 s"),
-    (toml("/^ *shell/a\\  prepare_timeout = \"30m\""), {"prepare-timeout": "fail"}, "ends each wait after 1800 s"),
+    (toml('s/"86400"/"7200"/; s/= 86400/= 7200/'), {"prepare-timeout": "warn"}, "rule 'production' gives 14400 s"),
+    (toml('/^ *shell/a\\  prepare_timeout = "30m"'), {"prepare-timeout": "fail"}, "ends each wait after 1800 s"),
     (toml("s/graceful_kill_timeout = 60/graceful_kill_timeout = 1/"), {"kill-timeouts": "fail"}, "a job that is cancelled needs"),
     (toml("s/graceful_kill_timeout = 60/graceful_kill_timeout = 90000/"), {"kill-timeouts": "warn"}, "longer than any rule"),
     (toml("/^shutdown_timeout/d"), {"kill-timeouts": "warn"}, "shutdown_timeout is 30 s"),
@@ -111,10 +110,10 @@ MISTAKES = [
     (toml("s/^concurrent = 50/concurrent = 20/"), {"places": "warn"}, "cannot be reached"),
     (toml("/request_concurrency/d"), {"places": "warn"}, "request_concurrency is 1"),
     (toml("s/^concurrent = 50/concurrent = 200/"), {"inotify": "warn"}, "228 are needed"),
-    (toml("s/^concurrent = 50/concurrent = \"50\"/"), {"runner-config": "fail"}, "write a whole number"),
-    (toml("s/shell = \"bash\"/shell = \"pwsh\"/"), {"runners": "fail"}, "for bash and sh"),
-    (toml("/^ *shell/a\\  builds_dir = \"/builds\""), {"runners": "warn"}, "builds_dir is not used"),
-    (toml("/^ *shell/a\\  environment = [\"GATE_COMMENT=x\"]"), {"runners": "fail"}, "environment sets GATE_COMMENT"),
+    (toml('s/^concurrent = 50/concurrent = "50"/'), {"runner-config": "fail"}, "write a whole number"),
+    (toml('s/shell = "bash"/shell = "pwsh"/'), {"runners": "fail"}, "for bash and sh"),
+    (toml('/^ *shell/a\\  builds_dir = "/builds"'), {"runners": "warn"}, "builds_dir is not used"),
+    (toml('/^ *shell/a\\  environment = ["GATE_COMMENT=x"]'), {"runners": "fail"}, "environment sets GATE_COMMENT"),
     # the runner's unit
     (f"rm {UNIT}", {"runner-unit": "warn"}, "is stopped with SIGTERM"),
     (f"sed -i s/mixed/control-group/ {UNIT}", {"runner-unit": "warn"}, "get the SIGQUIT, too"),

@@ -92,7 +92,9 @@ class BareHost:
         words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script]
         holder = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         assert holder.stdout is not None
-        if holder.stdout.readline() != "held\n":
+        with holder.stdout as said:
+            is_held = said.readline() == "held\n"
+        if not is_held:
             holder.wait()
             pytest.skip("NO MOUNT NAMESPACE can be made here: nothing is installed on a bare host")
         return holder

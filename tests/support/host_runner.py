@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tests.support.fake_gitlab import FakeGitLab
@@ -13,6 +12,7 @@ from tests.support.jobs import job_payload
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.support.bare_host import BareHost
 

@@ -44,6 +44,7 @@ def start(name: str, sockets: list[socket.socket]) -> None:
     log = os.open(f"/run/{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for n, each in enumerate(sockets):
         os.dup2(each.fileno(), FIRST_HANDED_OVER + n)
+        os.set_inheritable(FIRST_HANDED_OVER + n, True)  # which dup2 onto itself leaves as it is
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     user = pwd.getpwnam(wanted["User"])
