@@ -13,7 +13,7 @@ from config.load import policy_from
 from gate import audit_key
 from gate.files import StateError, write_once
 from gate.setup.in_the_way import TOOL_PATH
-from gate.setup.things import MistakenError
+from gate.setup.things import MismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ def _make(thing: Thing) -> None:
         if done.returncode != 0 or not thing.is_there(host):
             said = " ".join(done.stderr.split()) or f"{thing.command[0]} ended with {done.returncode}"
             raise MakingError(f"cannot make {thing.name}: {said}; {_AGAIN}")
-    except (MistakenError, OSError) as error:
+    except (MismatchError, OSError) as error:
         raise MakingError(f"cannot make {thing.name}: {error}; {_AGAIN}") from error
 
 

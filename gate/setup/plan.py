@@ -18,7 +18,7 @@ from gate.setup import in_the_way
 from gate.setup.answers import APPROVERS_GROUP, PAGE_USER
 from gate.setup.host import PlannedHost
 from gate.setup.policy import text_of
-from gate.setup.things import Directory, Group, Member, SystemUser, Thing, MistakenError
+from gate.setup.things import Directory, Group, Member, SystemUser, Thing, MismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,6 +133,6 @@ def _compared(things: tuple[Thing, ...], host: Host) -> tuple[tuple[Thing, ...],
         try:
             if not thing.is_there(host):
                 missing.append(thing)
-        except MistakenError as error:
+        except MismatchError as error:
             wrong.append(str(error))
     return tuple(missing), wrong
