@@ -8,9 +8,11 @@ only an entry's owner may exchange it, and the entry's owner is looked at next.
 
 import errno
 import os
+import shlex
 import stat
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 MAX_LINKS = 40  # the kernel's own limit, path_resolution(7)
 
@@ -22,6 +24,15 @@ NETWORK_TYPES = frozenset({
     "vmhgfs",
 })
 # fmt: on
+
+
+@dataclass(frozen=True)
+class Weakness:
+    """One place that somebody else could exchange or write: what is wrong with it, and the command that mends it."""
+
+    place: str
+    says: str
+    mend: str
 
 
 def check_state_dir(path: str, uid: int) -> list[str]:
@@ -45,7 +56,16 @@ def path_problems(path: str, uid: int) -> list[str]:
     Raises:
         OSError: something on the way does not exist or cannot be looked at.
     """
-    return [problem for place, state in walk(path) for problem in _entry_problems(place, state, uid)]
+    return [weakness.says for weakness in weaknesses(path, uid)]
+
+
+def weaknesses(path: str, uid: int) -> list[Weakness]:
+    """Return what `path_problems` does, each with its place and the command that mends it.
+
+    Raises:
+        OSError: something on the way does not exist or cannot be looked at.
+    """
+    return [weakness for place, state in walk(path) for weakness in entry_weaknesses(place, state, uid)]
 
 
 def walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -76,13 +96,18 @@ def walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
         here = "/" if target.startswith("/") else here
 
 
-def _entry_problems(place: str, state: os.stat_result, uid: int) -> Iterator[str]:
+def entry_weaknesses(place: str, state: os.stat_result, uid: int) -> Iterator[Weakness]:
+    """Yield why somebody beside root and `uid` could change the one entry at `place`, whose status is `state`."""
+    quoted = shlex.quote(place)
     if state.st_uid not in (0, uid):
-        yield f"{place} belongs to uid {state.st_uid}, who could change it: chown it to {_user(uid)}"
+        says = f"{place} belongs to uid {state.st_uid}, who could change it: chown it to {_user(uid)}"
+        yield Weakness(place, says, f"chown -h {uid or 'root'} {quoted}")
     if stat.S_ISLNK(state.st_mode) or not state.st_mode & 0o022:
         return
     if not (stat.S_ISDIR(state.st_mode) and state.st_mode & stat.S_ISVTX and state.st_uid == 0):
-        yield f"{place} can be written by others than its owner (mode {state.st_mode & 0o7777:04o}): chmod go-w it"
+        mode = f"{state.st_mode & 0o7777:04o}"
+        says = f"{place} can be written by others than its owner (mode {mode}): chmod go-w it"
+        yield Weakness(place, says, f"chmod go-w {quoted}")
 
 
 def _user(uid: int) -> str:

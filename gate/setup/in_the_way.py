@@ -7,7 +7,7 @@ import shlex
 import shutil
 from typing import TYPE_CHECKING
 
-from config.host import file_system, is_network, path_problems, reason
+from config.host import file_system, is_network, reason, weaknesses
 from gate import audit_key, layout
 from gate.files import StateError
 from gate.setup.runner_block import program
@@ -33,16 +33,16 @@ def installation(answers: Answers) -> Iterator[str]:
 
 def places(answers: Answers) -> Iterator[str]:
     """What is wrong with what is there already of the ways to gate.yaml and to the state."""
-    home, state_dir = (existing(os.path.dirname(answers.config)), existing(answers.state_dir))
+    above = [existing(os.path.dirname(path)) for path in (answers.config, answers.state_dir)]
     try:
-        for path in (home, state_dir):
-            yield from path_problems(path, answers.runner.uid)
-        kind = file_system(state_dir)
+        for each in dict.fromkeys(each for path in above for each in weaknesses(path, answers.runner.uid)):
+            yield f"{each.says}: {each.mend}"
+        kind = file_system(existing(answers.state_dir))
     except OSError as error:
         yield f"{error.filename} cannot be looked at: {reason(error)}"
         return
     if kind is None or is_network(kind):
-        yield f"{state_dir} lies on {kind or 'an unknown file system'}, where locks and appends cannot be relied on: name a local disk by --state-dir"
+        yield f"{answers.state_dir} is on {kind or 'an unknown file system'}, where locks and appends cannot be relied on: name a local disk by --state-dir"
     yield from _key(answers)
 
 

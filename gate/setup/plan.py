@@ -18,7 +18,7 @@ from gate.setup import in_the_way
 from gate.setup.answers import APPROVERS_GROUP, PAGE_USER
 from gate.setup.host import PlannedHost
 from gate.setup.policy import text_of
-from gate.setup.things import Directory, Group, Member, SystemUser, Thing, MismatchError
+from gate.setup.things import Directory, Group, Member, MismatchError, SystemUser, Thing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

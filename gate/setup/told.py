@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from typing import TYPE_CHECKING, Any
 
+from gate import DEFAULT_CONFIG
 from gate.setup.answers import APPROVERS_GROUP
 from gate.setup.runner_block import program, runner_block
 from gate.setup.things import Member
@@ -27,7 +29,7 @@ def script(plan: Plan) -> Iterator[str]:
         yield shlex.join(thing.command) if thing in missing else f"# there already: {thing.name}"
     yield f"(set -C; umask 022; cat > {config}) << '{_END}'"
     yield f"{plan.text}{_END}"
-    yield f"{shlex.quote(program('gate'))} --config {config} audit key"
+    yield f"{_gate(plan)} audit key"
 
 
 def as_data(plan: Plan, verifier: Verifier | None) -> dict[str, Any]:
@@ -60,6 +62,8 @@ def next_steps(plan: Plan, verifier: Verifier) -> Iterator[str]:
     joined = [each.user for each in plan.missing if isinstance(each, Member) and each.user in _people(plan)]
     if joined:
         yield f"{', '.join(joined)}: log in anew, to be in {APPROVERS_GROUP}."
+    if not shutil.which("gate"):
+        yield f"For people to answer with it: ln -s {shlex.quote(program('gate'))} /usr/local/bin/gate"
     yield f"Rules, and whom they ask, are yours to write: {plan.answers.config}. Then: {_gate(plan)} check"
     if plan.answers.page:
         yield f"The page: {_page(plan)}"
@@ -70,7 +74,8 @@ def _people(plan: Plan) -> set[str]:
 
 
 def _gate(plan: Plan) -> str:
-    return f"{shlex.quote(program('gate'))} --config {shlex.quote(plan.answers.config)}"
+    config = plan.answers.config
+    return shlex.join([program("gate"), *([] if config == DEFAULT_CONFIG else ["--config", config])])
 
 
 def _page(plan: Plan) -> str:

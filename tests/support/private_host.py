@@ -72,12 +72,14 @@ class PrivateHost:
         as_user = [] if user is None else ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"]
         return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "--wd=/", "--", *as_user, *words]
 
-    def run(self, words: list[str], user: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, words: list[str], user: str | None = None, check: bool = False, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command there to its end."""
-        given = {"capture_output": True, "text": True, "check": False, "timeout": 60, "env": ENVIRONMENT, **options}
+        given = {"capture_output": True, "text": True, "timeout": 60, "env": ENVIRONMENT, **options}
         if "input" not in given:
             given["stdin"] = subprocess.DEVNULL
-        return subprocess.run(self.command(words, user), **given)
+        return subprocess.run(self.command(words, user), check=check, **given)
 
     def gate(self, *words: str, user: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run the `gate` command there."""

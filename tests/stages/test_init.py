@@ -1,0 +1,454 @@
+"""`gate init`, as an operator runs it: as root on a host of its own, with users that it makes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.private_host import ENVIRONMENT, GATE, PrivateHost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ETC, STATE, CONFIG = "/etc/gitlab-runner-gate", "/var/lib/gitlab-runner-gate", "/etc/gitlab-runner-gate/gate.yaml"
+TOLD = ("init", "--site", "a.example", "--approvers", "alice=4711,bob=4712")
+PLACES = (ETC, STATE, "/home/gitlab-job")
+TREE = {
+    ETC: ("d", "root", "root", "0755"),
+    CONFIG: ("-", "root", "root", "0644"),
+    STATE: ("d", "root", "root", "0755"),
+    f"{STATE}/audit": ("d", "root", "gate-approvers", "2750"),
+    f"{STATE}/audit.key": ("-", "root", "root", "0600"),
+    f"{STATE}/cache": ("d", "root", "root", "0711"),
+    f"{STATE}/drop": ("d", "root", "root", "0755"),
+    f"{STATE}/drop/alice": ("d", "alice", "root", "0700"),
+    f"{STATE}/drop/bob": ("d", "bob", "root", "0700"),
+    f"{STATE}/drop/signed": ("d", "root", "gate-approvers", "1770"),
+    f"{STATE}/jobs": ("d", "root", "gate-approvers", "2750"),
+    f"{STATE}/page": ("d", "gitlab-gate", "gitlab-gate", "0700"),
+    f"{STATE}/turned-away": ("d", "root", "root", "0700"),
+    f"{STATE}/work": ("d", "root", "root", "0711"),
+    "/home/gitlab-job": ("d", "gitlab-job", "gitlab-job", "0700"),
+}
+STEPS = 19  # commands that `gate init` runs on a host where nothing of it is there
+
+
+@pytest.fixture
+def host() -> Iterator[PrivateHost]:
+    with PrivateHost() as made:
+        yield made
+
+
+def accounts(host: PrivateHost) -> str:
+    return host.text("/etc/passwd") + host.text("/etc/group")
+
+
+def everything(host: PrivateHost) -> dict[str, Any]:
+    """All that `gate init` can change there."""
+    return {"tree": host.tree("/etc", "/home", "/var/lib", "/usr/local/sbin"), "accounts": accounts(host)}
+
+
+def done(ran: subprocess.CompletedProcess[str]) -> str:
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def refused(ran: subprocess.CompletedProcess[str]) -> str:
+    """What it says, where it does not do it; never a traceback."""
+    assert ran.returncode == 1
+    assert ran.stdout == ""
+    assert ran.stderr.startswith("gate: ")
+    assert "Traceback" not in ran.stderr
+    return ran.stderr.removeprefix("gate: ")
+
+
+def test_a_host_is_set_up(host: PrivateHost) -> None:
+    said = done(host.gate(*TOLD))
+    assert host.tree(*PLACES) == TREE
+    assert "a.example+" in said
+    checked = host.gate("check")
+    assert (checked.returncode, checked.stderr) == (0, "")
+    users = {line.split(":")[0]: line.split(":")[4:] for line in host.text("/etc/passwd").splitlines()}
+    assert users["gitlab-job"][1:] == ["/home/gitlab-job", "/bin/bash"]
+    assert users["gitlab-gate"][1:] == ["/nonexistent", "/usr/sbin/nologin"]
+    assert re.search(r"^gate-approvers:x:\d+:gitlab-gate,alice,bob$", host.text("/etc/group"), re.MULTILINE)
+
+
+def test_the_first_job_finds_all_as_it_makes_it(host: PrivateHost) -> None:
+    """The printed block is a runner's: rehearsed with it, a job waits for alice, and runs as gitlab-job."""
+    block = json.loads(done(host.gate(*TOLD, "--json")))["runner_block"]
+    (host.base / "etc" / "config.toml").write_text(block, encoding="utf-8")
+    words = [sys.executable, "-I", "-c", GATE, "rehearse", "--runner-config", "/etc/config.toml"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(host.command(words), stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT) as job:
+        assert job.stdout is not None
+        log = ""
+        while "approve" not in log:
+            line = job.stdout.readline()
+            assert line, log
+            log += line
+        done(host.gate("approve", json.loads(done(host.gate("list", "--json")))[0]["key"], user="alice"))
+        log += job.stdout.read()
+    assert job.returncode == 0, log
+    made = host.tree(*PLACES)
+    assert {path: made[path] for path in TREE} == TREE
+    assert "gitlab-job" in {owner for _kind, owner, _group, _mode in host.tree(f"{STATE}/cache").values()}
+    assert done(host.gate("audit", "verify"))
+
+
+def test_what_was_done_is_data(host: PrivateHost) -> None:
+    told = json.loads(done(host.gate(*TOLD, "--json")))
+    assert {each["state"] for each in told["things"]} == {"made"}
+    assert told["gate_yaml"] == host.text(CONFIG)
+    assert told["verifier_key"] == done(host.gate("audit", "key")).strip()
+    (runner,) = tomllib.loads(told["runner_block"])["runners"]
+    program = runner["custom"]["run_exec"]
+    assert (os.path.dirname(program), os.access(program, os.X_OK)) == (os.path.dirname(sys.executable), True)
+    assert runner["custom"]["run_args"] == ["--config", CONFIG, "run"]
+
+
+def test_without_a_page_there_is_none(host: PrivateHost) -> None:
+    done(host.gate(*TOLD, "--no-page"))
+    assert host.tree(*PLACES) == {path: place for path, place in TREE.items() if not path.endswith("/page")}
+    assert "gitlab-gate" not in accounts(host)
+    assert json.loads(done(host.gate("config", "show", "--json"))).get("page") is None
+
+
+def test_a_dry_run_changes_nothing(host: PrivateHost) -> None:
+    before = everything(host)
+    for words in ([], ["--json"]):
+        done(host.gate(*TOLD, "--dry-run", *words))
+        assert done(host.gate(*TOLD, "--dry-run", *words, user="alice"))
+    assert everything(host) == before
+
+
+@pytest.mark.parametrize("by", [None, "alice"])
+def test_what_a_dry_run_prints_does_the_same(host: PrivateHost, by: str | None) -> None:
+    script = done(host.gate(*TOLD, "--dry-run", user=by))
+    key = done(host.run(["sh", "-e"], input=script))
+    assert key.splitlines()[-1].startswith("a.example+")
+    with PrivateHost() as other:
+        done(other.gate(*TOLD))
+        assert host.tree(*PLACES) == other.tree(*PLACES) == TREE
+        assert accounts(host) == accounts(other)
+        assert host.text(CONFIG) == other.text(CONFIG)
+    assert "noclobber" in host.run(["sh", "-e"], input=script).stderr or host.run(["sh", "-e"], input=script).returncode
+
+
+@pytest.mark.parametrize("kind", ["file", "empty", "link", "directory"])
+def test_a_gate_yaml_that_is_there_stays(host: PrivateHost, kind: str) -> None:
+    path = host.at(CONFIG)
+    path.parent.mkdir()
+    plant = {"file": "echo mine > {}", "empty": "touch {}", "directory": "mkdir {}", "link": "ln -s /nowhere {}"}[kind]
+    done(host.run(["sh", "-ec", plant.format(CONFIG)]))
+    before = everything(host)
+    assert "is there already" in refused(host.gate(*TOLD))
+    assert everything(host) == before
+    assert kind != "file" or path.read_text() == "mine\n"
+
+
+def test_a_second_gate_finds_users_and_groups_there(host: PrivateHost) -> None:
+    done(host.gate(*TOLD))
+    before = accounts(host)
+    second = ("--config", f"{ETC}/second.yaml", *TOLD, "--state-dir", "/var/lib/second", "--json")
+    told = json.loads(done(host.gate(*second)))
+    there = [each["name"].split()[0] for each in told["things"] if each["state"] == "there"]
+    assert sorted(there) == ["alice", "bob", "directory", "gitlab-gate", "group", "user", "user"]
+    assert accounts(host) == before
+    done(host.gate("--config", f"{ETC}/second.yaml", "check"))
+
+
+def test_all_of_a_gate_but_its_gate_yaml_is_used_on(host: PrivateHost) -> None:
+    done(host.gate(*TOLD))
+    host.at(CONFIG).unlink()
+    key = host.at(f"{STATE}/audit.key").read_bytes()
+    told = json.loads(done(host.gate(*TOLD, "--json")))
+    assert {each["state"] for each in told["things"]} == {"there"}
+    assert (host.tree(*PLACES), host.at(f"{STATE}/audit.key").read_bytes()) == (TREE, key)
+
+
+_STOP = """#!/bin/sh
+n=$(cat {counter}); echo $((n + 1)) > {counter}
+if [ "$n" != {at} ]; then exec /usr/{where}/{name} "$@"; fi
+{act}
+"""
+ACTS = {
+    "fails": "echo 'no way' >&2; exit 9",
+    "killed before": "kill -9 $PPID; exit 0",
+    "killed after": '/usr/{where}/{name} "$@"; kill -9 $PPID',
+    "does nothing": "exit 0",
+}
+
+
+def stop_at(host: PrivateHost, step: int, act: str) -> None:
+    """The `step`-th command that is run there, counted from 0, does `act`."""
+    counter = host.base / "lib" / "counter"
+    counter.write_text("0\n", encoding="utf-8")
+    for name, where in (("groupadd", "sbin"), ("useradd", "sbin"), ("gpasswd", "bin"), ("install", "bin")):
+        names = {"name": name, "where": where}
+        text = _STOP.format(counter="/var/lib/counter", at=step, act=ACTS[act].format(**names), **names)
+        (host.base / "sbin" / name).write_text(text, encoding="utf-8")
+        (host.base / "sbin" / name).chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("step", "act"), [(step, act) for step in range(STEPS) for act in ACTS if act == "killed after" or step % 6 == 0]
+)
+def test_what_is_left_half_way_is_gone_on_from(host: PrivateHost, step: int, act: str) -> None:
+    stop_at(host, step, act)
+    ran = host.gate(*TOLD)
+    if act.startswith("killed"):
+        assert ran.returncode == -9
+    else:
+        assert ran.returncode == 1
+        assert re.match("gate: cannot make .*; what was made before stays, so run `gate init` again", ran.stderr)
+        assert "no way" in ran.stderr or act != "fails"
+    assert not host.at(CONFIG).exists()
+    for wrapper in (host.base / "sbin").iterdir():
+        wrapper.unlink()
+    done(host.gate(*TOLD))
+    assert host.tree(*PLACES) == TREE
+    assert host.gate("check").returncode == 0
+
+
+def test_there_are_as_many_steps_as_are_stopped_at(host: PrivateHost) -> None:
+    stop_at(host, 1000, "fails")
+    done(host.gate(*TOLD))
+    assert host.text("/var/lib/counter") == f"{STEPS}\n"
+
+
+WRONG = {
+    "mode of state": f"install -d -m 0777 {STATE}",
+    "mode of the log": f"install -d -m 0755 {STATE}; groupadd -r gate-approvers; install -d -g gate-approvers -m 2770 {STATE}/audit",
+    "set-group-ID": f"install -d -m 2755 {STATE}",
+    "owner of state": f"install -d -o alice -m 0755 {STATE}",
+    "owner of a drop directory": f"install -d {STATE}/drop; install -d -o bob -m 0700 {STATE}/drop/alice",
+    "group of jobs": f"groupadd -r gate-approvers; install -d {STATE}; install -d -m 2750 {STATE}/jobs",
+    "a file": f"install -d {STATE}; touch {STATE}/work",
+    "a link": f"install -d {STATE} /var/lib/elsewhere; ln -s /var/lib/elsewhere {STATE}/drop",
+    "a link to nowhere": f"install -d {STATE}; ln -s nowhere {STATE}/cache",
+    "a parent of gate.yaml": f"install -d -g users -m 0775 {ETC}",
+    "a home of another's": "install -d -o alice /home/gitlab-job; useradd -r -d /home/gitlab-job gitlab-job",
+    "an odd name": f"install -d {STATE}; touch '{STATE}/turned-away'",
+}
+
+
+@pytest.mark.parametrize("plant", WRONG.values(), ids=WRONG)
+def test_what_is_there_and_wrong_is_told_with_the_command_that_mends_it(host: PrivateHost, plant: str) -> None:
+    done(host.run(["sh", "-ec", plant]))
+    before = everything(host)
+    said = refused(host.gate(*TOLD))
+    assert everything(host) == before
+    for line in said.splitlines():
+        done(host.run(["sh", "-ec", line.rpartition(": ")[2]]))
+    done(host.gate(*TOLD))
+    left_to_the_operator = {ETC, "/home/gitlab-job"}
+    assert host.tree(*PLACES).items() - {(path, host.tree(path)[path]) for path in left_to_the_operator} == {
+        (path, place) for path, place in TREE.items() if path not in left_to_the_operator
+    }
+
+
+def test_directories_of_users_that_are_gone_are_told_once_the_users_are_made_anew(host: PrivateHost) -> None:
+    done(host.run(["sh", "-ec", f"install -d {STATE}; install -d -o 4321 -m 0700 {STATE}/page"]))
+    said = refused_half_way(host.gate(*TOLD))
+    done(host.run(["sh", "-ec", re.search(r"(chown \S+ \S+ && chmod \S+ [^;]+)", said)[1]]))  # type: ignore[index]
+    done(host.gate(*TOLD))
+    assert host.tree(*PLACES) == TREE
+
+
+def refused_half_way(ran: subprocess.CompletedProcess[str]) -> str:
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    return ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--site", "a"], "--approvers is missing"),
+        (["--approvers", "alice,nobody-here"], "no Unix user 'nobody-here' on this host: useradd --create-home nobody-here"),
+        (["--approvers", ""], "--approvers: nobody to approve"),
+        (["--approvers", ","], "--approvers: nobody to approve"),
+        (["--approvers", "alice,alice"], "'alice' is there twice"),
+        (["--approvers", "alice=7,bob=7"], "'7' is there twice"),
+        (["--approvers", "alice=x"], "'x' is no numeric GitLab user id"),
+        (["--approvers", "alice=0"], "'0' is no numeric"),
+        (["--approvers", "alice=" + "9" * 5000], "is no numeric"),
+        (["--approvers", "alice:root"], "'alice:root' does not fit"),
+        (["--approvers", "-x"], "'-x' does not fit"),
+        (["--approvers", b"al\xffce"], "does not fit"),
+        (["--approvers", "x" * 100_000], "does not fit"),
+        (["--approvers", "alice", "--run-as", "alice"], "'alice' is the person 'alice' too"),
+        (["--approvers", "alice", "--run-as", "root"], "so a job could approve itself"),
+        (["--approvers", "alice", "--run-as", "gitlab-gate"], "jobs run as 'gitlab-gate', so a job could vote"),
+        (["--approvers", "alice", "--run-as", "Deploy.User"], "useradd takes no such name"),
+        (["--approvers", "alice", "--run-as", "a b"], "--run-as: 'a b' does not fit"),
+        (["--approvers", "alice", "--run-as", "--help"], "--run-as: '--help' does not fit"),
+        (["--approvers", "alice", "--run-as", "$(touch /etc/x)"], "useradd takes no such name"),
+        (["--approvers", "alice", "--site", "a b"], "--site: 'a b' does not fit"),
+        (["--approvers", "alice", "--site", ""], "--site: '' does not fit"),
+        (["--approvers", "alice", "--site", "a\nb: c"], "--site: 'a\\nb: c' does not fit"),
+        (["--approvers", "alice", "--state-dir", "state"], "'state' does not fit"),
+        (["--approvers", "alice", "--state-dir", "/var/lib/../x"], "'/var/lib/../x' does not fit"),
+        (["--approvers", "alice", "--state-dir", b"/var/lib/\xff"], "does not fit"),
+        (["--approvers", "alice", "--state-dir", "/var/lib" + "/x" * 3000], "/var/lib/x"),
+        (["--approvers", "alice", "--state-dir", "/var/lib/" + "x" * 300], "File name too long"),
+        (["--approvers", "alice", "--state-dir", "/proc/gate"], "/proc"),
+        (["--approvers", "alice", "--state-dir", "/etc/passwd/state"], "/etc/passwd"),
+        (["--approvers", "alice", "--run-as", "x", "--allow-same-user"], "exclude each other"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_be_is_told_before_anything_is_made(host: PrivateHost, words: list[str], says: str) -> None:
+    before = everything(host)
+    assert says in refused(host.gate("init", *words))
+    assert everything(host) == before
+
+
+@pytest.mark.parametrize(
+    "config", ["/etc/g\n/gate.yaml", b"/etc/\xff.yaml", "/etc" + "/x" * 3000, "/etc/passwd/gate.yaml", "/"]
+)
+def test_a_gate_yaml_that_cannot_be_is_told_before_anything_is_made(host: PrivateHost, config: str) -> None:
+    before = everything(host)
+    refused(host.gate("--config", config, *TOLD))
+    assert everything(host) == before
+
+
+def test_a_name_that_is_none_of_a_person_s_is_made_one(host: PrivateHost) -> None:
+    done(host.run(["useradd", "--badname", "no"]))
+    done(host.run(["sh", "-ec", "echo '4.Dora@Example:x:4444:4444::/:/bin/sh' >> /etc/passwd"]))
+    done(host.gate("init", "--approvers", "no,4.Dora@Example=9", "--site", "null"))
+    shown = json.loads(done(host.gate("config", "show", "--json")))
+    assert shown["people"] == {"no": {"unix": "no"}, "_4_dora_example": {"unix": "4.Dora@Example", "gitlab": [9]}}
+    assert host.tree(f"{STATE}/drop/_4_dora_example").popitem()[1][1] == "4.Dora@Example"
+    assert host.gate("check").returncode == 0
+
+
+def test_without_sudo_it_says_so(host: PrivateHost) -> None:
+    assert "sudo gate init" in refused(host.gate(*TOLD, user="alice"))
+
+
+def test_somebody_who_is_not_root_tries_it_out(host: PrivateHost) -> None:
+    home = "/home/alice/gate"
+    own = ("--config", f"{home}/gate.yaml")
+    done(host.gate(*own, "init", "--site", "try", "--approvers", "alice,bob", "--allow-same-user", user="alice"))
+    made = host.tree(home)
+    assert {owner for _kind, owner, _group, _mode in made.values()} == {"alice"}
+    assert {path.removeprefix(f"{home}/state/") for path in made if "/state/" in path} == {
+        "audit", "audit.key", "cache", "drop", "drop/alice", "jobs", "turned-away", "work"}  # fmt: skip
+    shown = json.loads(done(host.gate(*own, "config", "show", "--json", user="alice")))
+    assert (shown["backend"]["allow_same_user"], shown["page"]["user"]) == (True, "alice")
+    assert "approvers_group" not in shown
+    assert "gate-approvers" not in accounts(host)
+
+
+def test_what_only_root_can_make_is_told_as_commands(host: PrivateHost) -> None:
+    words = (
+        "--config",
+        "/var/lib/mine/gate.yaml",
+        "init",
+        "--site",
+        "try",
+        "--approvers",
+        "alice",
+        "--allow-same-user",
+    )
+    said = refused(host.gate(*words, user="alice"))
+    done(host.run(["sh", "-ec", said.rpartition("as root: ")[2]]))
+    done(host.gate(*words, user="alice"))
+    assert host.tree("/var/lib/mine/gate.yaml").popitem()[1] == ("-", "alice", "alice", "0644")
+
+
+def test_same_user_is_for_who_says_so(host: PrivateHost) -> None:
+    done(host.gate("init", "--approvers", "alice", "--allow-same-user"))
+    shown = json.loads(done(host.gate("config", "show", "--json")))
+    assert shown["backend"] == {"type": "shell", "isolate": "pid_namespace", "allow_same_user": True}
+    assert "gitlab-job" not in accounts(host)
+
+
+def test_of_two_at_once_one_writes_gate_yaml(host: PrivateHost) -> None:
+    words = [sys.executable, "-I", "-c", GATE, *TOLD]
+    pipe = subprocess.PIPE
+    both = [subprocess.Popen(host.command(words), stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT) for _ in "12"]
+    ended = [(process.communicate(timeout=60), process.returncode) for process in both]
+    assert sorted(code for _said, code in ended) in ([0, 1], [1, 1])
+    assert all("Traceback" not in said[1] for said, _code in ended)
+    if not host.at(CONFIG).exists():
+        done(host.gate(*TOLD))
+    assert host.tree(*PLACES) == TREE
+
+
+def test_a_terminal_is_asked(host: PrivateHost) -> None:
+    with Terminal(host, "init", "--json") as terminal:
+        terminal.expect("What this gate is called")
+        terminal.type("b c")
+        terminal.expect("does not fit")
+        terminal.expect("What this gate is called")
+        terminal.type("b.example")
+        terminal.expect("Who may approve")
+        terminal.type("zoe")
+        terminal.expect("useradd --create-home zoe")
+        terminal.type("alice, carol=9")
+        terminal.expect("[gitlab-job]")
+        terminal.type("")
+        terminal.expect("page")
+        terminal.type("n")
+        told = json.loads(terminal.output())
+    assert "site: b.example" in told["gate_yaml"]
+    assert "carol: {unix: carol, gitlab: [9]}" in told["gate_yaml"]
+    assert "page" not in json.loads(done(host.gate("config", "show", "--json")))
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04"])
+def test_a_terminal_can_be_left(host: PrivateHost, key: str) -> None:
+    before = everything(host)
+    with Terminal(host, "init") as terminal:
+        terminal.expect("What this gate is called")
+        terminal.type(key, end="")
+        assert terminal.process.wait(timeout=60) == 130
+    assert everything(host) == before
+
+
+class Terminal:
+    """`gate` with a terminal for stdin and stderr, and a pipe for stdout."""
+
+    def __init__(self, host: PrivateHost, *words: str) -> None:
+        self._own, other = pty.openpty()
+        command = host.command(["setsid", "--ctty", "--wait", sys.executable, "-I", "-c", GATE, *words])
+        self.process = subprocess.Popen(
+            command, stdin=other, stdout=subprocess.PIPE, stderr=other, text=True, env=ENVIRONMENT
+        )
+        os.close(other)
+        self.seen = ""
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+        os.close(self._own)
+
+    def type(self, text: str, end: str = "\n") -> None:
+        os.write(self._own, (text + end).encode())
+
+    def expect(self, text: str) -> None:
+        while text not in self.seen:
+            assert select.select([self._own], [], [], 60)[0], self.seen
+            self.seen += os.read(self._own, 4096).decode()
+        self.seen = self.seen.partition(text)[2]
+
+    def output(self) -> str:
+        assert self.process.stdout is not None
+        said = self.process.stdout.read()
+        assert self.process.wait(timeout=60) == 0, self.seen
+        return said
