@@ -54,12 +54,19 @@ def making(answers: Answers, missing: tuple[Thing, ...]) -> Iterator[str]:
     if answers.runner.uid != os.geteuid():
         return
     for thing in missing:
-        parent = os.path.dirname(thing.path) if isinstance(thing, Directory) else "/"
-        if isinstance(thing, Directory) and os.path.lexists(parent) and not _can_write(parent):
-            yield f"{parent} cannot be written to by {answers.runner.name}: as root: {shlex.join(thing.command)}"
+        if isinstance(thing, Directory) and os.path.lexists(os.path.dirname(thing.path)):
+            yield from _unwritable(os.path.dirname(thing.path), answers, f"as root: {shlex.join(thing.command)}")
     home = os.path.dirname(answers.config)
-    if os.path.lexists(home) and not _can_write(home):
-        yield f"{home} cannot be written to by {answers.runner.name}, for gate.yaml: name another by --config"
+    if os.path.lexists(home):
+        yield from _unwritable(home, answers, "name another place for gate.yaml by --config")
+
+
+def _unwritable(directory: str, answers: Answers, otherwise: str) -> Iterator[str]:
+    """Tried with a file that has no name, and is gone at once; that is how state is written."""
+    try:
+        os.close(os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        yield f"{directory} cannot be written to by {answers.runner.name}: {reason(error)}: {otherwise}"
 
 
 def existing(path: str) -> str:
@@ -77,7 +84,3 @@ def _key(answers: Answers) -> Iterator[str]:
         audit_key.load(answers.state_dir)
     except StateError as error:
         yield str(error)
-
-
-def _can_write(directory: str) -> bool:
-    return os.access(directory, os.W_OK | os.X_OK)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from config.accounts import SystemHost
@@ -16,7 +18,7 @@ from gate.setup.in_the_way import TOOL_PATH
 from gate.setup.things import MismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from audit.keys import Verifier
@@ -37,6 +39,29 @@ def make(plan: Plan, tell: Callable[[str], None]) -> tuple[dict[str, Any], Verif
     Raises:
         MakingError: something could not be made; what was made before is found by the next run.
     """
+    with _alone(plan):
+        return _make_all(plan, tell)
+
+
+@contextmanager
+def _alone(plan: Plan) -> Iterator[None]:
+    """Hold off others like this: of two useradd(8) for one name at once, both succeed, and each gives it another uid."""
+    where = os.open(
+        plan.answers.runner.home if plan.answers.has_users else "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    )
+    try:
+        if plan.answers.has_users:
+            fcntl.flock(where, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise MakingError(
+            "another `gate init` is at work on this host: let it end, and look what it has made"
+        ) from error
+    finally:
+        os.close(where)
+
+
+def _make_all(plan: Plan, tell: Callable[[str], None]) -> tuple[dict[str, Any], Verifier]:
     for thing in plan.missing:
         _make(thing)
         tell(thing.name)

@@ -1,4 +1,4 @@
-"""A host of its own for a test that makes users: a mount namespace with a copy of /etc, and an empty /home and /var/lib.
+"""A host of its own for a test that makes users: a mount namespace with a copy of /etc, and an empty /home, /root and /var/lib.
 
 What is made there is seen from outside under `base`, and nothing of it is on the real host.
 """
@@ -27,6 +27,7 @@ set -e
 mount --bind "$1/etc" /etc
 mount --bind "$1/home" /home
 mount --bind "$1/lib" /var/lib
+mount --bind "$1/root" /root
 mount --bind "$1/sbin" /usr/local/sbin
 echo ready
 exec sleep infinity
@@ -44,7 +45,7 @@ class PrivateHost:
         self.base = Path(tempfile.mkdtemp(prefix="gate-host-"))
         self.base.chmod(0o755)
         shutil.copytree("/etc", self.base / "etc", symlinks=True, ignore=shutil.ignore_patterns("gitlab-runner*"))
-        for name in ("home", "lib", "sbin"):
+        for name in ("home", "lib", "root", "sbin"):
             (self.base / name).mkdir()
         for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid"):
             self._without_ours(self.base / "etc" / name)
