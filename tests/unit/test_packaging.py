@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import configparser
+import json
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.support.private_host import PrivateHost
 
 CHECKOUT = Path(__file__).parents[2]
 UNITS = CHECKOUT / "packaging" / "systemd"
@@ -66,3 +69,37 @@ def test_the_proxy_s_socket_is_the_one_that_the_docs_name() -> None:
     assert f"proxy_socket: {socket['ListenStream']}" in PAGE_DOCS
     assert f"proxy_group: {socket['SocketGroup']}" in PAGE_DOCS
     assert all(unit(name)["Socket"]["Service"] == "gate-page.service" for name in names() if name.endswith(".socket"))
+
+
+def test_sysusers_and_tmpfiles_make_what_gate_init_makes() -> None:
+    for program in ("systemd-sysusers", "systemd-tmpfiles"):
+        if not shutil.which(program):
+            pytest.skip(f"no {program}: apt install systemd; sysusers.d and tmpfiles.d are not tried")
+    with PrivateHost() as packaged, PrivateHost() as by_hand:
+        for program in ("sysusers", "tmpfiles"):
+            create = ["--create"] if program == "tmpfiles" else []
+            file = CHECKOUT / "packaging" / f"{program}.d" / "gitlab-runner-gate.conf"
+            made = packaged.run([f"systemd-{program}", *create, str(file)])
+            assert made.returncode == 0, made.stderr
+        assert by_hand.gate("init", "--site", "a", "--approvers", "alice").returncode == 0
+        of_people = {
+            f"{EXAMPLE['state_dir']}/drop/alice",
+            f"{EXAMPLE['state_dir']}/audit.key",
+            "/etc/gitlab-runner-gate/gate.yaml",
+        }
+        places = ("/etc/gitlab-runner-gate", EXAMPLE["state_dir"], "/home/gitlab-job")
+        init_made = {path: place for path, place in by_hand.tree(*places).items() if path not in of_people}
+        assert packaged.tree(*places) == init_made
+        assert users(packaged) == users(by_hand)
+        again = packaged.gate("init", "--site", "a", "--approvers", "alice", "--json")
+        made_then = [each["name"] for each in json.loads(again.stdout)["things"] if each["state"] == "made"]
+        assert made_then == [
+            "alice in group gate-approvers",
+            f"directory {EXAMPLE['state_dir']}/drop/alice (alice 0700)",
+        ]
+
+
+def users(host: PrivateHost) -> dict[str, list[str]]:
+    """The gate's own users: comment, home, shell."""
+    lines = [line.split(":") for line in host.text("/etc/passwd").splitlines()]
+    return {line[0]: line[4:] for line in lines if line[0].startswith("gitlab-")}
