@@ -29,6 +29,8 @@ def installation(answers: Answers) -> Iterator[str]:
         yield f"{executor} is not there: install the gate with pip into a venv, and use the `gate` of that"
     if not answers.config.isprintable():
         yield f"{answers.config!a} is no path to write gate.yaml to: name one without control characters"
+    if os.path.dirname(answers.config).startswith(f"{answers.state_dir}/"):
+        yield f"{answers.config} lies within the state directory, whose parts are not the operator's: name another by --config"
 
 
 def places(answers: Answers) -> Iterator[str]:
@@ -51,10 +53,18 @@ def making(answers: Answers, missing: tuple[Thing, ...]) -> Iterator[str]:
     for thing in missing:
         if not shutil.which(thing.command[0], path=TOOL_PATH):
             yield f"{thing.command[0]} is not installed (Debian: apt install passwd coreutils), to make {thing.name}"
-    if answers.runner.uid != os.geteuid():
-        return
-    for thing in missing:
-        if isinstance(thing, Directory) and os.path.lexists(os.path.dirname(thing.path)):
+    directories = [thing for thing in missing if isinstance(thing, Directory)]
+    others = {thing.path: thing.owner for thing in directories if thing.owner != answers.runner.name}
+    for thing in directories:
+        if os.path.dirname(thing.path) in others:
+            yield f"{thing.path} would lie in a directory of {others[os.path.dirname(thing.path)]}: name another place"
+    if answers.runner.uid == os.geteuid():
+        yield from _unwritables(answers, directories)
+
+
+def _unwritables(answers: Answers, directories: list[Directory]) -> Iterator[str]:
+    for thing in directories:
+        if os.path.lexists(os.path.dirname(thing.path)):
             yield from _unwritable(os.path.dirname(thing.path), answers, f"as root: {shlex.join(thing.command)}")
     home = os.path.dirname(answers.config)
     if os.path.lexists(home):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from config.accounts import SystemHost
 from config.faults import ConfigError, Fault
-from config.host import path_problems
+from config.host import check_state_dir, path_problems
 from config.load import policy_from
 from gate import audit_key
 from gate.files import StateError, write_once
@@ -100,7 +100,7 @@ def _write(path: str, text: bytes, runner_uid: int) -> dict[str, Any]:
     """
     policy = policy_from(text, path, runner_uid=runner_uid)
     directory, name = os.path.split(path)
-    problems = path_problems(directory, runner_uid)
+    problems = [*path_problems(directory, runner_uid), *check_state_dir(policy["state_dir"], runner_uid)]
     if problems:
         raise ConfigError([Fault(path, 0, 0, problem) for problem in problems])
     if not write_once(directory, name, text, GATE_YAML_MODE):

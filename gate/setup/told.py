@@ -69,6 +69,13 @@ def next_steps(plan: Plan, verifier: Verifier) -> Iterator[str]:
         yield f"The page: {_page(plan)}"
 
 
+def cautions(plan: Plan) -> Iterator[str]:
+    """What will surprise people who go on with the gate.yaml as it is."""
+    if len(plan.answers.approvers) == 1:
+        alone = plan.answers.approvers[0].person
+        yield f"{alone}: nobody else can approve, and jobs that {alone} triggered need somebody else: add people, or self_approval: true"
+
+
 def _people(plan: Plan) -> set[str]:
     return {each.unix for each in plan.answers.approvers}
 

@@ -88,22 +88,29 @@ def test_the_first_job_finds_all_as_it_makes_it(host: PrivateHost) -> None:
     """The printed block is a runner's: rehearsed with it, a job waits for alice, and runs as gitlab-job."""
     block = json.loads(done(host.gate(*TOLD, "--json")))["runner_block"]
     (host.base / "etc" / "config.toml").write_text(block, encoding="utf-8")
-    words = [sys.executable, "-I", "-c", GATE, "rehearse", "--runner-config", "/etc/config.toml"]
+    assert "Job succeeded" in rehearsed(host, "--runner-config", "/etc/config.toml")
+    made = host.tree(*PLACES)
+    assert {path: made[path] for path in TREE} == TREE
+    assert "gitlab-job" in {owner for _kind, owner, _group, _mode in host.tree(f"{STATE}/cache").values()}
+    assert done(host.gate("audit", "verify"))
+
+
+def rehearsed(host: PrivateHost, *options: str, config: str = CONFIG, user: str | None = None) -> str:
+    """The log of a job that the rehearsal runs as `user`, and alice approves."""
+    words = [sys.executable, "-I", "-c", GATE, "--config", config, "rehearse", *options]
     pipe = subprocess.PIPE
-    with subprocess.Popen(host.command(words), stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT) as job:
+    with subprocess.Popen(host.command(words, user), stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT) as job:
         assert job.stdout is not None
         log = ""
         while "approve" not in log:
             line = job.stdout.readline()
             assert line, log
             log += line
-        done(host.gate("approve", json.loads(done(host.gate("list", "--json")))[0]["key"], user="alice"))
+        key = json.loads(done(host.gate("--config", config, "list", "--json", user=user)))[0]["key"]
+        done(host.gate("--config", config, "approve", key, user="alice"))
         log += job.stdout.read()
     assert job.returncode == 0, log
-    made = host.tree(*PLACES)
-    assert {path: made[path] for path in TREE} == TREE
-    assert "gitlab-job" in {owner for _kind, owner, _group, _mode in host.tree(f"{STATE}/cache").values()}
-    assert done(host.gate("audit", "verify"))
+    return log
 
 
 def test_what_was_done_is_data(host: PrivateHost) -> None:
@@ -299,6 +306,8 @@ def refused_half_way(ran: subprocess.CompletedProcess[str]) -> str:
         (["--approvers", "alice", "--site", "a b"], "--site: 'a b' does not fit"),
         (["--approvers", "alice", "--site", ""], "--site: '' does not fit"),
         (["--approvers", "alice", "--site", "a\nb: c"], "--site: 'a\\nb: c' does not fit"),
+        (["--approvers", "alice", "--state-dir", ""], "--state-dir: '' does not fit"),
+        (["--approvers", "alice", "--state-dir", "/home/gitlab-job/state"], "in a directory of gitlab-job"),
         (["--approvers", "alice", "--state-dir", "state"], "'state' does not fit"),
         (["--approvers", "alice", "--state-dir", "/var/lib/../x"], "'/var/lib/../x' does not fit"),
         (["--approvers", "alice", "--state-dir", b"/var/lib/\xff"], "does not fit"),
@@ -317,7 +326,15 @@ def test_what_cannot_be_is_told_before_anything_is_made(host: PrivateHost, words
 
 
 @pytest.mark.parametrize(
-    "config", ["/etc/g\n/gate.yaml", b"/etc/\xff.yaml", "/etc" + "/x" * 3000, "/etc/passwd/gate.yaml", "/"]
+    "config",
+    [
+        "/etc/g\n/gate.yaml",
+        b"/etc/\xff.yaml",
+        "/etc" + "/x" * 3000,
+        "/etc/passwd/gate.yaml",
+        "/",
+        f"{STATE}/jobs/gate.yaml",
+    ],
 )
 def test_a_gate_yaml_that_cannot_be_is_told_before_anything_is_made(host: PrivateHost, config: str) -> None:
     before = everything(host)
@@ -351,6 +368,19 @@ def test_somebody_who_is_not_root_tries_it_out(host: PrivateHost) -> None:
     assert (shown["backend"]["allow_same_user"], shown["page"]["user"]) == (True, "alice")
     assert "approvers_group" not in shown
     assert "gate-approvers" not in accounts(host)
+    assert "Job succeeded" in rehearsed(host, config=f"{home}/gate.yaml", user="alice")
+
+
+def test_a_group_that_is_called_like_the_job_user_becomes_theirs(host: PrivateHost) -> None:
+    done(host.run(["groupadd", "--system", "gitlab-job"]))
+    done(host.gate(*TOLD))
+    assert host.tree(*PLACES) == TREE
+
+
+def test_one_approver_alone_is_told_of(host: PrivateHost) -> None:
+    ran = host.gate("init", "--approvers", "alice=4711")
+    assert (ran.returncode, ran.stderr.count("warn ")) == (0, 1)
+    assert "alice: nobody else can approve" in ran.stderr
 
 
 def test_what_only_root_can_make_is_told_as_commands(host: PrivateHost) -> None:
