@@ -4,42 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import select
 import subprocess
 import sys
 import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.private_host import ENVIRONMENT, GATE, PrivateHost
+from tests.support.set_up import CONFIG, ETC, PLACES, STATE, TOLD, TREE, accounts, done, everything, refused, rehearsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Self
 
-ETC, STATE, CONFIG = "/etc/gitlab-runner-gate", "/var/lib/gitlab-runner-gate", "/etc/gitlab-runner-gate/gate.yaml"
-TOLD = ("init", "--site", "a.example", "--approvers", "alice=4711,bob=4712")
-PLACES = (ETC, STATE, "/home/gitlab-job")
-TREE = {
-    ETC: ("d", "root", "root", "0755"),
-    CONFIG: ("-", "root", "root", "0644"),
-    STATE: ("d", "root", "root", "0755"),
-    f"{STATE}/audit": ("d", "root", "gate-approvers", "2750"),
-    f"{STATE}/audit.key": ("-", "root", "root", "0600"),
-    f"{STATE}/cache": ("d", "root", "root", "0711"),
-    f"{STATE}/drop": ("d", "root", "root", "0755"),
-    f"{STATE}/drop/alice": ("d", "alice", "root", "0700"),
-    f"{STATE}/drop/bob": ("d", "bob", "root", "0700"),
-    f"{STATE}/drop/signed": ("d", "root", "gate-approvers", "1770"),
-    f"{STATE}/jobs": ("d", "root", "gate-approvers", "2750"),
-    f"{STATE}/page": ("d", "gitlab-gate", "gitlab-gate", "0700"),
-    f"{STATE}/turned-away": ("d", "root", "root", "0700"),
-    f"{STATE}/work": ("d", "root", "root", "0711"),
-    "/home/gitlab-job": ("d", "gitlab-job", "gitlab-job", "0700"),
-}
 STEPS = 19  # commands that `gate init` runs on a host where nothing of it is there
 
 
@@ -47,29 +25,6 @@ STEPS = 19  # commands that `gate init` runs on a host where nothing of it is th
 def host() -> Iterator[PrivateHost]:
     with PrivateHost() as made:
         yield made
-
-
-def accounts(host: PrivateHost) -> str:
-    return host.text("/etc/passwd") + host.text("/etc/group")
-
-
-def everything(host: PrivateHost) -> dict[str, Any]:
-    """All that `gate init` can change there."""
-    return {"tree": host.tree("/etc", "/home", "/var/lib", "/usr/local/sbin"), "accounts": accounts(host)}
-
-
-def done(ran: subprocess.CompletedProcess[str]) -> str:
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return ran.stdout
-
-
-def refused(ran: subprocess.CompletedProcess[str]) -> str:
-    """What it says, where it does not do it; never a traceback."""
-    assert ran.returncode == 1
-    assert ran.stdout == ""
-    assert ran.stderr.startswith("gate: ")
-    assert "Traceback" not in ran.stderr
-    return ran.stderr.removeprefix("gate: ")
 
 
 def test_a_host_is_set_up(host: PrivateHost) -> None:
@@ -93,24 +48,6 @@ def test_the_first_job_finds_all_as_it_makes_it(host: PrivateHost) -> None:
     assert {path: made[path] for path in TREE} == TREE
     assert "gitlab-job" in {owner for _kind, owner, _group, _mode in host.tree(f"{STATE}/cache").values()}
     assert done(host.gate("audit", "verify"))
-
-
-def rehearsed(host: PrivateHost, *options: str, config: str = CONFIG, user: str | None = None) -> str:
-    """The log of a job that the rehearsal runs as `user`, and alice approves."""
-    words = [sys.executable, "-I", "-c", GATE, "--config", config, "rehearse", *options]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(host.command(words, user), stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT) as job:
-        assert job.stdout is not None
-        log = ""
-        while "approve" not in log:
-            line = job.stdout.readline()
-            assert line, log
-            log += line
-        key = json.loads(done(host.gate("--config", config, "list", "--json", user=user)))[0]["key"]
-        done(host.gate("--config", config, "approve", key, user="alice"))
-        log += job.stdout.read()
-    assert job.returncode == 0, log
-    return log
 
 
 def test_what_was_done_is_data(host: PrivateHost) -> None:
@@ -268,78 +205,11 @@ def test_what_is_there_and_wrong_is_told_with_the_command_that_mends_it(host: Pr
 
 def test_directories_of_users_that_are_gone_are_told_once_the_users_are_made_anew(host: PrivateHost) -> None:
     done(host.run(["sh", "-ec", f"install -d {STATE}; install -d -o 4321 -m 0700 {STATE}/page"]))
-    said = refused_half_way(host.gate(*TOLD))
-    done(host.run(["sh", "-ec", re.search(r"(chown \S+ \S+ && chmod \S+ [^;]+)", said)[1]]))  # type: ignore[index]
+    ran = host.gate(*TOLD)
+    assert (ran.returncode, "Traceback" in ran.stderr) == (1, False)
+    done(host.run(["sh", "-ec", re.search(r"(chown \S+ \S+ && chmod \S+ [^;]+)", ran.stderr)[1]]))  # type: ignore[index]
     done(host.gate(*TOLD))
     assert host.tree(*PLACES) == TREE
-
-
-def refused_half_way(ran: subprocess.CompletedProcess[str]) -> str:
-    assert ran.returncode == 1
-    assert "Traceback" not in ran.stderr
-    return ran.stderr
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["--site", "a"], "--approvers is missing"),
-        (["--approvers", "alice,nobody-here"], "no Unix user 'nobody-here' on this host: useradd --create-home nobody-here"),
-        (["--approvers", ""], "--approvers: nobody to approve"),
-        (["--approvers", ","], "--approvers: nobody to approve"),
-        (["--approvers", "alice,alice"], "'alice' is there twice"),
-        (["--approvers", "alice=7,bob=7"], "'7' is there twice"),
-        (["--approvers", "alice=x"], "'x' is no numeric GitLab user id"),
-        (["--approvers", "alice=0"], "'0' is no numeric"),
-        (["--approvers", "alice=" + "9" * 5000], "is no numeric"),
-        (["--approvers", "alice:root"], "'alice:root' does not fit"),
-        (["--approvers", "-x"], "'-x' does not fit"),
-        (["--approvers", b"al\xffce"], "does not fit"),
-        (["--approvers", "x" * 100_000], "does not fit"),
-        (["--approvers", "alice", "--run-as", "alice"], "'alice' is the person 'alice' too"),
-        (["--approvers", "alice", "--run-as", "root"], "so a job could approve itself"),
-        (["--approvers", "alice", "--run-as", "gitlab-gate"], "jobs run as 'gitlab-gate', so a job could vote"),
-        (["--approvers", "alice", "--run-as", "Deploy.User"], "useradd takes no such name"),
-        (["--approvers", "alice", "--run-as", "a b"], "--run-as: 'a b' does not fit"),
-        (["--approvers", "alice", "--run-as", "--help"], "--run-as: '--help' does not fit"),
-        (["--approvers", "alice", "--run-as", "$(id)"], "useradd takes no such name"),
-        (["--approvers", "alice", "--site", "a b"], "--site: 'a b' does not fit"),
-        (["--approvers", "alice", "--site", ""], "--site: '' does not fit"),
-        (["--approvers", "alice", "--site", "a\nb: c"], "--site: 'a\\nb: c' does not fit"),
-        (["--approvers", "alice", "--state-dir", ""], "--state-dir: '' does not fit"),
-        (["--approvers", "alice", "--state-dir", "/home/gitlab-job/state"], "in a directory of gitlab-job"),
-        (["--approvers", "alice", "--state-dir", "state"], "'state' does not fit"),
-        (["--approvers", "alice", "--state-dir", "/var/lib/../x"], "'/var/lib/../x' does not fit"),
-        (["--approvers", "alice", "--state-dir", b"/var/lib/\xff"], "does not fit"),
-        (["--approvers", "alice", "--state-dir", "/var/lib" + "/x" * 3000], "/var/lib/x"),
-        (["--approvers", "alice", "--state-dir", "/var/lib/" + "x" * 300], "File name too long"),
-        (["--approvers", "alice", "--state-dir", "/proc/gate"], "/proc"),
-        (["--approvers", "alice", "--state-dir", "/etc/passwd/state"], "/etc/passwd"),
-        (["--approvers", "alice", "--run-as", "x", "--allow-same-user"], "exclude each other"),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_what_cannot_be_is_told_before_anything_is_made(host: PrivateHost, words: list[str], says: str) -> None:
-    before = everything(host)
-    assert says in refused(host.gate("init", *words))
-    assert everything(host) == before
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        "/etc/g\n/gate.yaml",
-        b"/etc/\xff.yaml",
-        "/etc" + "/x" * 3000,
-        "/etc/passwd/gate.yaml",
-        "/",
-        f"{STATE}/jobs/gate.yaml",
-    ],
-)
-def test_a_gate_yaml_that_cannot_be_is_told_before_anything_is_made(host: PrivateHost, config: str) -> None:
-    before = everything(host)
-    refused(host.gate("--config", config, *TOLD))
-    assert everything(host) == before
 
 
 def test_a_name_that_is_none_of_a_person_s_is_made_one(host: PrivateHost) -> None:
@@ -415,72 +285,3 @@ def test_of_two_at_once_one_writes_gate_yaml(host: PrivateHost) -> None:
     assert sorted(code for _said, code in ended) == [0, 1]
     assert all("Traceback" not in said[1] for said, _code in ended)
     assert host.tree(*PLACES) == TREE
-
-
-def test_a_terminal_is_asked(host: PrivateHost) -> None:
-    with Terminal(host, "init", "--json") as terminal:
-        terminal.expect("What this gate is called")
-        terminal.type("b c")
-        terminal.expect("does not fit")
-        terminal.expect("What this gate is called")
-        terminal.type("b.example")
-        terminal.expect("Who may approve")
-        terminal.type("zoe")
-        terminal.expect("useradd --create-home zoe")
-        terminal.type("alice, carol=9")
-        terminal.expect("[gitlab-job]")
-        terminal.type("")
-        terminal.expect("page")
-        terminal.type("n")
-        told = json.loads(terminal.output())
-    assert "site: b.example" in told["gate_yaml"]
-    assert "carol: {unix: carol, gitlab: [9]}" in told["gate_yaml"]
-    assert "page" not in json.loads(done(host.gate("config", "show", "--json")))
-
-
-@pytest.mark.parametrize("key", ["\x03", "\x04"])
-def test_a_terminal_can_be_left(host: PrivateHost, key: str) -> None:
-    before = everything(host)
-    with Terminal(host, "init") as terminal:
-        terminal.expect("What this gate is called")
-        terminal.type(key, end="")
-        assert terminal.process.wait(timeout=60) == 130
-    assert everything(host) == before
-
-
-class Terminal:
-    """`gate` with a terminal for stdin and stderr, and a pipe for stdout."""
-
-    def __init__(self, host: PrivateHost, *words: str) -> None:
-        self._own, other = pty.openpty()
-        command = host.command(
-            ["env", "--default-signal=INT", "setsid", "--ctty", "--wait", sys.executable, "-I", "-c", GATE, *words]
-        )
-        self.process = subprocess.Popen(
-            command, stdin=other, stdout=subprocess.PIPE, stderr=other, text=True, env=ENVIRONMENT
-        )
-        os.close(other)
-        self.seen = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.process.kill()
-        self.process.communicate()
-        os.close(self._own)
-
-    def type(self, text: str, end: str = "\n") -> None:
-        os.write(self._own, (text + end).encode())
-
-    def expect(self, text: str) -> None:
-        while text not in self.seen:
-            assert select.select([self._own], [], [], 60)[0], self.seen
-            self.seen += os.read(self._own, 4096).decode()
-        self.seen = self.seen.partition(text)[2]
-
-    def output(self) -> str:
-        assert self.process.stdout is not None
-        said = self.process.stdout.read()
-        assert self.process.wait(timeout=60) == 0, self.seen
-        return said

@@ -71,7 +71,7 @@ class PrivateHost:
     def command(self, words: list[str], user: str | None = None) -> list[str]:
         """The command line that runs `words` there, as root or as `user`."""
         as_user = [] if user is None else ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"]
-        return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "--wd=/", "--", *as_user, *words]
+        return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "--", *as_user, *words]
 
     def run(
         self, words: list[str], user: str | None = None, check: bool = False, **options: Any
