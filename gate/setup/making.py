@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from config.accounts import SystemHost
@@ -39,24 +39,20 @@ def make(plan: Plan, tell: Callable[[str], None]) -> tuple[dict[str, Any], Verif
     Raises:
         MakingError: something could not be made; what was made before is found by the next run.
     """
-    with _alone(plan):
+    with _alone(plan.answers.runner.home) if plan.answers.has_users else nullcontext():
         return _make_all(plan, tell)
 
 
 @contextmanager
-def _alone(plan: Plan) -> Iterator[None]:
+def _alone(home: str) -> Iterator[None]:
     """Hold off others like this: of two useradd(8) for one name at once, both succeed, and each gives it another uid."""
-    where = os.open(
-        plan.answers.runner.home if plan.answers.has_users else "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    )
+    where = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if plan.answers.has_users:
+        try:
             fcntl.flock(where, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise MakingError("another `gate init` is at work here: let it end, and look what it has made") from error
         yield
-    except BlockingIOError as error:
-        raise MakingError(
-            "another `gate init` is at work on this host: let it end, and look what it has made"
-        ) from error
     finally:
         os.close(where)
 
@@ -104,5 +100,5 @@ def _write(path: str, text: bytes, runner_uid: int) -> dict[str, Any]:
     if problems:
         raise ConfigError([Fault(path, 0, 0, problem) for problem in problems])
     if not write_once(directory, name, text, GATE_YAML_MODE):
-        raise StateError(f"{path} is there by now, and not ours: is another `gate init` at work?")
+        raise StateError(f"{path} is there by now, and not of this `gate init`")
     return policy

@@ -29,7 +29,7 @@ def script(plan: Plan) -> Iterator[str]:
         yield shlex.join(thing.command) if thing in missing else f"# there already: {thing.name}"
     yield f"(set -C; umask 022; cat > {config}) << '{_END}'"
     yield f"{plan.text}{_END}"
-    yield f"{_gate(plan)} audit key"
+    yield f"{shlex.quote(program('gate'))} --config {config} audit key"
 
 
 def as_data(plan: Plan, verifier: Verifier | None) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def stop_at(host: PrivateHost, step: int, act: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "act"), [(step, act) for step in range(STEPS) for act in ACTS if act == "killed after" or step % 6 == 0]
+    ("step", "act"), [(step, act) for step in range(STEPS) for act in ACTS if act == "killed after" or step % 9 == 0]
 )
 def test_what_is_left_half_way_is_gone_on_from(host: PrivateHost, step: int, act: str) -> None:
     stop_at(host, step, act)
