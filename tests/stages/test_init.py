@@ -86,7 +86,10 @@ def test_what_a_dry_run_prints_does_the_same(host: PrivateHost, by: str | None) 
         assert host.tree(*PLACES) == other.tree(*PLACES) == TREE
         assert accounts(host) == accounts(other)
         assert host.text(CONFIG) == other.text(CONFIG)
-    assert "noclobber" in host.run(["sh", "-e"], input=script).stderr or host.run(["sh", "-e"], input=script).returncode
+    before = everything(host)
+    last = script[script.index("(set -C") :]
+    assert host.run(["sh", "-e"], input=last).returncode != 0
+    assert everything(host) == before
 
 
 @pytest.mark.parametrize("kind", ["file", "empty", "link", "directory"])
@@ -99,6 +102,20 @@ def test_a_gate_yaml_that_is_there_stays(host: PrivateHost, kind: str) -> None:
     assert "is there already" in refused(host.gate(*TOLD))
     assert everything(host) == before
     assert kind != "file" or path.read_text() == "mine\n"
+
+
+def test_a_gate_yaml_that_comes_meanwhile_stays(host: PrivateHost) -> None:
+    stop_at(host, STEPS - 1, WRITES)
+    ran = host.gate(*TOLD)
+    assert (ran.returncode, "is there by now" in ran.stderr) == (1, True)
+    assert host.text(CONFIG) == "mine\n"
+
+
+def test_a_key_that_others_could_have_read_is_not_used(host: PrivateHost) -> None:
+    done(host.run(["sh", "-ec", f"install -d {STATE}; install -m 0644 /dev/null {STATE}/audit.key"]))
+    before = everything(host)
+    assert "audit.key must be a regular file of uid 0, mode 0600" in refused(host.gate(*TOLD))
+    assert everything(host) == before
 
 
 def test_a_second_gate_finds_users_and_groups_there(host: PrivateHost) -> None:
@@ -132,6 +149,7 @@ ACTS = {
     "killed after": '/usr/{where}/{name} "$@"; kill -9 $PPID',
     "does nothing": "exit 0",
 }
+WRITES = f'echo mine > {CONFIG}; exec /usr/{{where}}/{{name}} "$@"'
 
 
 def stop_at(host: PrivateHost, step: int, act: str) -> None:
@@ -140,7 +158,7 @@ def stop_at(host: PrivateHost, step: int, act: str) -> None:
     counter.write_text("0\n", encoding="utf-8")
     for name, where in (("groupadd", "sbin"), ("useradd", "sbin"), ("gpasswd", "bin"), ("install", "bin")):
         names = {"name": name, "where": where}
-        text = _STOP.format(counter="/var/lib/counter", at=step, act=ACTS[act].format(**names), **names)
+        text = _STOP.format(counter="/var/lib/counter", at=step, act=act.format(**names), **names)
         (host.base / "sbin" / name).write_text(text, encoding="utf-8")
         (host.base / "sbin" / name).chmod(0o755)
 
@@ -149,7 +167,7 @@ def stop_at(host: PrivateHost, step: int, act: str) -> None:
     ("step", "act"), [(step, act) for step in range(STEPS) for act in ACTS if act == "killed after" or step % 9 == 0]
 )
 def test_what_is_left_half_way_is_gone_on_from(host: PrivateHost, step: int, act: str) -> None:
-    stop_at(host, step, act)
+    stop_at(host, step, ACTS[act])
     ran = host.gate(*TOLD)
     if act.startswith("killed"):
         assert ran.returncode == -9
@@ -166,7 +184,7 @@ def test_what_is_left_half_way_is_gone_on_from(host: PrivateHost, step: int, act
 
 
 def test_there_are_as_many_steps_as_are_stopped_at(host: PrivateHost) -> None:
-    stop_at(host, 1000, "fails")
+    stop_at(host, STEPS, ACTS["fails"])
     done(host.gate(*TOLD))
     assert host.text("/var/lib/counter") == f"{STEPS}\n"
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tomllib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -15,11 +17,15 @@ from config.accounts import User
 from config.load import policy_from
 from config.schema import schema
 from config.written import written
+from gate.setup import in_the_way
 from gate.setup import runner_block as block
 from gate.setup.answers import APPROVERS_GROUP, PAGE_USER, AnswerError, Answers, Approver, approvers_of
 from gate.setup.host import PlannedHost
 from gate.setup.policy import text_of
 from tests.support.site import CHECKOUT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ROOT = User("root", 0, 0, "/root")
 UNIX_NAMES = st.from_regex(schema()["$defs"]["unix_name"]["pattern"], fullmatch=True)
@@ -136,3 +142,16 @@ def test_the_block_is_toml_for_any_path(name: str) -> None:
     (runner,) = tomllib.loads(block.runner_block(f"/{name}"))["runners"]
     assert {runner["custom"][f"{stage}_args"][1] for stage in ("config", "prepare", "run", "cleanup")} == {f"/{name}"}
     assert runner["custom"]["prepare_exec"] == block.program("gate-executor")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("ext4", ""), ("nfs4", "is on nfs4"), (None, "is on an unknown file system")]
+)
+def test_state_is_kept_off_network_file_systems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str | None, said: str
+) -> None:
+    monkeypatch.setattr(in_the_way, "file_system", lambda _path: kind)
+    me = User("me", os.geteuid(), os.getegid(), "/")
+    answers = Answers(f"{tmp_path}/gate.yaml", "a", (Approver("me"),), None, f"{tmp_path}/state", page=False, runner=me)
+    assert said in "\n".join(in_the_way.places(answers))
+    assert bool(said) == any("--state-dir" in each for each in in_the_way.places(answers))
