@@ -295,11 +295,21 @@ def test_same_user_is_for_who_says_so(host: PrivateHost) -> None:
     assert "gitlab-job" not in accounts(host)
 
 
-def test_of_two_at_once_one_writes_gate_yaml(host: PrivateHost) -> None:
-    words = [sys.executable, "-I", "-c", GATE, *TOLD]
-    pipe = subprocess.PIPE
-    both = [subprocess.Popen(host.command(words), stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT) for _ in "12"]
-    ended = [(process.communicate(timeout=60), process.returncode) for process in both]
-    assert sorted(code for _said, code in ended) == [0, 1]
-    assert all("Traceback" not in said[1] for said, _code in ended)
+def test_of_two_at_once_one_is_held_off(host: PrivateHost) -> None:
+    wait = "for _ in $(seq 1000); do [ -e /var/lib/go ] || sleep 0.02; done"
+    stop_at(host, 3, f'touch /var/lib/at-work; {wait}; exec /usr/{{where}}/{{name}} "$@"')
+    words = host.command([sys.executable, "-I", "-c", GATE, *TOLD])
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=ENVIRONMENT) as first:
+        done(host.run(["sh", "-c", "while [ ! -e /var/lib/at-work ]; do sleep 0.02; done"]))
+        assert "another `gate init` is at work here" in refused(host.gate(*TOLD, "--json"))
+        host.at("/var/lib/go").touch()
+        first.communicate(timeout=60)
+    assert first.returncode == 0
     assert host.tree(*PLACES) == TREE
+
+
+def test_a_job_user_that_is_there_keeps_the_home_that_they_have(host: PrivateHost) -> None:
+    done(host.run(["useradd", "--system", "--create-home", "gitlab-job"]))
+    before = host.tree("/home/gitlab-job")
+    done(host.gate(*TOLD))
+    assert host.tree("/home/gitlab-job") == before
