@@ -103,8 +103,9 @@ def _directories(answers: Answers, policy: dict[str, Any], host: Host) -> Iterat
     yield from _parents(os.path.dirname(state_dir), runner)
     for path, mode, gid in layout.directories(policy):
         yield Directory(path, runner, None if gid == -1 else APPROVERS_GROUP, mode)
-    if answers.page and answers.has_users:
-        yield Directory(layout.page(state_dir), PAGE_USER, PAGE_USER, 0o700)
+    if answers.page:
+        owner, group = (PAGE_USER, PAGE_USER) if answers.has_users else (runner, None)
+        yield Directory(layout.page(state_dir), owner, group, 0o700)
     for each in answers.approvers:
         if answers.has_users or each.unix == runner:  # a gate that is not root serves no other drop directory
             yield Directory(os.path.join(layout.drops(state_dir), each.person), each.unix, None, 0o700)

@@ -64,9 +64,9 @@ def next_steps(plan: Plan, verifier: Verifier) -> Iterator[str]:
         yield f"{', '.join(joined)}: log in anew, to be in {APPROVERS_GROUP}."
     if not shutil.which("gate"):
         yield f"For people to answer with it: ln -s {shlex.quote(program('gate'))} /usr/local/bin/gate"
-    yield f"Rules, and whom they ask, are yours to write: {plan.answers.config}. Then: {_gate(plan)} check"
     if plan.answers.page:
-        yield f"The page: {_page(plan)}"
+        yield f"The page: {_page(plan)}."
+    yield f"Rules, and whom they ask, are yours to write: {plan.answers.config}. Then: {_gate(plan)} check"
 
 
 def cautions(plan: Plan) -> Iterator[str]:
@@ -88,4 +88,4 @@ def _gate(plan: Plan) -> str:
 def _page(plan: Plan) -> str:
     if plan.answers.has_users:
         return "start it by the units in packaging/systemd, see docs/how-to/page.md"
-    return f"{_gate(plan)} page"
+    return f"it runs while this does: {_gate(plan)} page"
