@@ -57,6 +57,12 @@ class PrivateHost:
             pytest.skip(f"no mount namespace can be made here: {said.strip()}: nothing that makes users is tested")
         for name in ("alice", "bob", "carol"):
             self.run(["useradd", "--create-home", name], check=True)
+        probe = [sys.executable, "-I", "-c", f"import click; open({str(ENTRY)!r})"]
+        if self.run(probe, user="alice").returncode != 0:
+            self.close()
+            pytest.skip(
+                f"{sys.executable} or {ENTRY.parent} cannot be used by other users: try PYTHON=/usr/bin/python3"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +70,10 @@ class PrivateHost:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _t: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it; whatever was made there is gone."""
         self._holder.kill()
         self._holder.communicate()
         shutil.rmtree(self.base, ignore_errors=True)
