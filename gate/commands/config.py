@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import click
@@ -12,11 +13,12 @@ from config.document import parse
 from config.load import load_policy_as_reader
 from config.schema import schema as schema_of
 from config.schema import with_defaults
+from gate.setup.runner_block import runner_block
 
 
 @click.group()
 def config() -> None:
-    """gate.yaml: its schema, and what it comes to."""
+    """gate.yaml: its schema, its defaults, the runner's part."""
 
 
 @config.command()
@@ -37,3 +39,10 @@ def show(config: str, as_json: bool) -> None:
         click.echo(json.dumps(value, indent=2))
     else:
         click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@config.command()
+@click.pass_obj
+def runner(config: str) -> None:
+    """Print the `[[runners]]` block for the runner's config.toml on this host."""
+    click.echo(runner_block(os.path.abspath(config)))

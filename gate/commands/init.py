@@ -51,7 +51,10 @@ def init(
     """
     path = os.path.abspath(config)
     if os.path.lexists(path):
-        raise CommandError(f"{path} is there already, and stays: `gate check` looks at it, --config names another")
+        raise CommandError(
+            f"{path} is there already, and stays: `gate check` looks at it, `gate config runner` prints the runner's "
+            "block, and --config names another"
+        )
     if allow_same_user and run_as is not None:
         raise CommandError("--run-as and --allow-same-user exclude each other: leave one out")
     try:
@@ -59,7 +62,7 @@ def init(
         own = os.path.join(os.path.dirname(path), "state")
         answers = Answers(
             config=path,
-            state_dir=fitting("state_dir", state_dir or (STATE_DIR if runner.uid == 0 else own)).rstrip("/"),
+            state_dir=_state_dir(state_dir, STATE_DIR if runner.uid == 0 else own),
             site=asking.site(site),
             approvers=asking.approvers(approvers),
             run_as=None if allow_same_user else asking.run_as(run_as),
@@ -77,6 +80,13 @@ def init(
         raise CommandError(str(error)) from error
 
 
+def _state_dir(given: str | None, default: str) -> str:
+    try:
+        return fitting("state_dir", default if given is None else given).rstrip("/")
+    except AnswerError as error:
+        raise AnswerError(f"--state-dir: {error}") from error
+
+
 def _make(planned: Plan, *, as_json: bool) -> None:
     def tell(state: str, name: str) -> None:
         if not as_json:
@@ -87,7 +97,7 @@ def _make(planned: Plan, *, as_json: bool) -> None:
         if thing not in missing:
             tell("there", thing.name)
     policy, verifier = make(planned, lambda name: tell("made", name))
-    for warning in policy["warnings"]:
+    for warning in [*policy["warnings"], *told.cautions(planned)]:
         click.echo(f"warn   {warning}", err=True)
     if as_json:
         click.echo(json.dumps(told.as_data(planned, verifier), indent=2))

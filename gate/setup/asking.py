@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import sys
 from typing import TYPE_CHECKING
@@ -92,7 +93,7 @@ def _known_approvers(text: str) -> tuple[Approver, ...]:
     found = approvers_of(text)
     missing = [each.unix for each in found if SystemHost().user(each.unix) is None]
     if missing:
-        commands = "; ".join(f"useradd --create-home {name}" for name in missing)
+        commands = "; ".join(shlex.join(["useradd", "--create-home", name]) for name in missing)
         raise AnswerError(f"no Unix user {', '.join(map(ascii, missing))} on this host: {commands}")
     return found
 

@@ -7,7 +7,7 @@ import shlex
 import shutil
 from typing import TYPE_CHECKING
 
-from config.host import file_system, is_network, path_problems, reason
+from config.host import file_system, is_network, reason, weaknesses
 from gate import audit_key, layout
 from gate.files import StateError
 from gate.setup.runner_block import program
@@ -29,20 +29,22 @@ def installation(answers: Answers) -> Iterator[str]:
         yield f"{executor} is not there: install the gate with pip into a venv, and use the `gate` of that"
     if not answers.config.isprintable():
         yield f"{answers.config!a} is no path to write gate.yaml to: name one without control characters"
+    if os.path.dirname(answers.config).startswith(f"{answers.state_dir}/"):
+        yield f"{answers.config} lies within the state directory, whose parts are not the operator's: name another by --config"
 
 
 def places(answers: Answers) -> Iterator[str]:
     """What is wrong with what is there already of the ways to gate.yaml and to the state."""
-    home, state_dir = (existing(os.path.dirname(answers.config)), existing(answers.state_dir))
+    above = [existing(os.path.dirname(path)) for path in (answers.config, answers.state_dir)]
     try:
-        for path in (home, state_dir):
-            yield from path_problems(path, answers.runner.uid)
-        kind = file_system(state_dir)
+        for each in dict.fromkeys(each for path in above for each in weaknesses(path, answers.runner.uid)):
+            yield f"{each.says}: {each.mend}"
+        kind = file_system(existing(answers.state_dir))
     except OSError as error:
         yield f"{error.filename} cannot be looked at: {reason(error)}"
         return
     if kind is None or is_network(kind):
-        yield f"{state_dir} lies on {kind or 'an unknown file system'}, where locks and appends cannot be relied on: name a local disk by --state-dir"
+        yield f"{answers.state_dir} is on {kind or 'an unknown file system'}, where locks and appends cannot be relied on: name a local disk by --state-dir"
     yield from _key(answers)
 
 
@@ -51,15 +53,30 @@ def making(answers: Answers, missing: tuple[Thing, ...]) -> Iterator[str]:
     for thing in missing:
         if not shutil.which(thing.command[0], path=TOOL_PATH):
             yield f"{thing.command[0]} is not installed (Debian: apt install passwd coreutils), to make {thing.name}"
-    if answers.runner.uid != os.geteuid():
-        return
-    for thing in missing:
-        parent = os.path.dirname(thing.path) if isinstance(thing, Directory) else "/"
-        if isinstance(thing, Directory) and os.path.lexists(parent) and not _can_write(parent):
-            yield f"{parent} cannot be written to by {answers.runner.name}: as root: {shlex.join(thing.command)}"
+    directories = [thing for thing in missing if isinstance(thing, Directory)]
+    others = {thing.path: thing.owner for thing in directories if thing.owner != answers.runner.name}
+    for thing in directories:
+        if os.path.dirname(thing.path) in others:
+            yield f"{thing.path} would lie in a directory of {others[os.path.dirname(thing.path)]}: name another place"
+    if answers.runner.uid == os.geteuid():
+        yield from _unwritables(answers, directories)
+
+
+def _unwritables(answers: Answers, directories: list[Directory]) -> Iterator[str]:
+    for thing in directories:
+        if os.path.lexists(os.path.dirname(thing.path)):
+            yield from _unwritable(os.path.dirname(thing.path), answers, f"as root: {shlex.join(thing.command)}")
     home = os.path.dirname(answers.config)
-    if os.path.lexists(home) and not _can_write(home):
-        yield f"{home} cannot be written to by {answers.runner.name}, for gate.yaml: name another by --config"
+    if os.path.lexists(home):
+        yield from _unwritable(home, answers, "name another place for gate.yaml by --config")
+
+
+def _unwritable(directory: str, answers: Answers, otherwise: str) -> Iterator[str]:
+    """Tried with a file that has no name, and is gone at once; that is how state is written."""
+    try:
+        os.close(os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        yield f"{directory} cannot be written to by {answers.runner.name}: {reason(error)}: {otherwise}"
 
 
 def existing(path: str) -> str:
@@ -77,7 +94,3 @@ def _key(answers: Answers) -> Iterator[str]:
         audit_key.load(answers.state_dir)
     except StateError as error:
         yield str(error)
-
-
-def _can_write(directory: str) -> bool:
-    return os.access(directory, os.W_OK | os.X_OK)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from config.accounts import SystemHost
 from config.faults import ConfigError, Fault
-from config.host import path_problems
+from config.host import check_state_dir, path_problems
 from config.load import policy_from
 from gate import audit_key
 from gate.files import StateError, write_once
 from gate.setup.in_the_way import TOOL_PATH
-from gate.setup.things import MistakenError
+from gate.setup.things import MismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from audit.keys import Verifier
@@ -37,6 +39,25 @@ def make(plan: Plan, tell: Callable[[str], None]) -> tuple[dict[str, Any], Verif
     Raises:
         MakingError: something could not be made; what was made before is found by the next run.
     """
+    with _alone(plan.answers.runner.home) if plan.answers.has_users else nullcontext():
+        return _make_all(plan, tell)
+
+
+@contextmanager
+def _alone(home: str) -> Iterator[None]:
+    """Hold off others like this: of two useradd(8) for one name at once, both succeed, and each gives it another uid."""
+    where = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(where, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise MakingError("another `gate init` is at work here: let it end, and look what it has made") from error
+        yield
+    finally:
+        os.close(where)
+
+
+def _make_all(plan: Plan, tell: Callable[[str], None]) -> tuple[dict[str, Any], Verifier]:
     for thing in plan.missing:
         _make(thing)
         tell(thing.name)
@@ -59,10 +80,10 @@ def _make(thing: Thing) -> None:
             return
         options = {"stdin": subprocess.DEVNULL, "env": {"PATH": TOOL_PATH, "LC_ALL": "C"}, "cwd": "/"}
         done = subprocess.run(thing.command, check=False, capture_output=True, text=True, errors="replace", **options)  # type: ignore[call-overload]
-        if done.returncode != 0 or not thing.is_there(host):
+        if not thing.is_there(host):
             said = " ".join(done.stderr.split()) or f"{thing.command[0]} ended with {done.returncode}"
             raise MakingError(f"cannot make {thing.name}: {said}; {_AGAIN}")
-    except (MistakenError, OSError) as error:
+    except (MismatchError, OSError) as error:
         raise MakingError(f"cannot make {thing.name}: {error}; {_AGAIN}") from error
 
 
@@ -75,9 +96,9 @@ def _write(path: str, text: bytes, runner_uid: int) -> dict[str, Any]:
     """
     policy = policy_from(text, path, runner_uid=runner_uid)
     directory, name = os.path.split(path)
-    problems = path_problems(directory, runner_uid)
+    problems = [*path_problems(directory, runner_uid), *check_state_dir(policy["state_dir"], runner_uid)]
     if problems:
         raise ConfigError([Fault(path, 0, 0, problem) for problem in problems])
     if not write_once(directory, name, text, GATE_YAML_MODE):
-        raise StateError(f"{path} is there by now, and not ours: is another `gate init` at work?")
+        raise StateError(f"{path} is there by now, and not of this `gate init`")
     return policy

@@ -18,7 +18,7 @@ from gate.setup import in_the_way
 from gate.setup.answers import APPROVERS_GROUP, PAGE_USER
 from gate.setup.host import PlannedHost
 from gate.setup.policy import text_of
-from gate.setup.things import Directory, Group, Member, SystemUser, Thing, MistakenError
+from gate.setup.things import Directory, Group, Member, MismatchError, SystemUser, Thing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,8 +103,9 @@ def _directories(answers: Answers, policy: dict[str, Any], host: Host) -> Iterat
     yield from _parents(os.path.dirname(state_dir), runner)
     for path, mode, gid in layout.directories(policy):
         yield Directory(path, runner, None if gid == -1 else APPROVERS_GROUP, mode)
-    if answers.page and answers.has_users:
-        yield Directory(layout.page(state_dir), PAGE_USER, PAGE_USER, 0o700)
+    if answers.page:
+        owner, group = (PAGE_USER, PAGE_USER) if answers.has_users else (runner, None)
+        yield Directory(layout.page(state_dir), owner, group, 0o700)
     for each in answers.approvers:
         if answers.has_users or each.unix == runner:  # a gate that is not root serves no other drop directory
             yield Directory(os.path.join(layout.drops(state_dir), each.person), each.unix, None, 0o700)
@@ -133,6 +134,6 @@ def _compared(things: tuple[Thing, ...], host: Host) -> tuple[tuple[Thing, ...],
         try:
             if not thing.is_there(host):
                 missing.append(thing)
-        except MistakenError as error:
+        except MismatchError as error:
             wrong.append(str(error))
     return tuple(missing), wrong

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NEW_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")  # what every useradd(8) and groupadd(8) takes
 
 
-class MistakenError(Exception):
+class MismatchError(Exception):
     """Something else is there; the message says what, and ends with the command that mends it."""
 
 
@@ -37,7 +37,7 @@ class Thing(Protocol):
         """Whether it is there, and right.
 
         Raises:
-            MistakenError: there is something that it is not, or it could never be made.
+            MismatchError: there is something that it is not, or it could never be made.
         """
 
 
@@ -89,7 +89,7 @@ class SystemUser:
         if host.user(self.user):
             return True
         if not _NEW_NAME.fullmatch(self.user):
-            raise MistakenError(
+            raise MismatchError(
                 f"no Unix user {self.user!a} on this host, and useradd takes no such name: make it yourself, or name another"
             )
         return False
@@ -150,10 +150,10 @@ class Directory:
         except (FileNotFoundError, NotADirectoryError):  # the latter is told of the parent
             return False
         except OSError as error:
-            raise MistakenError(f"{self.path} cannot be looked at: {error.strerror}") from error
+            raise MismatchError(f"{self.path} cannot be looked at: {error.strerror}") from error
         path = shlex.quote(self.path)
         if not stat.S_ISDIR(found.st_mode):
-            raise MistakenError(
+            raise MismatchError(
                 f"{self.path} is no directory: see what it is, then: mv {path} {shlex.quote(self.path + '.old')}"
             )
         if host.user(self.owner) is None or (self.group and host.gid(self.group) is None):
@@ -161,7 +161,7 @@ class Directory:
         mends = self._mends(found, host)
         if mends:
             found_as = f"uid {found.st_uid}, gid {found.st_gid}, mode {stat.S_IMODE(found.st_mode):04o}"
-            raise MistakenError(
+            raise MismatchError(
                 f"{self.path} is there as {found_as}, and has to be {self._owners} {self.mode:04o}: {' && '.join(mends)}"
             )
         return True

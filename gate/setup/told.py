@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from typing import TYPE_CHECKING, Any
 
+from gate import DEFAULT_CONFIG
 from gate.setup.answers import APPROVERS_GROUP
 from gate.setup.runner_block import program, runner_block
 from gate.setup.things import Member
@@ -60,9 +62,18 @@ def next_steps(plan: Plan, verifier: Verifier) -> Iterator[str]:
     joined = [each.user for each in plan.missing if isinstance(each, Member) and each.user in _people(plan)]
     if joined:
         yield f"{', '.join(joined)}: log in anew, to be in {APPROVERS_GROUP}."
-    yield f"Rules, and whom they ask, are yours to write: {plan.answers.config}. Then: {_gate(plan)} check"
+    if not shutil.which("gate"):
+        yield f"For people to answer with it: ln -s {shlex.quote(program('gate'))} /usr/local/bin/gate"
     if plan.answers.page:
-        yield f"The page: {_page(plan)}"
+        yield f"The page: {_page(plan)}."
+    yield f"Rules, and whom they ask, are yours to write: {plan.answers.config}. Then: {_gate(plan)} check"
+
+
+def cautions(plan: Plan) -> Iterator[str]:
+    """What will surprise people who go on with the gate.yaml as it is."""
+    if len(plan.answers.approvers) == 1:
+        alone = plan.answers.approvers[0].person
+        yield f"{alone}: nobody else can approve, and jobs that {alone} triggered need somebody else: add people, or self_approval: true"
 
 
 def _people(plan: Plan) -> set[str]:
@@ -70,10 +81,11 @@ def _people(plan: Plan) -> set[str]:
 
 
 def _gate(plan: Plan) -> str:
-    return f"{shlex.quote(program('gate'))} --config {shlex.quote(plan.answers.config)}"
+    config = plan.answers.config
+    return shlex.join([program("gate"), *([] if config == DEFAULT_CONFIG else ["--config", config])])
 
 
 def _page(plan: Plan) -> str:
     if plan.answers.has_users:
         return "start it by the units in packaging/systemd, see docs/how-to/page.md"
-    return f"{_gate(plan)} page"
+    return f"it runs while this does: {_gate(plan)} page"

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # a server, texts, and what is JSON unless asked for otherwise
-WITHOUT_JSON = {"gate", "gate-executor", "gate page", "gate completion", "gate config schema", "gate audit export"}
+WITHOUT_JSON = {"gate", "gate-executor", "gate page", "gate completion", "gate config schema", "gate audit export",
+                "gate config runner"}  # fmt: skip
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.private_host import PrivateHost
+
 CHECKOUT = Path(__file__).parents[2]
 UNITS = CHECKOUT / "packaging" / "systemd"
 EXAMPLE = yaml.safe_load((CHECKOUT / "config" / "example.yaml").read_text(encoding="utf-8"))
-PAGE_DOCS = (CHECKOUT / "docs" / "how-to" / "page.md").read_text(encoding="utf-8")
+NGINX_DOCS = (CHECKOUT / "docs" / "how-to" / "nginx.md").read_text(encoding="utf-8")
 EXPOSURE_AT_MOST = "20"  # tenths; systemd calls what is below 2.0 OK, and a unit without any of it is at 9.6
 
 
@@ -63,6 +66,40 @@ def test_the_units_have_the_paths_and_names_of_the_example() -> None:
 
 def test_the_proxy_s_socket_is_the_one_that_the_docs_name() -> None:
     socket = unit("gate-page-proxy.socket")["Socket"]
-    assert f"proxy_socket: {socket['ListenStream']}" in PAGE_DOCS
-    assert f"proxy_group: {socket['SocketGroup']}" in PAGE_DOCS
+    assert f"proxy_socket: {socket['ListenStream']}" in NGINX_DOCS
+    assert f"proxy_group: {socket['SocketGroup']}" in NGINX_DOCS
     assert all(unit(name)["Socket"]["Service"] == "gate-page.service" for name in names() if name.endswith(".socket"))
+
+
+def test_sysusers_and_tmpfiles_make_what_gate_init_makes() -> None:
+    for program in ("systemd-sysusers", "systemd-tmpfiles"):
+        if not shutil.which(program):
+            pytest.skip(f"no {program}: apt install systemd; sysusers.d and tmpfiles.d are not tried")
+    with PrivateHost() as packaged, PrivateHost() as by_hand:
+        for program in ("sysusers", "tmpfiles"):
+            create = ["--create"] if program == "tmpfiles" else []
+            file = CHECKOUT / "packaging" / f"{program}.d" / "gitlab-runner-gate.conf"
+            made = packaged.run([f"systemd-{program}", *create, str(file)])
+            assert made.returncode == 0, made.stderr
+        assert by_hand.gate("init", "--site", "a", "--approvers", "alice").returncode == 0
+        of_people = {
+            f"{EXAMPLE['state_dir']}/drop/alice",
+            f"{EXAMPLE['state_dir']}/audit.key",
+            "/etc/gitlab-runner-gate/gate.yaml",
+        }
+        places = ("/etc/gitlab-runner-gate", EXAMPLE["state_dir"], "/home/gitlab-job")
+        init_made = {path: place for path, place in by_hand.tree(*places).items() if path not in of_people}
+        assert packaged.tree(*places) == init_made
+        assert users(packaged) == users(by_hand)
+        again = packaged.gate("init", "--site", "a", "--approvers", "alice", "--json")
+        made_then = [each["name"] for each in json.loads(again.stdout)["things"] if each["state"] == "made"]
+        assert made_then == [
+            "alice in group gate-approvers",
+            f"directory {EXAMPLE['state_dir']}/drop/alice (alice 0700)",
+        ]
+
+
+def users(host: PrivateHost) -> dict[str, list[str]]:
+    """The gate's own users: comment, home, shell."""
+    lines = [line.split(":") for line in host.text("/etc/passwd").splitlines()]
+    return {line[0]: line[4:] for line in lines if line[0].startswith("gitlab-")}

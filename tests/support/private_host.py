@@ -1,0 +1,132 @@
+"""A host of its own for a test that makes users: a mount namespace with a copy of /etc, and an empty /home, /root and /var/lib.
+
+What is made there is seen from outside under `base`, and nothing of it is on the real host.
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.site import ENTRY, IS_ROOT
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+_OURS = ("gitlab-gate", "gitlab-job", "gate-approvers", "deployer", "alice", "bob", "carol", "dora")
+_MOUNTS = """
+set -e
+mount --bind "$1/etc" /etc
+mount --bind "$1/home" /home
+mount --bind "$1/lib" /var/lib
+mount --bind "$1/root" /root
+mount --bind "$1/sbin" /usr/local/sbin
+echo ready
+exec sleep infinity
+"""
+GATE = f"import sys; sys.argv[0] = 'gate'; sys.path.insert(0, {str(ENTRY.parent)!r}); import gitlab_runner_gate; gitlab_runner_gate.gate_main()"
+Place = tuple[str, str, str, str]
+
+
+class PrivateHost:
+    """Users alice, bob and carol, and nothing of a gate's. `base/sbin` is /usr/local/sbin, the first of root's PATH."""
+
+    def __init__(self) -> None:
+        if not IS_ROOT:
+            pytest.skip("not root: nothing that makes users is tested")
+        self.base = Path(tempfile.mkdtemp(prefix="gate-host-"))
+        self.base.chmod(0o755)
+        shutil.copytree("/etc", self.base / "etc", symlinks=True, ignore=shutil.ignore_patterns("gitlab-runner*"))
+        for name in ("home", "lib", "root", "sbin"):
+            (self.base / name).mkdir()
+        for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid"):
+            self._without_ours(self.base / "etc" / name)
+        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _MOUNTS, "sh", str(self.base)]
+        self._holder = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert self._holder.stdout is not None
+        if self._holder.stdout.readline() != b"ready\n":
+            said = self._holder.communicate(timeout=60)[1].decode()
+            pytest.skip(f"no mount namespace can be made here: {said.strip()}: nothing that makes users is tested")
+        for name in ("alice", "bob", "carol"):
+            self.run(["useradd", "--create-home", name], check=True)
+        probe = [sys.executable, "-I", "-c", f"import click; open({str(ENTRY)!r})"]
+        if self.run(probe, user="alice").returncode != 0:
+            self.close()
+            pytest.skip(
+                f"{sys.executable} or {ENTRY.parent} cannot be used by other users: try PYTHON=/usr/bin/python3"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _t: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it; whatever was made there is gone."""
+        self._holder.kill()
+        self._holder.communicate()
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    def command(self, words: list[str], user: str | None = None) -> list[str]:
+        """The command line that runs `words` there, as root or as `user`."""
+        as_user = [] if user is None else ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"]
+        return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "--", *as_user, *words]
+
+    def run(
+        self, words: list[str], user: str | None = None, check: bool = False, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command there to its end."""
+        given = {"capture_output": True, "text": True, "timeout": 60, "env": ENVIRONMENT, **options}
+        if "input" not in given:
+            given["stdin"] = subprocess.DEVNULL
+        return subprocess.run(self.command(words, user), check=check, **given)
+
+    def gate(self, *words: str, user: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run the `gate` command there."""
+        return self.run([sys.executable, "-I", "-c", GATE, *words], user, **options)
+
+    def at(self, path: str) -> Path:
+        """Where a path of that host is seen from outside."""
+        top, _, rest = path.removeprefix("/var").lstrip("/").partition("/")
+        return self.base / top / rest
+
+    def tree(self, *paths: str) -> dict[str, Place]:
+        """All that is at and under these paths: kind, owner, group and mode of each."""
+        names = self._names("passwd"), self._names("group")
+        found = {}
+        for path in paths:
+            top = self.at(path)
+            for each in [top, *top.rglob("*")] if top.exists() else []:
+                state = each.lstat()
+                where = f"{path}{str(each).removeprefix(str(top))}"
+                kind, mode = "d" if stat.S_ISDIR(state.st_mode) else "-", f"{stat.S_IMODE(state.st_mode):04o}"
+                found[where] = (kind, names[0][state.st_uid], names[1][state.st_gid], mode)
+        return found
+
+    def text(self, path: str) -> str:
+        """The text of a file there."""
+        return self.at(path).read_text(encoding="utf-8")
+
+    def _names(self, database: str) -> dict[int, str]:
+        lines = [line.split(":") for line in self.text(f"/etc/{database}").splitlines()]
+        return {int(fields[2]): fields[0] for fields in lines}
+
+    def _without_ours(self, path: Path) -> None:
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if line.split(":")[0] not in _OURS]
+            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/", "LANG": "C.UTF-8"}
