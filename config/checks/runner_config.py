@@ -96,8 +96,9 @@ class RunnerConfig:
 
 
 def positive(table: dict[str, Any], key: str, default: int) -> int:
-    """Return a whole number above 0 of a table, else the default, as the runner does."""
+    """Return a whole number above 0 of a table, else the default, as the runner does; in quotes it is told of apart."""
     found = table.get(key)
+    found = int(found) if isinstance(found, str) and found.isascii() and found.isdigit() else found
     return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else default
 
 

@@ -26,7 +26,7 @@ def prepare(context: Context) -> Iterator[Finding]:
     """Both prepare timeouts are one, and long enough for the rules."""
     for runner in context.runners:
         if runner.own_arguments("prepare") is None:
-            yield warn(f"runner {runner.name}: not looked at: prepare is not wired, see stages")
+            yield warn(f"not looked at: prepare of runner {runner.name} is not wired, see stages")
             continue
         faults = list(_prepare(context, runner))
         yield from faults
