@@ -1,5 +1,6 @@
 """What the checks look at: gate.yaml, config.toml, the runner's unit, and the host, as they were found."""
 
+import os
 import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -47,8 +48,10 @@ class Context:
 
     @cached_property
     def runners(self) -> tuple[Runner, ...]:
-        """The runners of config.toml that call a gate-executor."""
-        return self.runner_config.gated()
+        """The runners that go by this gate.yaml; where there is none, those that go by any."""
+        gated = self.runner_config.gated()
+        own = [each for each in gated if os.path.realpath(each.gate_yaml) == os.path.realpath(self.gate_yaml.path)]
+        return tuple(own) or gated
 
     @property
     def policy(self) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 from config.checks import toml_edit
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok, warn
-from config.checks.runner_config import FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S, Runner
-from config.checks.stages import PREPARE_TIMEOUT, arguments, exec_timeout, split, told_prepare_timeout
+from config.checks.runner_config import FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S, Runner, split
+from config.checks.stages import PREPARE_TIMEOUT, arguments, exec_timeout, told_prepare_timeout
 from config.checks.toml_edit import Edit
 
 MARGIN_S = 15  # what the gate leaves of the prepare timeout, to write down that nobody answered
