@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import socket
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,10 +98,18 @@ def _attempts(context: Context) -> Iterator[Attempt]:
     shared = [top, layout.drops(top), layout.signed_drops(top), os.path.join(top, "work"), os.path.join(top, "cache")]
     for place in filter(os.path.lexists, [*secrets, *directories, *people, *log, *shared, *own]):
         yield Attempt(WRITE, place)
-        yield Attempt(WRITE, os.path.dirname(os.path.abspath(place)))
+        parent = os.path.dirname(os.path.abspath(place))
+        if not _is_sticky(parent):
+            yield Attempt(WRITE, parent)
     for door in _doors(policy["page"]):
         yield Attempt(CONNECT, door)
     yield Attempt(SIGNAL, f"process {os.getpid()}")
+
+
+def _is_sticky(directory: str) -> bool:
+    """Whether it is one such as /tmp, in which nobody can exchange what is another's."""
+    found = os.stat(directory)
+    return bool(found.st_mode & stat.S_ISVTX) and found.st_uid == 0
 
 
 def _numbers(directory: str) -> list[int]:

@@ -44,6 +44,7 @@ MISTAKES = [
     ("chmod 0777 /etc/gitlab-runner", {"runner-config": "fail", "job-user": "fail"}, "/etc/gitlab-runner can be written by others"),
     (f"chmod 0644 {CONFIG_TOML} && chmod 0755 /etc/gitlab-runner", {"runner-config": "warn", "job-user": "fail"}, "the runner's token"),
     (f"chown alice {CONFIG_TOML}", {"runner-config": "fail"}, "belongs to"),
+    (f"rm -r {STATE}", {"state": "warn"}, "is not there yet"),
     (f"chmod 0777 {STATE}", {"state": "fail", "job-user": "fail"}, "has to be root 0755"),
     (f"chmod g+w {STATE}", {"state": "fail"}, "0775"),
     (f"chown alice {STATE}", {"state": "fail"}, "is alice 0755"),
@@ -112,13 +113,35 @@ MISTAKES = [
     (toml('s/^concurrent = 50/concurrent = "50"/'), {"runner-config": "fail"}, "write a whole number"),
     (toml('s/shell = "bash"/shell = "pwsh"/'), {"runners": "fail"}, "for bash and sh"),
     (toml('/^ *shell/a\\  builds_dir = "/builds"'), {"runners": "warn"}, "builds_dir is not used"),
-    (toml('/^ *shell/a\\  environment = ["GATE_COMMENT=x"]'), {"runners": "fail"}, "environment sets GATE_COMMENT"),
     # the runner's unit
     (f"rm {UNIT}", {"runner-unit": "warn"}, "is stopped with SIGTERM"),
     (f"sed -i s/mixed/control-group/ {UNIT}", {"runner-unit": "warn"}, "get the SIGQUIT, too"),
     (f"sed -i s/25h/90s/ {UNIT}", {"runner-unit": "warn"}, "is killed 90 s after"),
     (f"echo RestrictNamespaces=yes >> {UNIT}", {"runner-unit": "fail"}, "no process-id namespace"),
+    (f"echo User=alice >> {UNIT}", {"runner-unit": "fail"}, "runs as alice, and the gate's files are root's"),
     (f"echo LimitNOFILE=256 >> {UNIT}", {"runner-unit": "warn"}, "LimitNOFILE is 256"),
+]  # fmt: skip
+# what only a person can mend
+BY_HAND = [
+    (toml('/^ *shell/a\\  environment = ["A=hush", "GATE_COMMENT=hush"]'), {"runners": "fail"}, "environment sets GATE_COMMENT"),
+    (toml(r"/^\[\[runners/,$d"), {"runners": "fail"}, "no [[runners]]"),
+    (toml("s/^concurrent.*/concurrent = /"), {"runner-config": "fail"}, "is not TOML"),
+    (toml("s/prepare_exec = .*/prepare_exec = 1/"), {"runner-config": "fail", "stages": "fail"}, "prepare_exec is 1"),
+    (toml(r"/^ *shell/a\  experimental = {boot_verify = {enabled = true}}"), {"runners": "fail"}, "boot_verify is on"),
+    (yaml(r"s/release-managers: \[alice, bob\]/release-managers: [alice, robert]/"), {"gate-yaml": "fail"}, "robert"),
+    (yaml("s/, 4711//"), {"gate-yaml": "warn"}, "no numeric GitLab id"),
+    (yaml("s/^  run_as: gitlab-job/  allow_same_user: true/"), {"job-user": "warn"}, "allow_same_user is on"),
+    (f"rm {GATE_YAML}", {"gate-yaml": "fail"}, "no such file"),
+    ("rm /etc/gitlab-runner-gate/notify", {"on-event": "fail"}, "no such file"),
+    (f"rm -r {STATE}/audit", {"audit-log": "fail"}, "look who took it away"),
+    (f"sed -i 's/a record/a lie/' {STATE}/audit/audit.1.jsonl && cp {STATE}/audit/audit.1.jsonl {STATE}/audit/audit.3.jsonl",
+     {"audit-log": "fail"}, "is not what was written"),
+    (yaml(r"$aaudit: {copy_to: journald}"), {"audit-log": "warn"}, "nothing listens at /run/systemd/journal/socket"),
+    (f"echo 'ExecStart=/usr/bin/gitlab-runner run --config /etc/gitlab-runner/b.toml' >> {UNIT}",
+     {"runner-unit": "warn"}, "b.toml, and this looked at"),
+    ("rm -r /etc/systemd/system/gitlab-runner.service*", {"runner-unit": "warn"}, "no gitlab-runner.service"),
+    (toml("s|-gate/gate.yaml|-gate-lab/gate.yaml|"), {"stages": "warn"}, "goes by /etc/gitlab-runner-gate-lab/gate.yaml"),
+    (f"rm {CONFIG_TOML}", {"runner-config": "warn"}, "no /etc/gitlab-runner/config.toml on this host"),
 ]  # fmt: skip
 # through the page's socket, while it serves
 ON_THE_PAGE = [
@@ -176,6 +199,17 @@ def test_a_mistake_is_named_and_the_printed_command_mends_it(
     for command in dict.fromkeys(each["mend"] for each in faults(found)):
         host.sh(command, check=True)
     assert faults(host.check()) == []
+
+
+@pytest.mark.parametrize(("mistake", "expected", "words"), BY_HAND, ids=[mistake for mistake, _, _ in BY_HAND])
+def test_a_mistake_that_no_command_mends_is_named(
+    host: WholeHost, mistake: str, expected: dict[str, str], words: str
+) -> None:
+    host.sh(mistake, check=True)
+    found = host.check()
+    assert worst(found) == expected
+    assert any(words in each["says"] for each in faults(found))
+    assert "hush" not in str(found)
 
 
 def test_a_group_that_is_gone_is_mended_step_by_step(host: WholeHost) -> None:
