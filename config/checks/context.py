@@ -49,9 +49,13 @@ class Context:
     @cached_property
     def runners(self) -> tuple[Runner, ...]:
         """The runners that go by this gate.yaml; where there is none, those that go by any."""
-        gated = self.runner_config.gated()
-        own = [each for each in gated if os.path.realpath(each.gate_yaml) == os.path.realpath(self.gate_yaml.path)]
-        return tuple(own) or gated
+        return self.own_runners or self.runner_config.gated()
+
+    @property
+    def own_runners(self) -> tuple[Runner, ...]:
+        """The runners of config.toml that go by this gate.yaml."""
+        path = os.path.realpath(self.gate_yaml.path)
+        return tuple(each for each in self.runner_config.gated() if os.path.realpath(each.gate_yaml) == path)
 
     @property
     def policy(self) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def find(context: Context) -> Iterator[Finding]:
         says = "allow_same_user is on: a job can approve itself and rewrite the audit log; for trying out only"
         faults.append(warn(says, in_editor(context.gate_yaml.path)))
     attempts = list(dict.fromkeys(_attempts(context)))
-    users = [user for user in job_users(context) if user.uid != context.own_uid and context.own_uid == 0]
+    users = [user for user in job_users(context) if context.own_uid == 0 and user.uid != context.runner_uid]
     for user in users:
         gids = context.host.gids_of(user)
         for done in succeeded(user, gids, attempts):

@@ -141,7 +141,7 @@ BY_HAND = [
      {"runner-unit": "warn"}, "b.toml, and this looked at"),
     ("rm -r /etc/systemd/system/gitlab-runner.service*", {"runner-unit": "warn"}, "no gitlab-runner.service"),
     (toml("s|-gate/gate.yaml|-gate-lab/gate.yaml|"), {"stages": "warn"}, "goes by /etc/gitlab-runner-gate-lab/gate.yaml"),
-    (f"rm {CONFIG_TOML}", {"runner-config": "warn"}, "no /etc/gitlab-runner/config.toml on this host"),
+    (f"rm {CONFIG_TOML}", {"runner-config": "warn"}, "config.toml: no such file or directory: name the runner's own"),
 ]  # fmt: skip
 # through the page's socket, while it serves
 ON_THE_PAGE = [

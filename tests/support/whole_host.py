@@ -114,6 +114,7 @@ class WholeHost:
             pytest.skip("a host of its own, with users and mounts, needs root")
         self.base = Path(tempfile.mkdtemp(prefix="gate-host-"))
         self.base.chmod(0o755)
+        self.mounts: list[str] = []
 
     def __enter__(self) -> Self:
         subprocess.run(["cp", "-a", f"{_template()}/.", str(self.base)], check=True)
@@ -147,7 +148,7 @@ class WholeHost:
         """What runs a command there."""
         mounts = [f"mount --bind {self.base}/{name} /{name}" for name in PRIVATE]
         mounts += [f"mount --bind {self.base}/{name.rpartition('/')[2]} {name}" for name in _FILES]
-        return ["unshare", "--mount", "sh", "-c", " && ".join([*mounts, 'exec "$@"']), "sh", *command]
+        return ["unshare", "--mount", "sh", "-c", " && ".join([*mounts, *self.mounts, 'exec "$@"']), "sh", *command]
 
     def check(self, *options: str) -> list[dict[str, Any]]:
         """What `gate check` finds there."""
@@ -180,7 +181,7 @@ def _template() -> Path:
     for name in ("etc/gitlab-runner", "etc/gitlab-runner-gate"):
         shutil.rmtree(base / name, ignore_errors=True)
     host = WholeHost.__new__(WholeHost)
-    host.base = base
+    host.base, host.mounts = base, []
     (base / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
     (base / "etc/systemd/system/gitlab-runner.service").write_text(_UNIT, encoding="ascii")
     host.sh(_SET_UP, check=True)
