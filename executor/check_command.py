@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
+import shutil
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -87,6 +89,7 @@ def _context(config: str, runner_file: str | None) -> Context:
     unit = runner_unit.find(system)
     runner_uid = _runner_uid(config, unit)
     loaded = gate_yaml.loaded(config, runner_uid, host)
+    gate = os.path.join(os.path.dirname(sys.executable), "gate")
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     return Context(
         gate_yaml=loaded,
@@ -95,6 +98,7 @@ def _context(config: str, runner_file: str | None) -> Context:
         own_uid=os.geteuid(),
         unit=unit,
         executor=os.path.join(os.path.dirname(sys.executable), "gate-executor"),
+        gate="gate" if shutil.which("gate") else shlex.quote(gate),
         code=tuple(os.path.join(here, package) for package in _PACKAGES),
         waiting=_waiting(loaded.policy["state_dir"]) if loaded.policy else None,
     )

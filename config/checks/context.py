@@ -31,6 +31,7 @@ class Context:
         runner_uid: R, the uid that the runner, and so the gate, runs as.
         own_uid: who looks.
         executor: the path of this installation's gate-executor.
+        gate: how a shell starts this installation's `gate`.
         code: the directories that this program was loaded from.
         waiting: how many jobs wait now; None where that cannot be told.
     """
@@ -41,6 +42,7 @@ class Context:
     own_uid: int
     unit: Unit | None = None
     executor: str = "/opt/gitlab-runner-gate/bin/gate-executor"
+    gate: str = "gate"
     code: tuple[str, ...] = ()
     waiting: int | None = None
     host: Host = field(default_factory=SystemHost)
@@ -81,4 +83,8 @@ class Context:
     @property
     def again(self) -> str:
         """The command that looks anew."""
-        return f"gate --config {shlex.quote(self.gate_yaml.path)} check"
+        return f"{self.with_config(self.gate_yaml.path)} check"
+
+    def with_config(self, gate_yaml: str) -> str:
+        """Return the start of a `gate` command that goes by another gate.yaml than the usual one, as it may be."""
+        return f"{self.gate} --config {shlex.quote(gate_yaml)}"

@@ -24,7 +24,7 @@ def find(context: Context) -> Iterator[Finding]:
         used = runner.gate_yaml
         if not faults and os.path.realpath(used) != os.path.realpath(context.gate_yaml.path):
             says = f"runner {runner.name} goes by {used}, and this looked at {context.gate_yaml.path}"
-            yield warn(says, f"gate --config {shlex.quote(used)} check")
+            yield warn(says, f"{context.with_config(used)} check")
 
 
 def arguments(context: Context, runner: Runner, stage: str, prepare_timeout_s: int | None = None) -> Edit:

@@ -102,5 +102,6 @@ def _start(context: Context) -> str:
     page = context.policy["page"]
     user, places = shlex.quote(page["user"]), [page[kind] for kind in ("socket", "proxy_socket") if page[kind]]
     made = [f"install -d -o {user} -m 0755 {shlex.quote(os.path.dirname(place))}" for place in places]
-    gate = f"gate --config {shlex.quote(context.gate_yaml.path)} page"
-    return " && ".join([*dict.fromkeys(made), f"runuser -u {user} -- {gate}"])
+    return " && ".join(
+        [*dict.fromkeys(made), f"runuser -u {user} -- {context.with_config(context.gate_yaml.path)} page"]
+    )

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.site import CHECKOUT, IS_ROOT
+from config.host import path_problems
+from tests.support.site import CHECKOUT, ENTRY, IS_ROOT
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -170,6 +171,7 @@ _FILES = {"/proc/1/comm": "init\n", "/proc/sys/fs/inotify/max_user_instances": "
 @functools.cache
 def _template() -> Path:
     """A host to copy, made once in each process."""
+    _skip_unless_usable()
     base = Path(tempfile.mkdtemp(prefix="gate-host-template-"))
     base.chmod(0o755)
     atexit.register(shutil.rmtree, base)
@@ -188,3 +190,22 @@ def _template() -> Path:
     (base / "etc/gitlab-runner-gate/gate.yaml").write_text(_YAML, encoding="ascii")
     host.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n{_USED}"], check=True)
     return base
+
+
+def _skip_unless_usable() -> None:
+    """The programs are this checkout's, which has to be root's alone, and for others to read."""
+    weak = path_problems(str(CHECKOUT), 0)
+    if weak:
+        pytest.skip(f"gate check would tell of this checkout itself: {weak[0]}")
+    words = [
+        "setpriv",
+        "--reuid=65534",
+        "--clear-groups",
+        "--",
+        sys.executable,
+        "-I",
+        "-c",
+        f"import click; open({str(ENTRY)!r})",
+    ]
+    if subprocess.run(words, capture_output=True, check=False, timeout=WITHIN_S).returncode:
+        pytest.skip(f"{sys.executable} or {CHECKOUT} cannot be used by other users: try PYTHON=/usr/bin/python3")
