@@ -39,7 +39,9 @@ MISTAKES = [
     # owners and modes
     (f"chown gitlab-job {GATE_YAML}", {"gate-yaml": "fail"}, "belongs to"),
     (f"chmod 0664 {GATE_YAML}", {"gate-yaml": "fail"}, "mode 0664"),
-    (f"chmod 0600 {GATE_YAML}", {"gate-yaml": "warn"}, "people cannot read it"),
+    (f"chmod 0600 {GATE_YAML}", {"approvers": "warn"}, "people cannot get at it"),
+    ("chmod 0700 /etc/gitlab-runner-gate", {"approvers": "warn"}, "people cannot get at it"),
+    ("chmod 0750 /var/lib", {"approvers": "warn"}, "/var/lib has mode 0750"),
     ("chmod g+w /etc/gitlab-runner-gate", {"gate-yaml": "fail"}, "/etc/gitlab-runner-gate can be written by others"),
     ("chmod 0777 /etc/gitlab-runner", {"runner-config": "fail", "job-user": "fail"}, "/etc/gitlab-runner can be written by others"),
     (f"chmod 0644 {CONFIG_TOML} && chmod 0755 /etc/gitlab-runner", {"runner-config": "warn", "job-user": "fail"}, "the runner's token"),
