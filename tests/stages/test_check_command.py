@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +80,7 @@ def test_others_are_told_what_they_cannot_look_at(host: WholeHost, user: str) ->
     found = json.loads(done.stdout)["findings"]
     power = {each["check"] for each in found if each["says"] == "not looked at: only root and the gate's own user can"}
     assert power == {"requests", "drops", "disk", "audit-log", "append-only", "job-user", "namespaces"}
+    assert {each["state"] for each in found if each["check"] in power} == {"warn"}
     assert {each["mend"] for each in found if each["check"] in power} == {f"sudo gate --config {GATE_YAML} check"}
     (runner,) = [each for each in found if each["check"] == "runner-config"]
     assert (runner["state"], runner["says"]) == ("warn", "/etc/gitlab-runner/config.toml: permission denied")
@@ -136,6 +138,27 @@ def test_a_disk_that_takes_nothing_is_told(host: WholeHost) -> None:
     assert (found["state"], found["says"].rpartition(": ")[2]) == ("fail", "read-only file system")
 
 
+def test_a_disk_that_does_not_write_is_told(host: WholeHost) -> None:
+    if not shutil.which("strace"):
+        pytest.skip("no strace: apt install strace; no failing fsync is tried")
+    words = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fsync",
+        "-e",
+        "inject=fsync:error=EIO",
+        GATE,
+        "check",
+        "--json",
+    ]
+    found = json.loads(host.run([*words, "--only", "disk"]).stdout)["findings"]
+    assert (found[0]["state"], found[0]["says"].rpartition(": ")[2]) == ("fail", "input/output error")
+
+
 def test_a_disk_that_is_full_is_told(host: WholeHost) -> None:
     host.mounts = [f"mount -t tmpfs -o size=8m,mode=0755 tmpfs {STATE}"]
     (found,) = host.check("--only", "space")
@@ -147,6 +170,21 @@ def test_a_host_that_makes_no_namespace_is_told(host: WholeHost) -> None:
     found = json.loads(host.run([*NO_CAPABILITY, GATE, "check", "--json", "--only", "namespaces"]).stdout)["findings"]
     assert found[0]["says"].startswith("no process-id namespace can be made here: ")
     assert found[0]["state"] == "fail"
+
+
+@pytest.mark.parametrize(("mistake", "verb", "mend"), [
+    (f"chown deployer {STATE}/secret", "read", f"chown root {STATE}/secret"),
+    (f"chgrp deployer {STATE}/secret && chmod 0640 {STATE}/secret", "read", f"chmod g-r {STATE}/secret"),
+    (f"chmod 0602 {STATE}/audit.key", "write", f"chmod o-w {STATE}/audit.key"),
+    (f"setfacl -m u:deployer:w {STATE}/audit.key", "write", f"setfacl --remove-all {STATE}/audit.key"),
+])  # fmt: skip
+def test_what_lets_a_job_in_is_what_is_mended(host: WholeHost, mistake: str, verb: str, mend: str) -> None:
+    host.sh(mistake, check=True)
+    found = next(each for each in host.check("--only", "job-user") if "deployer, " in each["says"])
+    assert found["says"].startswith(f"deployer, whom jobs run as, can {verb} {STATE}/")
+    assert found["mend"] == mend
+    host.sh(mend, check=True)
+    assert [each["state"] for each in host.check("--only", "job-user")] == ["ok"]
 
 
 def test_a_clock_behind_the_log_is_told(host: WholeHost) -> None:
@@ -171,7 +209,7 @@ def test_a_runner_of_another_gate_is_not_looked_at(host: WholeHost) -> None:
     other = (
         text[text.index("[[runners]]") :].replace("-gate/gate.yaml", "-gate-lab/gate.yaml").replace('"gate"', '"lab"')
     )
-    example.write_text(text + other.replace("_exec =", "_exec_is_gone ="), encoding="utf-8")
+    example.write_text(text + other.replace("run_exec =", "gone ="), encoding="utf-8")
     assert not [each for each in host.check() if "'lab'" in each["says"]]
 
 
