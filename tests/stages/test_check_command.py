@@ -207,10 +207,17 @@ def test_a_runner_of_another_gate_is_not_looked_at(host: WholeHost) -> None:
     example = host.base / "etc/gitlab-runner/config.toml"
     text = example.read_text(encoding="utf-8")
     other = (
-        text[text.index("[[runners]]") :].replace("-gate/gate.yaml", "-gate-lab/gate.yaml").replace('"gate"', '"lab"')
+        text[text.index("\n[[runners]]") :].replace("-gate/gate.yaml", "-gate-lab/gate.yaml").replace('"gate"', '"lab"')
     )
     example.write_text(text + other.replace("run_exec =", "gone ="), encoding="utf-8")
-    assert not [each for each in host.check() if "'lab'" in each["says"]]
+    found = host.check()
+    assert [each["check"] for each in found if "runner 'gate'" in each["says"]] == [
+        "runners",
+        "stages",
+        "prepare-timeout",
+        "kill-timeouts",
+    ]
+    assert not [each for each in found if "'lab'" in each["says"]]
 
 
 def test_a_gate_without_root_is_looked_at_by_its_own_user_and_by_root(host: WholeHost) -> None:
