@@ -187,6 +187,32 @@ def test_what_lets_a_job_in_is_what_is_mended(host: WholeHost, mistake: str, ver
     assert [each["state"] for each in host.check("--only", "job-user")] == ["ok"]
 
 
+@pytest.mark.parametrize(("change", "state"), [
+    ("chmod 0700 {0} {0}/votes && chgrp root {0} {0}/votes", "ok"),
+    ("chmod 0777 {0}", "fail"),
+    ("chown alice {0}/votes", "fail"),
+])  # fmt: skip
+def test_an_ended_request_may_be_of_an_earlier_gate_yaml(host: WholeHost, change: str, state: str) -> None:
+    request = f"{STATE}/jobs/git.example-42-1001"
+    host.sh(f"touch {request}/ended.json && {change.format(request)}", check=True)
+    assert [each["state"] for each in host.check("--only", "requests")] == [state]
+
+
+def test_a_group_that_cannot_read_yet_is_no_failure(host: WholeHost) -> None:
+    """As after `approvers_group` was added: the next job mends it, too."""
+    host.sh(f"chmod 0700 {STATE}/jobs && chgrp root {STATE}/jobs", check=True)
+    (found,) = host.check("--only", "state")
+    assert found["state"] == "warn"
+    host.sh(found["mend"], check=True)
+    assert host.check("--only", "state")[0]["state"] == "ok"
+
+
+def test_a_drop_directory_of_another_device_is_told(host: WholeHost) -> None:
+    host.mounts = [f"mount -t tmpfs -o uid=alice,gid=root,mode=0700 tmpfs {STATE}/drop/alice"]
+    (found,) = host.check("--only", "drops")
+    assert (found["state"], found["mend"]) == ("fail", f"umount {STATE}/drop/alice")
+
+
 def test_a_clock_behind_the_log_is_told(host: WholeHost) -> None:
     log = host.base / "var/lib/gitlab-runner-gate/audit/audit.1.jsonl"
     log.write_text(log.read_text(encoding="ascii").replace('"time":"20', '"time":"21'), encoding="ascii")
