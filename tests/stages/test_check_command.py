@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -211,6 +212,20 @@ def test_a_drop_directory_of_another_device_is_told(host: WholeHost) -> None:
     host.mounts = [f"mount -t tmpfs -o uid=alice,gid=root,mode=0700 tmpfs {STATE}/drop/alice"]
     (found,) = host.check("--only", "drops")
     assert (found["state"], found["mend"]) == ("fail", f"umount {STATE}/drop/alice")
+
+
+def test_nothing_is_found_while_a_job_waits_and_after_it_ran(host: WholeHost) -> None:
+    with subprocess.Popen(
+        host.command([GATE, "rehearse"]), cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as job:
+        assert job.stdout is not None
+        line = next(line for line in job.stdout if " approve   gate approve " in line)
+        waiting = host.check()
+        host.run(["runuser", "-u", "alice", "--", *shlex.split(line.partition("(")[0])[2:]], check=True)
+        assert "Job succeeded" in job.stdout.read()
+    assert "50 jobs may run or wait at once, and 1 wait now" in [each["says"] for each in waiting]
+    for found in (waiting, host.check()):
+        assert {each["check"] for each in found if each["state"] != "ok"} <= {"clock", "page"}
 
 
 def test_a_clock_behind_the_log_is_told(host: WholeHost) -> None:
