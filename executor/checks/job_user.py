@@ -95,7 +95,7 @@ def _attempts(context: Context) -> Iterator[Attempt]:
     own = [context.gate_yaml.path, context.executor, *context.code, *policy["on_event"][:1], *programs]
     for place in filter(os.path.lexists, [*secrets, *directories, *people, *log]):
         yield Attempt(READ, place)
-    shared = [top, layout.drops(top), layout.signed_drops(top), os.path.join(top, "work"), os.path.join(top, "cache")]
+    shared = [top, layout.signed_drops(top), *[os.path.join(top, name) for name in os.listdir(top)]]
     for place in filter(os.path.lexists, [*secrets, *directories, *people, *log, *shared, *own]):
         yield Attempt(WRITE, place)
         parent = os.path.dirname(os.path.abspath(place))

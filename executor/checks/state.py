@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from audit import copies, segments
 from audit.lock import LOCK
 from config.checks.finding import FAIL, Finding, fail, ok, warn
-from config.host import weaknesses
+from config.host import entry_weaknesses, weaknesses
 from gate import layout
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def find(context: Context) -> Iterator[Finding]:
         fail(each.says, each.mend) for each in weaknesses(state_dir, context.runner_uid) if each.place != state_dir
     ]
     faults += [fault for wanted in _wanted(context) for fault in compared(wanted, context)]
+    faults += _others(context, state_dir)
     faults += _secret(context)
     yield from faults
     if not faults:
@@ -135,6 +136,15 @@ def _wanted(context: Context) -> Iterator[Wanted]:
     if policy["page"]:
         yield Wanted(layout.page(top), policy["page"]["uid"], None, 0o700)
     yield from _log(layout.audit(top), uid, gid)
+
+
+def _others(context: Context, state_dir: str) -> Iterator[Finding]:
+    """Whatever else is there, nobody else may change; what a page that is gone has left does no harm."""
+    known = {wanted.path for wanted in _wanted(context)} | {layout.page(state_dir)}
+    for place in sorted(os.path.join(state_dir, name) for name in os.listdir(state_dir)):
+        if place not in known:
+            weak = entry_weaknesses(place, os.lstat(place), context.runner_uid)
+            yield from (fail(each.says, each.mend) for each in weak)
 
 
 def _log(directory: str, uid: int, gid: int | None) -> Iterator[Wanted]:

@@ -61,6 +61,7 @@ MISTAKES = [
     (f"chmod 0600 {STATE}/audit/audit.1.jsonl", {"state": "warn"}, "0600"),
     (f"chmod 0777 {STATE}/drop/signed", {"state": "fail", "job-user": "fail"}, "has to be root:gate-approvers 1770"),
     (f"chown root {STATE}/page", {"state": "fail"}, "has to be gitlab-gate 0700"),
+    (f"install -d -m 0777 {STATE}/archive", {"state": "fail", "job-user": "fail"}, "archive can be written by others"),
     (f"chmod 0770 {STATE}/turned-away", {"state": "fail"}, "has to be root 0700"),
     (f"mv {STATE}/work {STATE}/w && touch {STATE}/work && rmdir {STATE}/w", {"state": "fail"}, "is no directory"),
     (f"chmod 0777 {STATE}/jobs/*", {"requests": "fail"}, "has to be root:gate-approvers 2750"),
