@@ -5,13 +5,12 @@ The command is run as it was printed, by sh. Afterwards all is as it was before:
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from executor.checks.all import CHECKS
-from tests.support.whole_host import BIN, CONFIG_TOML, GATE_YAML, STATE, WholeHost
+from tests.support.whole_host import CONFIG_TOML, GATE_YAML, STATE, WholeHost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +18,8 @@ if TYPE_CHECKING:
 TOML = f"sed -i {{}} {CONFIG_TOML}"
 UNIT = "/etc/systemd/system/gitlab-runner.service.d/gate.conf"
 OPT = "/opt/gitlab-runner-gate"
-# not a matter of the host that is set up here: somebody keeps its clock, and some tests have a page
+# not a matter of the host that is set up here: who keeps its clock, and the page, which test_check_page.py has
 APART = {"clock", "page"}
-PAGE_WITHIN_S = 30
 
 
 def toml(script: str) -> str:
@@ -148,32 +146,12 @@ BY_HAND = [
     (toml("s|-gate/gate.yaml|-gate-lab/gate.yaml|"), {"stages": "warn"}, "goes by /etc/gitlab-runner-gate-lab/gate.yaml"),
     (f"rm {CONFIG_TOML}", {"runner-config": "warn"}, "config.toml: no such file or directory: name the runner's own"),
 ]  # fmt: skip
-# through the page's socket, while it serves
-ON_THE_PAGE = [
-    ("chmod 0666 {}", "fail", "has mode 0666"),
-    ("chgrp root {}", "fail", "is for group 0"),
-    ("chown alice {}", "fail", "belongs to alice"),
-    ("chmod 0777 /run/gitlab-runner-gate", "fail", "can be written by others"),
-]
 
 
 @pytest.fixture
 def host() -> Iterator[WholeHost]:
     with WholeHost() as host:
         yield host
-
-
-@pytest.fixture
-def served(host: WholeHost) -> Iterator[WholeHost]:
-    """A host with its page running, as its own user."""
-    command = ["runuser", "-u", "gitlab-gate", "--", str(BIN / "gate"), "page"]
-    with subprocess.Popen(
-        host.command(command), cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as page:
-        assert page.stdout is not None
-        assert "serves http" in page.stdout.readline()
-        yield host
-        page.terminate()
 
 
 def faults(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -226,21 +204,3 @@ def test_a_group_that_is_gone_is_mended_step_by_step(host: WholeHost) -> None:
         for command in dict.fromkeys(each["mend"] for each in found):
             host.sh(command, check=True)
     assert "no Unix group 'gate-approvers'" in said[0]
-
-
-@pytest.mark.parametrize(("mistake", "state", "words"), ON_THE_PAGE, ids=[mistake for mistake, _, _ in ON_THE_PAGE])
-def test_a_mistake_about_the_page_is_named_and_mended(served: WholeHost, mistake: str, state: str, words: str) -> None:
-    assert page(served) == [
-        ("ok", "the page answers at /run/gitlab-runner-gate/page.sock, for http://gate.localhost:8420/")
-    ]
-    served.sh(mistake.format("/run/gitlab-runner-gate/page.sock"), check=True)
-    (found,) = [each for each in served.check() if each["check"] == "page" and each["state"] != "ok"]
-    assert found["state"] == state
-    assert words in found["says"]
-    served.sh(found["mend"], check=True)
-    assert page(served)[0][0] == "ok"
-
-
-def page(host: WholeHost) -> list[tuple[str, str]]:
-    """What is found of the page."""
-    return [(each["state"], each["says"]) for each in host.check("--only", "page")]

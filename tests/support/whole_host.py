@@ -135,7 +135,7 @@ class WholeHost:
         """Run a command there, as root."""
         done = subprocess.run(
             self.command(command),
-            env=_ENVIRONMENT,
+            env=ENVIRONMENT,
             cwd="/",
             capture_output=True,
             text=True,
@@ -160,7 +160,7 @@ class WholeHost:
         return list(told["findings"])
 
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "PATH": f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/",
     "LANG": "C.UTF-8",
