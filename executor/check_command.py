@@ -106,15 +106,18 @@ def _context(config: str, runner_file: str | None) -> Context:
 
 def _runner_uid(config: str, unit: Unit | None) -> int:
     """R: who owns most of what should be R's, so that one wrong owner is not taken for R; else whom the unit names."""
-    top = state_dir_of(config) or ""
-    own = [
-        os.path.join(top, "secret"),
-        layout.audit_key(top),
-        layout.turned_away(top),
-        layout.jobs(top),
-        layout.audit(top),
-    ]
-    owners = Counter(os.lstat(place).st_uid for place in [top, *own, config] if os.path.lexists(place))
+    top = state_dir_of(config)
+    places = [config]
+    if top:
+        own = (
+            os.path.join(top, "secret"),
+            layout.audit_key(top),
+            layout.turned_away(top),
+            layout.jobs(top),
+            layout.audit(top),
+        )
+        places = [top, *own, config]
+    owners = Counter(os.lstat(place).st_uid for place in places if os.path.lexists(place))
     if owners:
         return owners.most_common(1)[0][0]
     named = SystemHost().user(unit.user) if unit else None

@@ -184,6 +184,9 @@ ETC = "/etc/systemd/system/gitlab-runner.service"
 @pytest.mark.parametrize(("files", "kill_signal"), [
     ({UNIT: "[Service]\n"}, "SIGTERM"),
     ({UNIT: "[Service]\nKillSignal=SIGQUIT\n"}, "SIGQUIT"),
+    ({UNIT: "[Service]\nKillSignal=QUIT\n"}, "SIGQUIT"),
+    ({UNIT: "[Service]\nKillSignal=3\n"}, "SIGQUIT"),
+    ({UNIT: "[Service]\nKillSignal=SIGQUIT\nKillSignal=\n"}, "SIGTERM"),
     ({UNIT: "[Service]\nKillSignal=SIGQUIT\n", ETC: "[Service]\n"}, "SIGTERM"),
     ({UNIT: "[Service]\n", f"{ETC}.d/a.conf": "[Service]\n# KillSignal=SIGHUP\nKillSignal = SIGQUIT\n"}, "SIGQUIT"),
     ({UNIT: "[Unit]\nKillSignal=SIGQUIT\n[Service]\nType=\\\n simple\n"}, "SIGTERM"),
