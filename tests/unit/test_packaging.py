@@ -13,7 +13,7 @@ import yaml
 CHECKOUT = Path(__file__).parents[2]
 UNITS = CHECKOUT / "packaging" / "systemd"
 EXAMPLE = yaml.safe_load((CHECKOUT / "config" / "example.yaml").read_text(encoding="utf-8"))
-PAGE_DOCS = (CHECKOUT / "docs" / "how-to" / "page.md").read_text(encoding="utf-8")
+NGINX_DOCS = (CHECKOUT / "docs" / "how-to" / "nginx.md").read_text(encoding="utf-8")
 EXPOSURE_AT_MOST = "20"  # tenths; systemd calls what is below 2.0 OK, and a unit without any of it is at 9.6
 
 
@@ -63,6 +63,6 @@ def test_the_units_have_the_paths_and_names_of_the_example() -> None:
 
 def test_the_proxy_s_socket_is_the_one_that_the_docs_name() -> None:
     socket = unit("gate-page-proxy.socket")["Socket"]
-    assert f"proxy_socket: {socket['ListenStream']}" in PAGE_DOCS
-    assert f"proxy_group: {socket['SocketGroup']}" in PAGE_DOCS
+    assert f"proxy_socket: {socket['ListenStream']}" in NGINX_DOCS
+    assert f"proxy_group: {socket['SocketGroup']}" in NGINX_DOCS
     assert all(unit(name)["Socket"]["Service"] == "gate-page.service" for name in names() if name.endswith(".socket"))
