@@ -228,6 +228,13 @@ def test_nothing_is_found_while_a_job_waits_and_after_it_ran(host: WholeHost) ->
         assert {each["check"] for each in found if each["state"] != "ok"} <= {"clock", "page"}
 
 
+def test_a_log_that_has_not_begun_is_no_fault(host: WholeHost) -> None:
+    """The first job's directory is there before its first record."""
+    host.sh(f"rm {STATE}/audit/audit.1.jsonl", check=True)
+    (found,) = host.check("--only", "audit-log")
+    assert (found["state"], found["says"].rpartition("; ")[2]) == ("ok", "the first job begins the log")
+
+
 def test_a_clock_behind_the_log_is_told(host: WholeHost) -> None:
     log = host.base / "var/lib/gitlab-runner-gate/audit/audit.1.jsonl"
     log.write_text(log.read_text(encoding="ascii").replace('"time":"20', '"time":"21'), encoding="ascii")

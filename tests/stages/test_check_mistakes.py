@@ -136,7 +136,7 @@ BY_HAND = [
     (yaml("s/^  run_as: gitlab-job/  allow_same_user: true/"), {"job-user": "warn"}, "allow_same_user is on"),
     (f"rm {GATE_YAML}", {"gate-yaml": "fail"}, "no such file"),
     ("rm /etc/gitlab-runner-gate/notify", {"on-event": "fail"}, "no such file"),
-    (f"rm -r {STATE}/audit", {"audit-log": "fail"}, "look who took it away"),
+    (f"rm -r {STATE}/audit && touch {STATE}/jobs/git.example-42-1001/decision.json", {"audit-log": "fail"}, "look who took it away"),
     (f"sed -i 's/a record/a lie/' {STATE}/audit/audit.1.jsonl && cp {STATE}/audit/audit.1.jsonl {STATE}/audit/audit.3.jsonl",
      {"audit-log": "fail"}, "is not what was written"),
     (yaml(r"$aaudit: {copy_to: journald}"), {"audit-log": "warn"}, "nothing listens at /run/systemd/journal/socket"),
