@@ -86,12 +86,8 @@ def _jobs_apart(name: str, uid: int, gid: int, accounts: Accounts) -> Iterator[t
             yield f"jobs run as {name}, so a job could vote as anybody: name another user", ""
         elif job_user and gid in accounts.run_as_gids[run_as]:
             message = f"{quoted(run_as)}, whom jobs run as, is in the group of {name}: take it out, or name another"
-            yield (
-                message,
-                ""
-                if gid == job_user.gid
-                else f'gpasswd --delete {shlex.quote(run_as)} "$(getent group {gid} | cut -d: -f1)"',
-            )
+            mend = f'gpasswd --delete {shlex.quote(run_as)} "$(getent group {gid} | cut -d: -f1)"'
+            yield message, "" if gid == job_user.gid else mend
 
 
 def _proxy(document: Document, page: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> Iterator[Fault]:

@@ -47,7 +47,7 @@ def _faults(run_as: str, value: dict[str, Any], accounts: Accounts, *, tolerant:
     if accounts.approvers_gid in accounts.run_as_gids[run_as]:
         group = quoted(value["approvers_group"])
         message = f"{name} is in the approvers' group {group}: take it out of the group, or name another user"
-        yield message, "" if accounts.approvers_gid == user.gid else leave(run_as, value["approvers_group"])
+        yield message, "" if person or accounts.approvers_gid == user.gid else leave(run_as, value["approvers_group"])
 
 
 def leave(user: str, group: str) -> str:

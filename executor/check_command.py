@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
+import shutil
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -72,9 +74,14 @@ def _lines(found: list[Finding]) -> Iterator[str]:
     for finding in found:
         names.setdefault(dataclasses.replace(finding, check=""), []).append(finding.check)
     for finding, checks in names.items():
-        yield f"{finding.state:<5} {', '.join(checks)}: {finding.says}"
+        yield _printable(f"{finding.state:<5} {', '.join(checks)}: {finding.says}")
         if finding.mend:
-            yield f"      {finding.mend}"
+            yield _printable(f"      {finding.mend}")
+
+
+def _printable(text: str) -> str:
+    """Names of files can hold anything."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _context(config: str, runner_file: str | None) -> Context:
@@ -82,6 +89,7 @@ def _context(config: str, runner_file: str | None) -> Context:
     unit = runner_unit.find(system)
     runner_uid = _runner_uid(config, unit)
     loaded = gate_yaml.loaded(config, runner_uid, host)
+    gate = os.path.join(os.path.dirname(sys.executable), "gate")
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     return Context(
         gate_yaml=loaded,
@@ -90,23 +98,30 @@ def _context(config: str, runner_file: str | None) -> Context:
         own_uid=os.geteuid(),
         unit=unit,
         executor=os.path.join(os.path.dirname(sys.executable), "gate-executor"),
+        gate="gate" if shutil.which("gate") else shlex.quote(gate),
         code=tuple(os.path.join(here, package) for package in _PACKAGES),
         waiting=_waiting(loaded.policy["state_dir"]) if loaded.policy else None,
     )
 
 
 def _runner_uid(config: str, unit: Unit | None) -> int:
-    """R: whom the unit names; else who owns most of what should be R's, so that one wrong owner is not taken for R."""
-    named = SystemHost().user(unit.user) if unit else None
-    if named:
-        return named.uid
-    state_dir = state_dir_of(config)
+    """R: who owns most of what should be R's, so that one wrong owner is not taken for R; else whom the unit names."""
+    top = state_dir_of(config)
     places = [config]
-    if state_dir:
-        own = [os.path.join(state_dir, "secret"), layout.audit_key(state_dir), layout.turned_away(state_dir)]
-        places += [state_dir, *own, layout.jobs(state_dir), layout.audit(state_dir), layout.drops(state_dir)]
+    if top:
+        own = (
+            os.path.join(top, "secret"),
+            layout.audit_key(top),
+            layout.turned_away(top),
+            layout.jobs(top),
+            layout.audit(top),
+        )
+        places = [top, *own, config]
     owners = Counter(os.lstat(place).st_uid for place in places if os.path.lexists(place))
-    return owners.most_common(1)[0][0] if owners else os.geteuid()
+    if owners:
+        return owners.most_common(1)[0][0]
+    named = SystemHost().user(unit.user) if unit else None
+    return named.uid if named else os.geteuid()
 
 
 def _waiting(state_dir: str) -> int | None:

@@ -66,7 +66,6 @@ def _limits(context: Context, runner: Runner) -> Iterator[Finding]:
         yield warn(f"{who}: limit is {limit}: so few jobs can wait for an approval at once", mend("limit", concurrent))
     elif limit and (context.waiting or 0) >= limit:
         yield warn(f"{who}: {context.waiting} jobs wait now, and limit is {limit}", mend("limit", concurrent))
-    rules = len(context.gate_yaml.policy["rules"]) if context.gate_yaml.policy else 0
-    if positive(runner.table, "request_concurrency", 1) == 1 and rules > 1:
-        says = f"{who}: request_concurrency is 1: jobs of {rules} rules are fetched one by one, each after a long poll"
+    if positive(runner.table, "request_concurrency", 1) == 1:
+        says = f"{who}: request_concurrency is 1: jobs that come together are fetched one after the other"
         yield warn(says, mend("request_concurrency", REQUESTS))

@@ -1,5 +1,6 @@
 """What the checks look at: gate.yaml, config.toml, the runner's unit, and the host, as they were found."""
 
+import os
 import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,6 +31,7 @@ class Context:
         runner_uid: R, the uid that the runner, and so the gate, runs as.
         own_uid: who looks.
         executor: the path of this installation's gate-executor.
+        gate: how a shell starts this installation's `gate`.
         code: the directories that this program was loaded from.
         waiting: how many jobs wait now; None where that cannot be told.
     """
@@ -40,6 +42,7 @@ class Context:
     own_uid: int
     unit: Unit | None = None
     executor: str = "/opt/gitlab-runner-gate/bin/gate-executor"
+    gate: str = "gate"
     code: tuple[str, ...] = ()
     waiting: int | None = None
     host: Host = field(default_factory=SystemHost)
@@ -47,8 +50,14 @@ class Context:
 
     @cached_property
     def runners(self) -> tuple[Runner, ...]:
-        """The runners of config.toml that call a gate-executor."""
-        return self.runner_config.gated()
+        """The runners that go by this gate.yaml; where there is none, those that go by any."""
+        return self.own_runners or self.runner_config.gated()
+
+    @property
+    def own_runners(self) -> tuple[Runner, ...]:
+        """The runners of config.toml that go by this gate.yaml."""
+        path = os.path.realpath(self.gate_yaml.path)
+        return tuple(each for each in self.runner_config.gated() if os.path.realpath(each.gate_yaml) == path)
 
     @property
     def policy(self) -> dict[str, Any]:
@@ -74,4 +83,8 @@ class Context:
     @property
     def again(self) -> str:
         """The command that looks anew."""
-        return f"gate --config {shlex.quote(self.gate_yaml.path)} check"
+        return f"{self.with_config(self.gate_yaml.path)} check"
+
+    def with_config(self, gate_yaml: str) -> str:
+        """Return the start of a `gate` command that goes by another gate.yaml than the usual one, as it may be."""
+        return f"{self.gate} --config {shlex.quote(gate_yaml)}"

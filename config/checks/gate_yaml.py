@@ -1,8 +1,5 @@
 """gate.yaml: whose it is, who can read it, every fault in it, and what is odd."""
 
-import os
-import shlex
-import stat
 from collections.abc import Iterator
 
 import yaml
@@ -33,7 +30,6 @@ def find(context: Context) -> Iterator[Finding]:
     path, faults = context.gate_yaml.path, context.gate_yaml.faults
     if faults is None:
         yield ok(f"{path} (sha256 {context.gate_yaml.digest})")
-        yield from _unreadable(context)
         for each in context.policy["warnings"]:
             yield warn(each, in_editor(path))
         return
@@ -51,23 +47,6 @@ def _weaknesses(context: Context) -> list[Finding]:
     except (OSError, ValueError):
         return []
     return [fail(each.says, each.mend) for each in found]
-
-
-def _unreadable(context: Context) -> Iterator[Finding]:
-    """People's commands read it as themselves."""
-    path, policy = context.gate_yaml.path, context.policy
-    state = os.stat(path)
-    by_group = state.st_mode & stat.S_IRGRP and state.st_gid == policy["approvers_gid"]
-    if any(person["uid"] for person in policy["people"].values()) and not (state.st_mode & stat.S_IROTH or by_group):
-        mode = f"{stat.S_IMODE(state.st_mode):04o}"
-        yield warn(
-            f"{path} has mode {mode}: people cannot read it, so `gate approve` does not work", _readable(context)
-        )
-
-
-def _readable(context: Context) -> str:
-    group, path = context.policy["approvers_group"], shlex.quote(context.gate_yaml.path)
-    return f"chgrp {shlex.quote(group)} {path} && chmod 0640 {path}" if group else f"chmod 0644 {path}"
 
 
 def _other_user(fault: Fault) -> str:

@@ -14,7 +14,8 @@ from config.notice import problems
 
 def find(context: Context) -> Iterator[Finding]:
     """See the module."""
-    trees = sorted({tree for path in _programs(context) for tree in _trees(path)} | set(context.code))
+    found = {tree for path in _programs(context) for tree in _trees(path)} | set(context.code)
+    trees = sorted(tree for tree in found if not any(_in(tree, other) for other in found))
     faults = [fault for tree in trees for fault in _tree(tree, context)]
     yield from faults
     if not faults:

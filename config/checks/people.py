@@ -1,12 +1,15 @@
 """The approvers' group: that there is one, that everybody who answers is in it, and that jobs are in no group that matters."""
 
+import os
 import shlex
+import stat
 from collections.abc import Iterator
 
 from config.accounts import User
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok, warn
 from config.checks.mending import in_editor
+from config.host import walk
 from config.run_as import leave
 
 # Whoever is in one of these is root, by one command; sudo and wheel are not among them, since jobs gain no privileges.
@@ -26,14 +29,31 @@ def approvers(context: Context) -> Iterator[Finding]:
     users = [
         user for person in policy["people"].values() if person["unix"] and (user := context.host.user(person["unix"]))
     ]
+    shut = list(_shut_out(context, policy["approvers_gid"])) if users else []
+    yield from shut
     outside = [user for user in users if policy["approvers_gid"] not in context.host.gids_of(user)]
     for user in outside:
         mend = f"usermod --append --groups {shlex.quote(group)} {shlex.quote(user.name)}"
         yield warn(
             f"{user.name} is not in {group}: {user.name} sees neither what waits nor what came of an answer", mend
         )
-    if not outside:
+    if not outside and not shut:
         yield ok(f"{len(users)} of {len(policy['people'])} people have a user here, and all of these are in {group}")
+
+
+def _shut_out(context: Context, gid: int) -> Iterator[Finding]:
+    """Yield what keeps people from gate.yaml, which their commands read, and from their drop directories."""
+    for path in (context.gate_yaml.path, os.path.dirname(context.policy["state_dir"])):
+        for place, found in walk(path):
+            bit = stat.S_IXOTH if stat.S_ISDIR(found.st_mode) else stat.S_IROTH
+            if found.st_mode & bit or (found.st_gid == gid and found.st_mode & bit << 3):
+                continue
+            mode, quoted = f"{stat.S_IMODE(found.st_mode):04o}", shlex.quote(place)
+            group = shlex.quote(context.policy["approvers_group"])
+            mend = f"chmod o+x {quoted}" if bit == stat.S_IXOTH else f"chgrp {group} {quoted} && chmod 0640 {quoted}"
+            yield warn(
+                f"{place} has mode {mode}: people cannot get at it, so `gate approve` and drops do not work", mend
+            )
 
 
 def job_users(context: Context) -> list[User]:

@@ -5,12 +5,14 @@ Names and defaults are gitlab-runner's own (its docs/configuration/advanced-conf
 
 import os
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from config.host import reason
 
 DEFAULT_PATH = "/etc/gitlab-runner/config.toml"
+DEFAULT_GATE_YAML = "/etc/gitlab-runner-gate/gate.yaml"
 STAGES = ("config", "prepare", "run", "cleanup")
 EXEC_TIMEOUT_S = 3600
 GRACEFUL_KILL_TIMEOUT_S = 600
@@ -56,6 +58,13 @@ class Runner:
         entries = [i for i, each in enumerate(arguments) if os.path.basename(each) == _ENTRY]
         return arguments[entries[0] + 1 :] if entries else None
 
+    @property
+    def gate_yaml(self) -> str:
+        """The gate.yaml that most of its stages name."""
+        named = [split(own)[0] for stage in STAGES if (own := self.own_arguments(stage))]
+        absolute = [file for file in named if file and os.path.isabs(file)]
+        return Counter(absolute).most_common(1)[0][0] if absolute else DEFAULT_GATE_YAML
+
     def seconds(self, key: str, default: int) -> int:
         """A timeout of [runners.custom]; the runner's default where there is none, or one that is not above 0."""
         return positive(self.custom, key, default)
@@ -96,9 +105,21 @@ class RunnerConfig:
 
 
 def positive(table: dict[str, Any], key: str, default: int) -> int:
-    """Return a whole number above 0 of a table, else the default, as the runner does."""
+    """Return a whole number above 0 of a table, else the default, as the runner does; in quotes it is told of apart."""
     found = table.get(key)
+    found = int(found) if isinstance(found, str) and found.isascii() and found.isdigit() else found
     return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else default
+
+
+def split(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """Return (--config's value, the words from the stage's own on) of gate-executor's arguments, as it reads them."""
+    rest, file = list(arguments), None
+    while rest and rest[0].startswith("--config"):
+        name, equals, value = rest.pop(0).partition("=")
+        if name != "--config":
+            return file, [name, *rest]
+        file = value if equals else (rest.pop(0) if rest else "")
+    return file, rest
 
 
 def read(path: str | None) -> RunnerConfig:

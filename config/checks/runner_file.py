@@ -33,11 +33,11 @@ def find(context: Context) -> Iterator[Finding]:
 
 def _missing(context: Context) -> Finding:
     config = context.runner_config
-    if not config.may_be_there and not config.named:
-        return warn(f"no {config.path} on this host: name the runner's own with --runner-config")
-    if context.own_uid not in (0, context.runner_uid):
+    if config.may_be_there and context.own_uid not in (0, context.runner_uid):
         return warn(f"{config.path}: {config.fault}", context.as_root)
-    return fail(f"{config.path}: {config.fault}: name the runner's own with --runner-config")
+    return (fail if config.named else warn)(
+        f"{config.path}: {config.fault}: name the runner's own with --runner-config"
+    )
 
 
 def _others(context: Context) -> Iterator[Finding]:

@@ -31,7 +31,8 @@ class Unit:
     @property
     def kill_signal(self) -> str:
         """What the runner gets when it is to stop."""
-        return self.settings.get("KillSignal") or "SIGTERM"
+        found = self.settings.get("KillSignal") or "SIGTERM"
+        return found if found.startswith("SIG") else {"3": "SIGQUIT", "15": "SIGTERM"}.get(found, f"SIG{found}")
 
     @property
     def kill_mode(self) -> str:

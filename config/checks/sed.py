@@ -14,12 +14,9 @@ Script = tuple[str, ...]  # each given with -e
 
 def replaced(old: str, new: str) -> Script | None:
     """Return what puts `new` in the place of each line that is `old`; None where that cannot be written down."""
-    return _substitution(f"^{literal(old)}$", old, new)
-
-
-def replaced_where(pattern: str, new: str) -> Script | None:
-    """Return what puts `new` in the place of each line that a basic regular expression matches."""
-    return _substitution(pattern, pattern, new)
+    delimiter = _delimiter(old + new)
+    text = re.sub(r"([\\&])", r"\\\1", new)
+    return (f"s{delimiter}^{literal(old)}${delimiter}{text}{delimiter}",) if delimiter else None
 
 
 def removed(old: str) -> Script | None:
@@ -72,12 +69,6 @@ def applied(text: str, script: Script) -> str | None:
         return done.stdout.decode()
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-
-
-def _substitution(pattern: str, old: str, new: str) -> Script | None:
-    delimiter = _delimiter(old + new)
-    text = re.sub(r"([\\&])", r"\\\1", new)
-    return (f"s{delimiter}{pattern}{delimiter}{text}{delimiter}",) if delimiter else None
 
 
 def _delimiter(text: str) -> str:

@@ -28,7 +28,7 @@ def find(context: Context) -> Iterator[Finding]:
 
 
 def _faults(context: Context, unit: Unit) -> Iterator[Finding]:
-    if unit.user not in (context.runner_user, str(context.runner_uid)):
+    if context.own_runners and unit.user not in (context.runner_user, str(context.runner_uid)):
         says = f"{NAME} runs as {unit.user}, and the gate's files are {context.runner_user}'s"
         yield fail(says, _drop_in(unit, "user", f"User={context.runner_user}"))
     yield from _stopping(context, unit)

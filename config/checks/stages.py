@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from config.checks import toml_edit
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok, warn
-from config.checks.runner_config import EXEC_TIMEOUT_S, STAGES, Runner
+from config.checks.runner_config import DEFAULT_GATE_YAML, EXEC_TIMEOUT_S, STAGES, Runner, split
 from config.checks.toml_edit import Edit
 
-DEFAULT_GATE_YAML = "/etc/gitlab-runner-gate/gate.yaml"
 PREPARE_TIMEOUT = "--prepare-timeout"
 
 
@@ -22,28 +21,10 @@ def find(context: Context) -> Iterator[Finding]:
         yield from faults
         if not faults:
             yield ok(f"runner {runner.name}: {', '.join(STAGES)} are wired to {_program(context, runner)}")
-        used = gate_yaml_of(runner)
+        used = runner.gate_yaml
         if not faults and os.path.realpath(used) != os.path.realpath(context.gate_yaml.path):
             says = f"runner {runner.name} goes by {used}, and this looked at {context.gate_yaml.path}"
-            yield warn(says, f"gate --config {shlex.quote(used)} check")
-
-
-def gate_yaml_of(runner: Runner) -> str:
-    """Return the gate.yaml that most of a runner's stages name."""
-    named = [split(own)[0] for stage in STAGES if (own := runner.own_arguments(stage))]
-    absolute = [file for file in named if file and os.path.isabs(file)]
-    return Counter(absolute).most_common(1)[0][0] if absolute else DEFAULT_GATE_YAML
-
-
-def split(arguments: list[str]) -> tuple[str | None, list[str]]:
-    """Return (--config's value, the words from the stage's own on) of gate-executor's arguments, as it reads them."""
-    rest, file = list(arguments), None
-    while rest and rest[0].startswith("--config"):
-        name, equals, value = rest.pop(0).partition("=")
-        if name != "--config":
-            return file, [name, *rest]
-        file = value if equals else (rest.pop(0) if rest else "")
-    return file, rest
+            yield warn(says, f"{context.with_config(used)} check")
 
 
 def arguments(context: Context, runner: Runner, stage: str, prepare_timeout_s: int | None = None) -> Edit:
@@ -70,7 +51,7 @@ def exec_timeout(runner: Runner) -> int:
 
 
 def _best_gate_yaml(context: Context, runner: Runner) -> str:
-    used = gate_yaml_of(runner)
+    used = runner.gate_yaml
     return used if os.path.exists(used) else os.path.abspath(context.gate_yaml.path)
 
 
@@ -117,8 +98,8 @@ def _arguments(context: Context, runner: Runner, stage: str) -> Iterator[Finding
     elif file is not None and not os.path.isabs(file):
         says = f"{who}: --config {file!r}: write its whole path; the runner starts stages in a directory of its own"
         yield fail(says, mend)
-    elif (file or DEFAULT_GATE_YAML) != gate_yaml_of(runner):
-        yield fail(f"{who}: --config {file or DEFAULT_GATE_YAML}, and other stages go by {gate_yaml_of(runner)}", mend)
+    elif (file or DEFAULT_GATE_YAML) != runner.gate_yaml:
+        yield fail(f"{who}: --config {file or DEFAULT_GATE_YAML}, and other stages go by {runner.gate_yaml}", mend)
 
 
 _WITHOUT = {

@@ -21,9 +21,6 @@ class System(Protocol):
     def names(self, directory: str) -> list[str]:
         """Return the names in a directory, sorted; none where it cannot be read."""
 
-    def program(self, name: str) -> str | None:
-        """Return the path of a program on the usual PATH, None where there is none."""
-
     def output(self, *command: str) -> str | None:
         """Return what a program prints, None where it cannot be run or fails."""
 
@@ -51,11 +48,6 @@ class HostSystem:
             return sorted(os.listdir(directory))
         except OSError:
             return []
-
-    def program(self, name: str) -> str | None:
-        """See `System`."""
-        paths = (os.path.join(directory, name) for directory in TOOL_PATH.split(":"))
-        return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
 
     def output(self, *command: str) -> str | None:
         """See `System`."""

@@ -7,8 +7,8 @@ from typing import Any
 from config.checks import toml_edit
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok, warn
-from config.checks.runner_config import FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S, Runner
-from config.checks.stages import PREPARE_TIMEOUT, arguments, exec_timeout, split, told_prepare_timeout
+from config.checks.runner_config import EXEC_TIMEOUT_S, FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S, Runner, split
+from config.checks.stages import PREPARE_TIMEOUT, arguments, exec_timeout, told_prepare_timeout
 from config.checks.toml_edit import Edit
 
 MARGIN_S = 15  # what the gate leaves of the prepare timeout, to write down that nobody answered
@@ -26,7 +26,7 @@ def prepare(context: Context) -> Iterator[Finding]:
     """Both prepare timeouts are one, and long enough for the rules."""
     for runner in context.runners:
         if runner.own_arguments("prepare") is None:
-            yield warn(f"runner {runner.name}: not looked at: prepare is not wired, see stages")
+            yield warn(f"not looked at: prepare of runner {runner.name} is not wired, see stages")
             continue
         faults = list(_prepare(context, runner))
         yield from faults
@@ -86,28 +86,34 @@ def _span(value: object) -> float:
 
 
 def _kill(context: Context, runner: Runner) -> Iterator[Finding]:
-    def mend(key: str, seconds: int) -> str:
-        return toml_edit.mend(context.runner_config, Edit(key, seconds, runner, ("custom",)))
-
-    who = f"runner {runner.name}"
     graceful_s = runner.seconds("graceful_kill_timeout", GRACEFUL_KILL_TIMEOUT_S)
     force_s = runner.seconds("force_kill_timeout", FORCE_KILL_TIMEOUT_S)
-    longest_s = max((each["decide_within_s"] for each in _rules(context)), default=graceful_s)
-    if graceful_s < MIN_GRACEFUL_S:
-        says = f"{who}: graceful_kill_timeout is {graceful_s} s: a job that is cancelled needs {MIN_GRACEFUL_S} s to be recorded"
-        yield fail(says, mend("graceful_kill_timeout", GRACEFUL_S))
-    elif graceful_s > longest_s:
-        says = f"{who}: graceful_kill_timeout is {graceful_s} s, longer than any rule gives to decide: so long a stage that hangs is left alone"
-        yield warn(says, mend("graceful_kill_timeout", max(MIN_GRACEFUL_S, min(GRACEFUL_S, longest_s))))
+    yield from _graceful(context, runner, graceful_s)
     if force_s < MIN_FORCE_S:
-        says = f"{who}: force_kill_timeout is {force_s} s: a killed stage's job needs {MIN_FORCE_S} s to end on a busy host"
-        yield warn(says, mend("force_kill_timeout", FORCE_KILL_TIMEOUT_S))
+        says = f"runner {runner.name}: force_kill_timeout is {force_s} s: a killed stage's job needs {MIN_FORCE_S} s to end on a busy host"
+        yield warn(says, _mend(context, runner, "force_kill_timeout", FORCE_KILL_TIMEOUT_S))
     for stage in ("config", "cleanup"):
-        limit_s = runner.seconds(f"{stage}_exec_timeout", MIN_EXEC_S)
+        limit_s = runner.seconds(f"{stage}_exec_timeout", EXEC_TIMEOUT_S)
         if limit_s < MIN_EXEC_S:
-            says = f"{who}: {stage}_exec_timeout is {limit_s} s, and {stage} may take {MIN_EXEC_S} s on a busy host"
-            yield warn(says, mend(f"{stage}_exec_timeout", 10 * MIN_EXEC_S))
+            says = f"runner {runner.name}: {stage}_exec_timeout is {limit_s} s, and {stage} may take {MIN_EXEC_S} s on a busy host"
+            yield warn(says, _mend(context, runner, f"{stage}_exec_timeout", 10 * MIN_EXEC_S))
     yield from _shutdown(context, runner, graceful_s + force_s)
+
+
+def _graceful(context: Context, runner: Runner, graceful_s: int) -> Iterator[Finding]:
+    longest_s = max((each["decide_within_s"] for each in _rules(context)), default=graceful_s)
+    says = f"runner {runner.name}: graceful_kill_timeout is {graceful_s} s"
+    if graceful_s < MIN_GRACEFUL_S:
+        says += f": a job that is cancelled needs {MIN_GRACEFUL_S} s to be recorded"
+        yield fail(says, _mend(context, runner, "graceful_kill_timeout", GRACEFUL_S))
+    elif graceful_s > longest_s:
+        says += ", longer than any rule gives to decide: so long a stage that hangs is left alone"
+        best_s = max(MIN_GRACEFUL_S, min(GRACEFUL_S, longest_s))
+        yield warn(says, _mend(context, runner, "graceful_kill_timeout", best_s))
+
+
+def _mend(context: Context, runner: Runner, key: str, seconds: int) -> str:
+    return toml_edit.mend(context.runner_config, Edit(key, seconds, runner, ("custom",)))
 
 
 def _shutdown(context: Context, runner: Runner, ending_s: int) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import socket
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def find(context: Context) -> Iterator[Finding]:
         says = "allow_same_user is on: a job can approve itself and rewrite the audit log; for trying out only"
         faults.append(warn(says, in_editor(context.gate_yaml.path)))
     attempts = list(dict.fromkeys(_attempts(context)))
-    users = [user for user in job_users(context) if user.uid != context.own_uid and context.own_uid == 0]
+    users = [user for user in job_users(context) if context.own_uid == 0 and user.uid != context.runner_uid]
     for user in users:
         gids = context.host.gids_of(user)
         for done in succeeded(user, gids, attempts):
@@ -94,13 +95,21 @@ def _attempts(context: Context) -> Iterator[Attempt]:
     own = [context.gate_yaml.path, context.executor, *context.code, *policy["on_event"][:1], *programs]
     for place in filter(os.path.lexists, [*secrets, *directories, *people, *log]):
         yield Attempt(READ, place)
-    shared = [top, layout.drops(top), layout.signed_drops(top), os.path.join(top, "work"), os.path.join(top, "cache")]
+    shared = [top, layout.signed_drops(top), *[os.path.join(top, name) for name in os.listdir(top)]]
     for place in filter(os.path.lexists, [*secrets, *directories, *people, *log, *shared, *own]):
         yield Attempt(WRITE, place)
-        yield Attempt(WRITE, os.path.dirname(os.path.abspath(place)))
+        parent = os.path.dirname(os.path.abspath(place))
+        if not _is_sticky(parent):
+            yield Attempt(WRITE, parent)
     for door in _doors(policy["page"]):
         yield Attempt(CONNECT, door)
     yield Attempt(SIGNAL, f"process {os.getpid()}")
+
+
+def _is_sticky(directory: str) -> bool:
+    """Whether it is one such as /tmp, in which nobody can exchange what is another's."""
+    found = os.stat(directory)
+    return bool(found.st_mode & stat.S_ISVTX) and found.st_uid == 0
 
 
 def _numbers(directory: str) -> list[int]:

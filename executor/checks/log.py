@@ -66,7 +66,10 @@ def _chain(context: Context) -> Iterator[Finding]:
         yield fail(str(error))
         return
     if report.ok and report.head:
-        yield ok(f"{report.records} records, none changed or cut; head {report.head.seq}:{report.head.sha256}")
+        head = f"{report.head.seq}:{report.head.sha256}"
+        yield ok(
+            f"{report.records} records verify, up to {head}; only a head kept elsewhere tells of what was cut off there"
+        )
         return
     says = f"{report.problems[0]}: `gate audit verify` tells all, and docs/how-to/audit.md what to do"
     yield fail(f"{directory} is not what was written: {says}")
@@ -74,8 +77,9 @@ def _chain(context: Context) -> Iterator[Finding]:
 
 def _empty(state_dir: str, directory: str) -> Finding:
     jobs = layout.jobs(state_dir)
-    if os.path.isdir(jobs) and os.listdir(jobs):
-        return fail(f"{directory} holds no log, and {jobs} holds requests: look who took it away")
+    keys = os.listdir(jobs) if os.path.isdir(jobs) else []
+    if any(os.path.exists(os.path.join(jobs, key, "decision.json")) for key in keys):
+        return fail(f"{directory} holds no log, and {jobs} holds decided requests: look who took it away")
     return ok(f"{directory} holds no record yet; the first job begins the log")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from config.checks.finding import Finding, fail, ok, warn
+from config.checks.runner_config import DEFAULT_GATE_YAML
 from config.checks.runner_unit import DIRECTORIES
 from config.host import reason, weaknesses
 
@@ -95,10 +96,12 @@ def _status(door: str | tuple[str, int], host: str) -> int:
 
 
 def _start(context: Context) -> str:
-    if any(context.system.text(f"{directory}/{_UNIT}") for directory in DIRECTORIES):
+    is_default = context.gate_yaml.path == DEFAULT_GATE_YAML  # another gate's page has a unit of another name
+    if is_default and any(context.system.text(f"{directory}/{_UNIT}") for directory in DIRECTORIES):
         return f"systemctl enable --now gate-page.socket {_UNIT}"
     page = context.policy["page"]
     user, places = shlex.quote(page["user"]), [page[kind] for kind in ("socket", "proxy_socket") if page[kind]]
     made = [f"install -d -o {user} -m 0755 {shlex.quote(os.path.dirname(place))}" for place in places]
-    gate = f"gate --config {shlex.quote(context.gate_yaml.path)} page"
-    return " && ".join([*dict.fromkeys(made), f"runuser -u {user} -- {gate}"])
+    return " && ".join(
+        [*dict.fromkeys(made), f"runuser -u {user} -- {context.with_config(context.gate_yaml.path)} page"]
+    )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from audit import copies, segments
 from audit.lock import LOCK
-from config.checks.finding import Finding, fail, ok, warn
-from config.host import weaknesses
+from config.checks.finding import FAIL, Finding, fail, ok, warn
+from config.host import entry_weaknesses, weaknesses
 from gate import layout
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def find(context: Context) -> Iterator[Finding]:
         fail(each.says, each.mend) for each in weaknesses(state_dir, context.runner_uid) if each.place != state_dir
     ]
     faults += [fault for wanted in _wanted(context) for fault in compared(wanted, context)]
+    faults += _others(context, state_dir)
     faults += _secret(context)
     yield from faults
     if not faults:
@@ -69,20 +70,21 @@ def drops(context: Context) -> Iterator[Finding]:
     """Each person's drop directory: theirs alone."""
     top = layout.drops(context.policy["state_dir"])
     people = {name: known["uid"] for name, known in context.policy["people"].items() if known["uid"] is not None}
-    faults: list[Finding] = []
-    for person, uid in people.items():
-        path = os.path.join(top, person)
-        if context.runner_uid not in (0, uid):
-            faults.append(warn(f"{person} cannot answer by drop: a gate that is not root serves its own uid's only"))
-            continue
-        faults += compared(Wanted(path, uid, None, 0o700), context)
-        if not faults and os.path.isdir(path) and os.stat(path).st_dev != os.stat(top).st_dev:
-            faults.append(
-                fail(f"{path} is on another device than {top}, and does not count", f"umount {shlex.quote(path)}")
-            )
+    faults = [
+        fault for person, uid in people.items() for fault in _drop(context, person, os.path.join(top, person), uid)
+    ]
     yield from faults
     if not faults:
         yield ok(f"{len(people)} people can answer by drop")
+
+
+def _drop(context: Context, person: str, path: str, uid: int) -> Iterator[Finding]:
+    if context.runner_uid not in (0, uid):
+        yield warn(f"{person} cannot answer by drop: a gate that is not root serves its own uid's only")
+        return
+    yield from compared(Wanted(path, uid, None, 0o700), context)
+    if os.path.isdir(path) and os.stat(path).st_dev != os.stat(os.path.dirname(path)).st_dev:
+        yield fail(f"{path} is on a device of its own, and does not count", f"umount {shlex.quote(path)}")
 
 
 def compared(wanted: Wanted, context: Context) -> list[Finding]:
@@ -103,7 +105,8 @@ def compared(wanted: Wanted, context: Context) -> list[Finding]:
         mends.append(f"chmod {wanted.mode:04o} {path}")
     if not mends:
         return []
-    is_lax = is_strange or mode & ~wanted.mode
+    of_other_group = wanted.gid is not None and found.st_gid != wanted.gid and mode & stat.S_IRWXG
+    is_lax = found.st_uid != wanted.uid or of_other_group or mode & ~wanted.mode
     group = "" if wanted.gid is None else f":{found.st_gid}"
     says = f"{wanted.path} is {context.name_of(found.st_uid)}{group} {mode:04o}, and has to be {_owner(wanted, context)} {wanted.mode:04o}"
     return [(fail if is_lax else warn)(says, " && ".join(mends))]
@@ -135,6 +138,15 @@ def _wanted(context: Context) -> Iterator[Wanted]:
     yield from _log(layout.audit(top), uid, gid)
 
 
+def _others(context: Context, state_dir: str) -> Iterator[Finding]:
+    """Whatever else is there, nobody else may change; what a page that is gone has left does no harm."""
+    known = {wanted.path for wanted in _wanted(context)} | {layout.page(state_dir)}
+    for place in sorted(os.path.join(state_dir, name) for name in os.listdir(state_dir)):
+        if place not in known:
+            weak = entry_weaknesses(place, os.lstat(place), context.runner_uid)
+            yield from (fail(each.says, each.mend) for each in weak)
+
+
 def _log(directory: str, uid: int, gid: int | None) -> Iterator[Wanted]:
     for name in (LOCK, copies.FILE):
         yield Wanted(os.path.join(directory, name), uid, None, 0o600, _FILE)
@@ -154,9 +166,12 @@ def _secret(context: Context) -> Iterator[Finding]:
 
 
 def _request(context: Context, path: str) -> Iterator[Finding]:
-    policy, uid = context.policy, context.runner_uid
-    gid, page = policy["approvers_gid"], policy["page"]
+    policy, uid, gid = context.policy, context.runner_uid, context.policy["approvers_gid"]
+    if os.path.exists(os.path.join(path, "ended.json")):
+        # Of an earlier gate.yaml, maybe, with another group, or no page: all that matters is who can change it.
+        wanted = Wanted(path, uid, None, 0o2750), Wanted(layout.votes(path), uid, None, 0o1770)
+        yield from (fault for each in wanted for fault in compared(each, context) if fault.state == FAIL)
+        return
     yield from compared(Wanted(path, uid, gid, 0o700 if gid is None else 0o2750), context)
-    shared = page and page["uid"] != uid
-    votes = Wanted(layout.votes(path), uid, page["gid"] if shared else None, 0o1770 if shared else 0o700)
-    yield from compared(votes, context)
+    page_gid = policy["page"]["gid"] if policy["page"] and policy["page"]["uid"] != uid else None
+    yield from compared(Wanted(layout.votes(path), uid, page_gid, 0o700 if page_gid is None else 0o1770), context)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.site import CHECKOUT, IS_ROOT
+from config.host import path_problems
+from tests.support.site import CHECKOUT, ENTRY, IS_ROOT
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -114,6 +115,7 @@ class WholeHost:
             pytest.skip("a host of its own, with users and mounts, needs root")
         self.base = Path(tempfile.mkdtemp(prefix="gate-host-"))
         self.base.chmod(0o755)
+        self.mounts: list[str] = []
 
     def __enter__(self) -> Self:
         subprocess.run(["cp", "-a", f"{_template()}/.", str(self.base)], check=True)
@@ -133,7 +135,7 @@ class WholeHost:
         """Run a command there, as root."""
         done = subprocess.run(
             self.command(command),
-            env=_ENVIRONMENT,
+            env=ENVIRONMENT,
             cwd="/",
             capture_output=True,
             text=True,
@@ -147,7 +149,7 @@ class WholeHost:
         """What runs a command there."""
         mounts = [f"mount --bind {self.base}/{name} /{name}" for name in PRIVATE]
         mounts += [f"mount --bind {self.base}/{name.rpartition('/')[2]} {name}" for name in _FILES]
-        return ["unshare", "--mount", "sh", "-c", " && ".join([*mounts, 'exec "$@"']), "sh", *command]
+        return ["unshare", "--mount", "sh", "-c", " && ".join([*mounts, *self.mounts, 'exec "$@"']), "sh", *command]
 
     def check(self, *options: str) -> list[dict[str, Any]]:
         """What `gate check` finds there."""
@@ -158,7 +160,7 @@ class WholeHost:
         return list(told["findings"])
 
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "PATH": f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/",
     "LANG": "C.UTF-8",
@@ -169,6 +171,7 @@ _FILES = {"/proc/1/comm": "init\n", "/proc/sys/fs/inotify/max_user_instances": "
 @functools.cache
 def _template() -> Path:
     """A host to copy, made once in each process."""
+    _skip_unless_usable()
     base = Path(tempfile.mkdtemp(prefix="gate-host-template-"))
     base.chmod(0o755)
     atexit.register(shutil.rmtree, base)
@@ -180,10 +183,29 @@ def _template() -> Path:
     for name in ("etc/gitlab-runner", "etc/gitlab-runner-gate"):
         shutil.rmtree(base / name, ignore_errors=True)
     host = WholeHost.__new__(WholeHost)
-    host.base = base
+    host.base, host.mounts = base, []
     (base / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
     (base / "etc/systemd/system/gitlab-runner.service").write_text(_UNIT, encoding="ascii")
     host.sh(_SET_UP, check=True)
     (base / "etc/gitlab-runner-gate/gate.yaml").write_text(_YAML, encoding="ascii")
     host.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n{_USED}"], check=True)
     return base
+
+
+def _skip_unless_usable() -> None:
+    """The programs are this checkout's, which has to be root's alone, and for others to read."""
+    weak = path_problems(str(CHECKOUT), 0)
+    if weak:
+        pytest.skip(f"gate check would tell of this checkout itself: {weak[0]}")
+    words = [
+        "setpriv",
+        "--reuid=65534",
+        "--clear-groups",
+        "--",
+        sys.executable,
+        "-I",
+        "-c",
+        f"import click; open({str(ENTRY)!r})",
+    ]
+    if subprocess.run(words, capture_output=True, check=False, timeout=WITHIN_S).returncode:
+        pytest.skip(f"{sys.executable} or {CHECKOUT} cannot be used by other users: try PYTHON=/usr/bin/python3")

@@ -1,0 +1,263 @@
+"""The checks of `gate check` by themselves: what is read of config.toml and of units, and the commands that mend."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.accounts import SystemHost
+from config.checks import capacity, runner_config, runner_unit, sed, service, timeouts, toml_edit
+from config.checks.context import Context, GateYaml
+from config.checks.runner_config import Runner, RunnerConfig
+from config.checks.toml_edit import Edit
+from executor.checks.all import CHECKS
+
+CHECKOUT = Path(__file__).parents[2]
+EXAMPLE = (CHECKOUT / "runner-config.example.toml").read_text(encoding="utf-8")
+VALUES = st.one_of(
+    st.integers(-(2**40), 2**40), st.booleans(), st.text(max_size=20), st.lists(st.text(max_size=8), max_size=3)
+)
+
+
+class FakeSystem:
+    """A host that has these files, and a systemd that says this of the runner's unit."""
+
+    def __init__(self, files: dict[str, str], live: str | None = None) -> None:
+        self._files, self._live = files, live
+
+    def text(self, path: str) -> str | None:
+        return self._files.get(path)
+
+    def names(self, directory: str) -> list[str]:
+        return sorted(path.rpartition("/")[2] for path in self._files if path.rpartition("/")[0] == directory)
+
+    def output(self, *command: str) -> str | None:
+        return self._live if command == ("systemctl", "cat", "gitlab-runner.service") else None
+
+    def clock_is_set(self) -> bool:
+        return True
+
+    def now_s(self) -> float:
+        return 0.0
+
+
+def config_of(text: str, path: str = "/etc/gitlab-runner/config.toml") -> RunnerConfig:
+    return RunnerConfig(path, text=text, tables=tomllib.loads(text))
+
+
+def context_of(text: str = EXAMPLE, **changes: Any) -> Context:
+    policy = changes.pop("policy", {"rules": [{"name": "all", "decide_within_s": 3600}]})
+    yaml = GateYaml("/etc/gitlab-runner-gate/gate.yaml", policy)
+    return Context(yaml, config_of(text), 0, 0, host=SystemHost(), system=FakeSystem({}), **changes)
+
+
+# the reference page
+
+
+def test_the_reference_page_tells_of_exactly_the_checks_that_there_are() -> None:
+    page = (CHECKOUT / "docs" / "reference" / "checks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \| (.*?) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
+    assert [(name, looks_at) for name, looks_at, _, _ in rows] == [(check.name, check.looks_at) for check in CHECKS]
+
+
+def test_the_changelog_counts_them() -> None:
+    assert f"`gate check`: {len(CHECKS)} named checks" in (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_sysctl_that_is_packaged_is_the_one_that_is_told() -> None:
+    name = Path(capacity.SYSCTL_FILE).name
+    lines = (CHECKOUT / "packaging" / "sysctl.d" / name).read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [f"{capacity.SYSCTL} = {capacity.INSTANCES}"]
+
+
+# commands that change config.toml
+
+TWO = """\
+concurrent = 50
+[[runners]]
+  name = "a"
+  executor = "custom"
+  limit = 5
+  [runners.custom]
+    run_exec = "/x/gate-executor"
+    run_args = ["run"]
+[[runners]]
+  name = "b"
+  executor = "custom"
+  limit = 5
+  [runners.custom]
+    run_exec = "/x/gate-executor"
+    run_args = ["run"]
+"""
+CUSTOM = ("custom",)
+
+
+def runner_of(text: str, number: int = 0) -> Runner:
+    return Runner(number, tomllib.loads(text)["runners"][number])
+
+
+def mended(text: str, tmp_path: Path, *edits: Edit) -> dict[str, Any] | None:
+    """What the printed command makes of a file; None where it only opens an editor."""
+    path = tmp_path / "it's a config.toml"
+    path.write_bytes(text.encode())
+    command = toml_edit.mend(config_of(text, str(path)), *edits)
+    if command.startswith("${EDITOR:-vi} "):
+        return None
+    subprocess.run(["sh", "-c", command], check=True, timeout=20)
+    return tomllib.loads(path.read_bytes().decode())
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize(("key", "value", "table"), [("limit", 50, ()), ("run_args", ["--config", "/it's", "run"], CUSTOM),
+    ("config_exec", "/opt/a b/gate-executor", CUSTOM), ("request_concurrency", 4, ())])  # fmt: skip
+def test_one_of_two_runners_is_changed_and_not_the_other(
+    tmp_path: Path, number: int, key: str, value: Any, table: tuple[str, ...]
+) -> None:
+    wanted = tomllib.loads(TWO)
+    (wanted["runners"][number]["custom"] if table else wanted["runners"][number])[key] = value
+    result = mended(TWO, tmp_path, Edit(key, value, runner_of(TWO, number), table))
+    assert result in (wanted, None)
+    assert result is not None or key == "request_concurrency"  # [[runners]] is no line that names one of two
+
+
+@pytest.mark.parametrize("text", [
+    "runners = [{name = 'a', executor = 'custom', limit = 5}]\n",
+    '[[runners]]\n"name" = "a"\nexecutor = "custom"\n"limit" = 5\n',
+    '[[runners]]\nname = "a"\nexecutor = "custom"\nlimit=5#few\n',
+    '[[runners]]\r\nname = "a"\r\nexecutor = "custom"\r\nlimit = 5 # few\r\n',
+    '[[runners]]\nexecutor = "custom"\nlimit = 5\n[[runners]]\nexecutor = "custom"\nlimit = 5\n',
+    '[[runners]]\nname = "a"\nlimit = 5\nexecutor = "custom"\n[[runners]]\nname = "a"\nexecutor = "custom"\nlimit = 5\n',
+    '[[ runners ]]\nname = "a"\nexecutor = "custom"\nlimit = 5\n',
+    '[[runners]]\nname = "a"\nexecutor = "custom"\nenvironment = ["""\nlimit = 5\n"""]\nlimit = 5\n',
+])  # fmt: skip
+def test_odd_forms_are_changed_rightly_or_left_to_an_editor(tmp_path: Path, text: str) -> None:
+    wanted = tomllib.loads(text)
+    wanted["runners"][0]["limit"] = 50
+    assert mended(text, tmp_path, Edit("limit", 50, runner_of(text))) in (wanted, None)
+
+
+@given(name=st.text(max_size=20), value=VALUES, key=st.sampled_from(["limit", "shell", "token", "environment"]))
+def test_whatever_a_value_is_a_command_makes_exactly_that_of_it(
+    tmp_path_factory: pytest.TempPathFactory, name: str, value: Any, key: str
+) -> None:
+    text = f"[[runners]]\n  name = {toml_edit.written(name)}\n  executor = \"custom\"\n  limit = 5\n  shell = 'a'\n".replace(
+        "\x7f", ""
+    )
+    wanted = tomllib.loads(text)
+    wanted["runners"][0][key] = value
+    assert mended(text, tmp_path_factory.mktemp("toml"), Edit(key, value, runner_of(text))) in (wanted, None)
+
+
+def test_what_an_editor_is_to_write_is_told() -> None:
+    text = "runners = [{name = 'a', executor = 'custom', limit = 5}]\n"
+    command = toml_edit.mend(config_of(text), Edit("limit", 50, runner_of(text)), Edit("concurrent", 60))
+    assert (
+        command
+        == "${EDITOR:-vi} /etc/gitlab-runner/config.toml  # in [[runners]] of runner 'a': limit = 50; at the top: concurrent = 60"
+    )
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\x00"), max_size=40), st.text(max_size=40)
+)
+def test_sed_puts_one_line_in_the_place_of_another(old: str, new: str) -> None:
+    script = sed.replaced(old, new)
+    if script is None:
+        return
+    assert sed.applied(f"{old}.\n{old}\n.{old}\n", script) == f"{old}.\n{new}\n.{old}\n"
+
+
+# the runner's unit
+
+UNIT = "/usr/lib/systemd/system/gitlab-runner.service"
+ETC = "/etc/systemd/system/gitlab-runner.service"
+
+
+@pytest.mark.parametrize(("files", "kill_signal"), [
+    ({UNIT: "[Service]\n"}, "SIGTERM"),
+    ({UNIT: "[Service]\nKillSignal=SIGQUIT\n"}, "SIGQUIT"),
+    ({UNIT: "[Service]\nKillSignal=QUIT\n"}, "SIGQUIT"),
+    ({UNIT: "[Service]\nKillSignal=3\n"}, "SIGQUIT"),
+    ({UNIT: "[Service]\nKillSignal=SIGQUIT\nKillSignal=\n"}, "SIGTERM"),
+    ({UNIT: "[Service]\nKillSignal=SIGQUIT\n", ETC: "[Service]\n"}, "SIGTERM"),
+    ({UNIT: "[Service]\n", f"{ETC}.d/a.conf": "[Service]\n# KillSignal=SIGHUP\nKillSignal = SIGQUIT\n"}, "SIGQUIT"),
+    ({UNIT: "[Unit]\nKillSignal=SIGQUIT\n[Service]\nType=\\\n simple\n"}, "SIGTERM"),
+    ({UNIT: "[Service]\n", f"{ETC}.d/b.conf": "[Service]\nKillSignal=SIGQUIT\n", f"{ETC}.d/a.conf": "[Service]\nKillSignal=SIGHUP\n"}, "SIGQUIT"),
+    ({UNIT: "[Service]\n", f"{UNIT}.d/a.conf": "[Service]\nKillSignal=SIGQUIT\n", f"{ETC}.d/a.conf": "[Service]\n"}, "SIGTERM"),
+])  # fmt: skip
+def test_a_unit_is_read_as_systemd_reads_it(files: dict[str, str], kill_signal: str) -> None:
+    unit = runner_unit.find(FakeSystem(files))
+    assert unit is not None
+    assert unit.kill_signal == kill_signal
+
+
+def test_where_systemd_runs_it_is_asked() -> None:
+    unit = runner_unit.find(
+        FakeSystem({"/proc/1/comm": "systemd\n", UNIT: "[Service]\nUser=a\n"}, "[Service]\nUser=b\n")
+    )
+    assert unit is not None
+    assert (unit.user, unit.is_live) == ("b", True)
+    assert runner_unit.find(FakeSystem({})) is None
+
+
+@pytest.mark.parametrize(("span", "seconds"), [("90", 90), ("90s", 90), ("5min 20s", 320), ("25h", 90_000), ("1d", 86_400),
+    ("infinity", float("inf")), ("0", float("inf")), ("", None), ("soon", None), ("5 lightyears", None)])  # fmt: skip
+def test_time_spans_are_systemd_s(span: str, seconds: float | None) -> None:
+    assert runner_unit.seconds(span) == seconds
+
+
+def test_a_live_unit_is_reloaded() -> None:
+    unit = runner_unit.Unit({"KillSignal": "SIGTERM"}, is_live=True)
+    (found,) = service.find(context_of(unit=unit))
+    assert found.mend.endswith("/zz-gate-stop.conf && systemctl daemon-reload")
+
+
+# numbers
+
+
+@pytest.mark.parametrize(("waiting", "states"), [(None, ["ok"]), (0, ["ok"]), (49, ["ok"]), (50, ["warn", "warn"])])
+def test_as_many_jobs_as_there_are_places_are_told(waiting: int | None, states: list[str]) -> None:
+    assert [each.state for each in capacity.places(context_of(waiting=waiting))] == states
+
+
+@pytest.mark.parametrize(("decide_within_s", "state"), [(86_400 - 15, "ok"), (86_400 - 14, "warn")])
+def test_the_longest_rule_has_to_fit_into_the_prepare_timeout(decide_within_s: int, state: str) -> None:
+    policy = {"rules": [{"name": "short", "decide_within_s": 60}, {"name": "long", "decide_within_s": decide_within_s}]}
+    assert [each.state for each in timeouts.prepare(context_of(policy=policy))] == [state]
+
+
+@pytest.mark.parametrize(("told", "limit", "state"), [("16", "16", "warn"), ("15", "15", "fail"), ("3600", "", "warn"), ("3601", "", "fail"),
+                                                      ("-1", "3600", "fail"), ("86400", "86401", "fail")])  # fmt: skip
+def test_both_prepare_timeouts_have_to_be_one(told: str, limit: str, state: str) -> None:
+    text = EXAMPLE.replace('"86400"', f'"{told}"')
+    text = re.sub(r"prepare_exec_timeout = 86400", f"prepare_exec_timeout = {limit}" if limit else "", text)
+    assert [each.state for each in timeouts.prepare(context_of(text))] == [state]
+
+
+@pytest.mark.parametrize(("words", "expected"), [
+    (["prepare"], (None, ["prepare"])),
+    (["--config", "/a", "run"], ("/a", ["run"])),
+    (["--config=/a", "run", "x"], ("/a", ["run", "x"])),
+    (["--config"], ("", [])),
+    (["--configure", "x"], (None, ["--configure", "x"])),
+    ([], (None, [])),
+])  # fmt: skip
+def test_arguments_are_split_as_gate_executor_splits_them(
+    words: list[str], expected: tuple[str | None, list[str]]
+) -> None:
+    assert runner_config.split(words) == expected
+
+
+def test_every_command_can_be_pasted_into_a_shell() -> None:
+    """What the table of mistakes runs is sh; here only that quoting holds for a name that needs it."""
+    config = config_of(TWO, "/etc/it's; rm -rf x/config.toml")
+    words = shlex.split(toml_edit.mend(config, Edit("concurrent", 60)))
+    assert words[-1] == "/etc/it's; rm -rf x/config.toml"
