@@ -35,11 +35,11 @@ def installation(answers: Answers) -> Iterator[str]:
 
 def places(answers: Answers) -> Iterator[str]:
     """What is wrong with what is there already of the ways to gate.yaml and to the state."""
-    above = [existing(os.path.dirname(path)) for path in (answers.config, answers.state_dir)]
+    above = [_existing(os.path.dirname(path)) for path in (answers.config, answers.state_dir)]
     try:
         for each in dict.fromkeys(each for path in above for each in weaknesses(path, answers.runner.uid)):
             yield f"{each.says}: {each.mend}"
-        kind = file_system(existing(answers.state_dir))
+        kind = file_system(_existing(answers.state_dir))
     except OSError as error:
         yield f"{error.filename} cannot be looked at: {reason(error)}"
         return
@@ -79,7 +79,7 @@ def _unwritable(directory: str, answers: Answers, otherwise: str) -> Iterator[st
         yield f"{directory} cannot be written to by {answers.runner.name}: {reason(error)}: {otherwise}"
 
 
-def existing(path: str) -> str:
+def _existing(path: str) -> str:
     """The nearest path at or above `path`, which is absolute, that is there."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)

@@ -47,23 +47,18 @@ def _person(unix: str, gitlab_id: int | None) -> dict[str, Any]:
 
 
 def _group_name(answers: Answers) -> str:
-    people = {each.person for each in answers.approvers}
-    return next(
-        name
-        for name in ("approvers", "all-approvers", "everybody", *map("group{}".format, range(len(people))))
-        if name not in people
-    )
+    """A group must not be called like a person."""
+    name, people = "approvers", {each.person for each in answers.approvers}
+    while name in people:
+        name += "-all"
+    return name
 
 
 def _backend(answers: Answers) -> dict[str, Any]:
     if answers.run_as is not None:
         return {"type": "shell", "run_as": answers.run_as, "isolate": "pid_namespace"}
-    # Without root no such namespace can be made.
-    return {
-        "type": "shell",
-        "isolate": "pid_namespace" if answers.has_users else "process_group",
-        "allow_same_user": True,
-    }
+    isolate = "pid_namespace" if answers.has_users else "process_group"  # only root can make the former
+    return {"type": "shell", "isolate": isolate, "allow_same_user": True}
 
 
 def _page(answers: Answers) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class AnyHost:
     page=st.booleans(),
 )
 @example("1.10", {"no": None, "null": 1, "0x1F": None, "4711": 2}, "~", "/a b/#c: 'd\"\\", True)
-@example("yes", {"approvers": None, "all-approvers": None, "signed": None}, "true", "/\u2028/\U0001f600", True)
+@example("yes", {"approvers": None, "approvers-all": None, "signed": None}, "true", "/\u2028/\U0001f600", True)
 def test_any_names_that_fit_make_a_gate_yaml_that_passes(
     site: str, people: dict[str, int | None], run_as: str | None, state_dir: str, page: bool
 ) -> None:
