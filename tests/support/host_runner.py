@@ -44,10 +44,10 @@ class RealRunner:
     """`gitlab-runner run` on the host, from the first job on."""
 
     def __init__(self, host: BareHost) -> None:
-        self._host, self._process = host, None
+        self._host = host
+        self._process: subprocess.Popen[bytes] | None = None
         self._gitlab = FakeGitLab(first_job=FIRST_JOB).__enter__()
         self.url = self._gitlab.url
-        self._process: subprocess.Popen[bytes] | None
 
     def submit(self, **job: Any) -> int:
         if self._process is None:
