@@ -21,9 +21,7 @@ def test_a_job_waits_for_an_approver_and_runs_as_the_job_user() -> None:
     with PrivateHost() as host, FakeGitLab() as gitlab:
         block = json.loads(done(host.gate(*TOLD, "--json")))["runner_block"]
         block = block.replace('"https://gitlab.example.com"', f'"{gitlab.url}"')
-        (host.base / "etc" / "config.toml").write_text(
-            f"concurrent = 2\ncheck_interval = 1\n{block}\n", encoding="utf-8"
-        )
+        host.at("/etc/config.toml").write_text(f"concurrent = 2\ncheck_interval = 1\n{block}\n", encoding="utf-8")
         command = host.command([binary, "run", "-c", "/etc/config.toml"])
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**ENVIRONMENT, MARK: mark}) as runner:
             try:

@@ -42,7 +42,7 @@ def test_a_host_is_set_up(host: PrivateHost) -> None:
 def test_the_first_job_finds_all_as_it_makes_it(host: PrivateHost) -> None:
     """The printed block is a runner's: rehearsed with it, a job waits for alice, and runs as gitlab-job."""
     block = json.loads(done(host.gate(*TOLD, "--json")))["runner_block"]
-    (host.base / "etc" / "config.toml").write_text(block, encoding="utf-8")
+    host.at("/etc/config.toml").write_text(block, encoding="utf-8")
     assert "Job succeeded" in rehearsed(host, "--runner-config", "/etc/config.toml")
     made = host.tree(*PLACES)
     assert {path: made[path] for path in TREE} == TREE
@@ -154,13 +154,13 @@ WRITES = f'echo mine > {CONFIG}; exec /usr/{{where}}/{{name}} "$@"'
 
 def stop_at(host: PrivateHost, step: int, act: str) -> None:
     """The `step`-th command that is run there, counted from 0, does `act`."""
-    counter = host.base / "lib" / "counter"
+    counter = host.at("/var/lib/counter")
     counter.write_text("0\n", encoding="utf-8")
     for name, where in (("groupadd", "sbin"), ("useradd", "sbin"), ("gpasswd", "bin"), ("install", "bin")):
         names = {"name": name, "where": where}
         text = _STOP.format(counter="/var/lib/counter", at=step, act=act.format(**names), **names)
-        (host.base / "sbin" / name).write_text(text, encoding="utf-8")
-        (host.base / "sbin" / name).chmod(0o755)
+        host.at(f"/usr/local/sbin/{name}").write_text(text, encoding="utf-8")
+        host.at(f"/usr/local/sbin/{name}").chmod(0o755)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_what_is_left_half_way_is_gone_on_from(host: PrivateHost, step: int, act
         assert re.match("gate: cannot make .*; what was made before stays, so run `gate init` again", ran.stderr)
         assert "no way" in ran.stderr or act != "fails"
     assert not host.at(CONFIG).exists()
-    for wrapper in (host.base / "sbin").iterdir():
+    for wrapper in host.at("/usr/local/sbin").iterdir():
         wrapper.unlink()
     done(host.gate(*TOLD))
     assert host.tree(*PLACES) == TREE

@@ -7,8 +7,8 @@ config.toml; systemd, where units are started (tests/support/systemctl.py); the 
 from __future__ import annotations
 
 import json
+import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLLOWED = ["Install it on a runner's host", "Who approves what", "A gated pipeline", "Answer"]
-PEOPLE = ("alice", "bob", "carol")
 OF_THE_MACHINE = {"clock"}  # no NTP there: nothing that README could be blamed for
 UNIT = """[Service]
 ExecStart=/usr/bin/gitlab-runner run --config /etc/gitlab-runner/config.toml --working-directory /var/lib/gitlab-runner
@@ -47,14 +46,14 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[BareHost]:
+def host() -> Iterator[BareHost]:
     runner = find_runner()
-    with BareHost(tmp_path, programs=[runner] if runner else [], people=PEOPLE) as host:
-        stand_in = host.path("/usr/local/bin/systemctl")
-        shutil.copy(CHECKOUT / "tests" / "support" / "systemctl.py", stand_in)
-        stand_in.write_text(f"#!/usr/bin/python3 -I\n{stand_in.read_text(encoding='utf-8')}", encoding="utf-8")
+    with BareHost([runner] if runner else []) as host:
+        stand_in = host.at("/usr/local/bin/systemctl")
+        code = (CHECKOUT / "tests" / "support" / "systemctl.py").read_text(encoding="utf-8")
+        stand_in.write_text(f"#!/usr/bin/python3 -I\n{code}", encoding="utf-8")
         stand_in.chmod(0o755)
-        host.path("/etc/systemd/system/gitlab-runner.service").write_text(UNIT)  # as GitLab's package has it
+        host.at("/etc/systemd/system/gitlab-runner.service").write_text(UNIT)  # as GitLab's package has it
         yield host
 
 
@@ -75,34 +74,34 @@ def put_into_config_toml(host: BareHost, said: str, url: str) -> None:
     text = re.sub(r"^( *url = ).*$", rf'\g<1>"{url}"', f"concurrent = 50\n{block}\n", flags=re.MULTILINE)
     text = re.sub(r'^( *token = )"[^"]*"', r'\g<1>"glrt-test-token-of-nobody"', text, flags=re.MULTILINE)
     tomllib.loads(text)
-    host.path(CONFIG).parent.mkdir(mode=0o700)
-    host.path(CONFIG).touch(mode=0o600)
-    host.path(CONFIG).write_text(text, encoding="utf-8")
+    host.at(CONFIG).parent.mkdir(mode=0o700)
+    host.at(CONFIG).touch(mode=0o600)
+    host.at(CONFIG).write_text(text, encoding="utf-8")
 
 
 def mended(host: BareHost, check: Block) -> list[str]:
     """What `gate check` finds once its mending commands were run; as README says, until nothing is left to do."""
     for _ in range(3):
-        findings = json.loads(host.run(f"{check.text.strip()} --json").stdout)["findings"]
+        findings = json.loads(host.sh(f"{check.text.strip()} --json").stdout)["findings"]
         left = [each for each in findings if each["state"] != "ok" and each["check"] not in OF_THE_MACHINE]
         if not left:
             return []
         for each in left:
-            host.run(each["mend"])
+            host.sh(each["mend"])
     return [f"{each['check']}: {each['says']}" for each in left]
 
 
 def test_readme_word_for_word(host: BareHost, runner: HostRunner, wheels: Path) -> None:
     install, init, page, check, user, gate_yaml, pipeline, ssh, answers, drop = readme()
 
-    host.run(install.text, check=True, PIP_FIND_LINKS=str(wheels))
-    said = host.run(init.text, check=True).stdout
-    host.run(page.text, check=True)
+    host.sh(install.text, check=True, PIP_FIND_LINKS=f"{wheels} {os.environ.get('PIP_FIND_LINKS', '')}")
+    said = host.sh(init.text, check=True).stdout
+    host.sh(page.text, check=True)
     put_into_config_toml(host, said, runner.url)
     assert mended(host, check) == []
 
-    host.run(user.text, check=True)
-    host.path("/etc/gitlab-runner-gate/gate.yaml").write_text(gate_yaml.text, encoding="utf-8")
+    host.sh(user.text, check=True)
+    host.at("/etc/gitlab-runner-gate/gate.yaml").write_text(gate_yaml.text, encoding="utf-8")
     assert mended(host, check) == []
 
     deploy = yaml.safe_load(pipeline.text)["deploy"]
@@ -115,9 +114,9 @@ def test_readme_word_for_word(host: BareHost, runner: HostRunner, wheels: Path) 
     until(rejected, WAITS, runner.log)
     door = ssh.text.split(":")[1].split()[0]
     page_as_alice = f"curl --silent --unix-socket {door} http://gate.localhost:8420/"
-    until(rejected, str(rejected), lambda _job: host.run(page_as_alice, user="alice", check=True).stdout)
+    until(rejected, str(rejected), lambda _job: host.sh(page_as_alice, user="alice", check=True).stdout)
     for line in answers.text.splitlines():
-        host.run(line, user="alice", check=True)
+        host.sh(line, user="alice", check=True)
     assert runner.end(rejected)[:2] == ("failed", 80)
     assert 'rejected by alice: "not on a Friday"' in runner.end(rejected).log
 
@@ -128,15 +127,15 @@ def test_readme_word_for_word(host: BareHost, runner: HostRunner, wheels: Path) 
     dropped = runner.submit(**job, name="by drop")
     until(dropped, WAITS, runner.log)
     by_file = drop.text.replace(str(FIRST_JOB), str(dropped))
-    host.run(by_file, user="alice", check=True)
+    host.sh(by_file, user="alice", check=True)
     assert runner.end(dropped)[:2] == ("failed", 80)
 
     approved = runner.submit(**job, name="approved")
     until(approved, WAITS, runner.log)
     by_file = drop.text.replace(str(FIRST_JOB), str(approved)).replace(".reject", ".approve")
-    host.run(by_file, user="alice", check=True)
-    host.run(by_file.replace("alice", "carol"), user="carol", check=True)
+    host.sh(by_file, user="alice", check=True)
+    host.sh(by_file.replace("alice", "carol"), user="carol", check=True)
     end = runner.end(approved)
     assert (end.state, "deployer" in end.log, "by alice,carol" in end.log) == ("success", True, True)
-    assert host.run("gate audit verify", user="alice").stdout.startswith("ok ")
+    assert host.sh("gate audit verify", user="alice").stdout.startswith("ok ")
     assert mended(host, check) == []

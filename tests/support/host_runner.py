@@ -52,7 +52,7 @@ class RealRunner:
     def submit(self, **job: Any) -> int:
         if self._process is None:
             self._process = self._host.start(
-                f"exec gitlab-runner run -c {CONFIG}", log=self._host.path("/run/runner.log")
+                f"exec gitlab-runner run -c {CONFIG}", log=self._host.at("/run/runner.log")
             )
         return self._gitlab.submit(**job)
 
@@ -81,8 +81,8 @@ class Rehearsed:
 
     def submit(self, **job: Any) -> int:
         number = FIRST_JOB + len(self._jobs)
-        log = self._host.path(f"/run/{number}.log")
-        self._host.path(f"/run/{number}.json").write_text(json.dumps(job_payload(number, server_url=self.url, **job)))
+        log = self._host.at(f"/run/{number}.log")
+        self._host.at(f"/run/{number}.json").write_text(json.dumps(job_payload(number, server_url=self.url, **job)))
         command = f"exec gate rehearse --job /run/{number}.json --runner-config {CONFIG} --report /run/{number}.end"
         self._jobs[number] = self._host.start(command, log=log), log
         return number
@@ -92,7 +92,7 @@ class Rehearsed:
 
     def end(self, job: int) -> End:
         self._jobs[job][0].wait(WAIT_S)
-        told = json.loads(self._host.path(f"/run/{job}.end").read_text(encoding="utf-8"))
+        told = json.loads(self._host.at(f"/run/{job}.end").read_text(encoding="utf-8"))
         return End(told["state"], told["exit_code"], self.log(job))
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """A host of its own for a test that makes users: a mount namespace with a copy of /etc, and an empty /home, /root and /var/lib.
 
-What is made there is seen from outside under `base`, and nothing of it is on the real host.
+What is made there is seen from outside under `base`, and nothing of it is on the real host. Its processes are in a
+namespace of their own, too, and end with it.
 """
 
 from __future__ import annotations
@@ -22,34 +23,30 @@ if TYPE_CHECKING:
     from typing import Self
 
 _OURS = ("gitlab-gate", "gitlab-job", "gate-approvers", "deployer", "alice", "bob", "carol", "dora")
-_MOUNTS = """
-set -e
-mount --bind "$1/etc" /etc
-mount --bind "$1/home" /home
-mount --bind "$1/lib" /var/lib
-mount --bind "$1/root" /root
-mount --bind "$1/sbin" /usr/local/sbin
-echo ready
-exec sleep infinity
-"""
 GATE = f"import sys; sys.argv[0] = 'gate'; sys.path.insert(0, {str(ENTRY.parent)!r}); import gitlab_runner_gate; gitlab_runner_gate.gate_main()"
 Place = tuple[str, str, str, str]
 
 
 class PrivateHost:
-    """Users alice, bob and carol, and nothing of a gate's. `base/sbin` is /usr/local/sbin, the first of root's PATH."""
+    """Users alice, bob and carol, and nothing of a gate's; /usr/local/sbin, the first of root's PATH, is its own."""
+
+    own: tuple[str, ...] = ("etc", "home", "root", "var/lib", "usr/local/sbin")
 
     def __init__(self) -> None:
         if not IS_ROOT:
             pytest.skip("not root: nothing that makes users is tested")
         self.base = Path(tempfile.mkdtemp(prefix="gate-host-"))
         self.base.chmod(0o755)
-        shutil.copytree("/etc", self.base / "etc", symlinks=True, ignore=shutil.ignore_patterns("gitlab-runner*"))
-        for name in ("home", "lib", "root", "sbin"):
-            (self.base / name).mkdir()
+        for name in self.own:
+            (self.base / name).mkdir(parents=True)
+        subprocess.run(["cp", "-a", "/etc/.", str(self.base / "etc")], check=True)
+        for name in ("gitlab-runner", "gitlab-runner-gate"):
+            shutil.rmtree(self.base / "etc" / name, ignore_errors=True)
         for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid"):
             self._without_ours(self.base / "etc" / name)
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _MOUNTS, "sh", str(self.base)]
+        binds = [f"mount --bind {self.base / name} /{name}" for name in self.own]
+        script = " && ".join([*binds, "mount -t proc proc /proc", "echo ready", "exec sleep infinity"])
+        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script]
         self._holder = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert self._holder.stdout is not None
         if self._holder.stdout.readline() != b"ready\n":
@@ -81,7 +78,8 @@ class PrivateHost:
     def command(self, words: list[str], user: str | None = None) -> list[str]:
         """The command line that runs `words` there, as root or as `user`."""
         as_user = [] if user is None else ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"]
-        return ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "--", *as_user, *words]
+        space = f"/proc/{self._holder.pid}/ns"
+        return ["nsenter", f"--mount={space}/mnt", f"--pid={space}/pid_for_children", "--", *as_user, *words]
 
     def run(
         self, words: list[str], user: str | None = None, check: bool = False, **options: Any
@@ -98,8 +96,7 @@ class PrivateHost:
 
     def at(self, path: str) -> Path:
         """Where a path of that host is seen from outside."""
-        top, _, rest = path.removeprefix("/var").lstrip("/").partition("/")
-        return self.base / top / rest
+        return self.base / path.lstrip("/")
 
     def tree(self, *paths: str) -> dict[str, Place]:
         """All that is at and under these paths: kind, owner, group and mode of each."""
