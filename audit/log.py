@@ -115,10 +115,19 @@ def find_all(directory: str, event: str, requests: set[str], *, since: tuple[int
     return requests - left
 
 
-def extend(directory: str, folder: int, fields: list[dict[str, Any]], version: str, *, number: int = 0) -> Head:
+def extend(
+    directory: str,
+    folder: int,
+    fields: list[dict[str, Any]],
+    version: str,
+    *,
+    number: int = 0,
+    genesis: dict[str, Any] | None = None,
+) -> Head:
     """Add records to the last segment, or to segment `number`, which may be new; for whoever holds the lock.
 
-    Before them goes what the segment lacks: its genesis, or a record of what is torn at its end.
+    Before them goes what the segment lacks: its genesis, which says `genesis` as well, or a record of what is torn at its
+    end.
 
     Raises:
         AuditError: as append.
@@ -133,7 +142,7 @@ def extend(directory: str, folder: int, fields: list[dict[str, Any]], version: s
         new = [*fields]
         if torn_bytes or not last:
             torn = {"torn": chain.torn_field(end, torn_bytes)} if torn_bytes else {}
-            new.insert(0, {"event": "recovered" if last else "genesis", **torn})
+            new.insert(0, {"event": "recovered", **torn} if last else {"event": "genesis", **torn, **(genesis or {})})
         lines, new_head = chain.links(before, new, _stamp(version), os.urandom(LOG_ID_BYTES).hex())
         for line in [chain.ending(torn_bytes) + lines[0], *lines[1:]]:
             _write(log, line, path)

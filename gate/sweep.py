@@ -13,12 +13,14 @@ A fault here harms no job: it is returned as a line, and the next sweep tries ag
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 import time
 
-from audit import log
+from audit import log, retention
 from audit.rotate import rotate
+from audit.segments import FIRST_SEGMENT
 from gate import __version__, drop, housekeeping, layout, notice, signed, waiting
 from gate.clock import boottime_ms
 from gate.decide import decide, end, record_decided
@@ -60,11 +62,26 @@ def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
 
 
 def _rotate(policy: dict[str, Any]) -> list[str]:
+    directory, limits = layout.audit(policy["state_dir"]), None
+    if "keep" in policy:
+        needed = functools.partial(_first_needed, policy["state_dir"])
+        limits = retention.Limits(policy["keep"]["log_s"], time.time(), needed)
     try:
-        rotate(layout.audit(policy["state_dir"]), policy["audit"]["rotate_at_bytes"], version=__version__)
+        rotate(directory, policy["audit"]["rotate_at_bytes"], version=__version__, limits=limits)
+        retention.let_go(directory)
     except _FAULTS as error:
         return [f"cannot begin a new segment of the audit log: {error}"]
     return []
+
+
+def _first_needed(state_dir: str) -> int:
+    """The first segment of the log that a request on disk points into, so that nothing is recorded of it twice."""
+    try:
+        requests = [load(state_dir, key) for key in keys(state_dir)]
+        found = [request.opened["log_position"][0] for request in requests if request]
+    except _FAULTS:
+        return FIRST_SEGMENT  # told where it is swept; until somebody mends it, nothing goes
+    return min(found, default=log.position(layout.audit(state_dir))[0])
 
 
 def _sweep_request(policy: dict[str, Any], key: str) -> None:
