@@ -13,8 +13,19 @@ import time
 from audit import chain, copies, segments
 from audit.chain import Head
 from audit.lock import Locked
-from audit.reading import head, lines_from, newest, placed_records, position, record_at, records, unusable
+from audit.reading import (
+    first_segment,
+    head,
+    lines_from,
+    newest,
+    placed_records,
+    position,
+    record_at,
+    records,
+    unusable,
+)
 from audit.record import OWN_EVENTS, OWN_KEYS, AuditError, UnsoundError, decode, parts
+from audit.segments import FIRST_SEGMENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,11 +33,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "FIRST_SEGMENT",
     "AuditError",
     "Head",
     "append",
     "append_once",
     "find_all",
+    "first_segment",
     "head",
     "newest",
     "placed_records",

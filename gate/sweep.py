@@ -20,7 +20,6 @@ import time
 
 from audit import log, retention
 from audit.rotate import rotate
-from audit.segments import FIRST_SEGMENT
 from gate import __version__, drop, housekeeping, layout, notice, signed, waiting
 from gate.clock import boottime_ms
 from gate.decide import decide, end, record_decided
@@ -80,7 +79,7 @@ def _first_needed(state_dir: str) -> int:
         requests = [load(state_dir, key) for key in keys(state_dir)]
         found = [request.opened["log_position"][0] for request in requests if request]
     except _FAULTS:
-        return FIRST_SEGMENT  # told where it is swept; until somebody mends it, nothing goes
+        return log.FIRST_SEGMENT  # told where it is swept; until somebody mends it, nothing goes
     return min(found, default=log.position(layout.audit(state_dir))[0])
 
 

@@ -41,7 +41,7 @@ def grown(directory: Path, days: int, clock: list[float]) -> list[log.Head]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What the log takes for the time."""
     now = [float(START_S)]
-    monkeypatch.setattr(log.time, "time_ns", lambda: int(now[0] * 1e9))
+    monkeypatch.setattr("audit.log.time.time_ns", lambda: int(now[0] * 1e9))
     return now
 
 
