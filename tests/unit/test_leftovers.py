@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from audit import log
+from audit.verify import verify
 from gate import housekeeping, layout, sweep, tree
 from gate.decide import decide, end, record_decided
+from gate.page.index import wall_ms
 from tests.support.gate_state import DAY_S, IS_ROOT, drop_file, made, open_request
 
 if TYPE_CHECKING:
@@ -233,13 +235,12 @@ def test_a_thousand_jobs_leave_a_bounded_number_of_files(
 ) -> None:
     """Eight jobs a day, each with a tree that nobody removed and a drop that did not count."""
     policy["keep"] = {"requests_s": 5 * DAY_S, "log_s": 40 * DAY_S}
+    policy["audit"]["rotate_at_bytes"] = 50_000
     clock = SimpleNamespace(now_s=time.time())
     fake = SimpleNamespace(time=lambda: clock.now_s)
     monkeypatch.setattr(sweep, "time", fake)
     monkeypatch.setattr("gate.inbox.time", fake)
-    monkeypatch.setattr(log, "time", SimpleNamespace(
-        time_ns=lambda: int(clock.now_s * 1e9), clock_gettime_ns=time.clock_gettime_ns, CLOCK_BOOTTIME=time.CLOCK_BOOTTIME,
-        strftime=time.strftime, gmtime=time.gmtime))  # fmt: skip
+    monkeypatch.setattr("audit.log.time.time_ns", lambda: int(clock.now_s * 1e9))
     monkeypatch.setattr(os, "fsync", lambda _: None)
     counts = []
     for number in range(1000):
@@ -255,3 +256,7 @@ def test_a_thousand_jobs_leave_a_bounded_number_of_files(
     assert len(names(policy, "jobs")) <= 5 * 8 + 10
     assert len(names(policy, "turned-away")) <= 5 * 8 + 10
     assert len(names(policy, "work")) <= 2
+    directory = layout.audit(policy["state_dir"])
+    _head, oldest = next(log.records(directory))
+    assert 40 < (clock.now_s - wall_ms(oldest["time"]) / 1000) / DAY_S < 55
+    assert verify(directory).ok
