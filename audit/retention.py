@@ -40,7 +40,7 @@ class Limits:
 
 
 def kept_from(directory: str, limits: Limits) -> dict[str, int] | None:
-    """What the next genesis is to say, None where the log is whole and all of it is kept.
+    """What the next genesis is to say, None where nothing goes.
 
     A segment goes if the genesis of the next one is old enough, since all its records are older. So two always stay.
 
@@ -65,8 +65,6 @@ def kept_from(directory: str, limits: Limits) -> dict[str, int] | None:
         ):
             break
         best, first = {"segment": following, "seq": found["seq"]}, found
-    if best is None and numbers[0] != segments.FIRST_SEGMENT:
-        return {"segment": numbers[0], "seq": first["seq"]}
     return best
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -29,13 +30,18 @@ def site() -> Iterator[Site]:
         yield site
 
 
-def play(site: Site, job: dict[str, Any], answer: str = "") -> tuple[Outcome, str]:
+def play(site: Site, job: dict[str, Any], answer: str = "", before_prepare: str = "") -> tuple[Outcome, str]:
     """A job from beginning to end, answered beforehand; what GitLab was told, and the job log."""
     if answer:
         site.drop(APPROVER, f"{job['id']}.{answer}", "so be it")
     cancel, log, runner_log = Cancel(), bytearray(), bytearray()
+    wiring = built_in(str(site.yaml))
+    if before_prepare:
+        wiring = dataclasses.replace(
+            wiring, prepare=("sh", "-c", f'{before_prepare}; exec "$@"', "sh", *wiring.prepare)
+        )
     try:
-        outcome = rehearse(job, built_in(str(site.yaml)), log.extend, cancel, runner_log.extend)
+        outcome = rehearse(job, wiring, log.extend, cancel, runner_log.extend)
     finally:
         cancel.close()
     assert runner_log == b""
@@ -67,6 +73,17 @@ def test_a_job_that_comes_again_is_refused(site: Site, answer: str, first: tuple
     assert all("was here before, has ended, and is archived" in line for line in lines)
     assert (site.events(1001), site.verify().ok) == (before, True)
     assert not list((site.state / "jobs").glob("*-1001"))
+
+
+def test_a_job_whose_request_is_archived_before_its_prepare_is_refused(site: Site) -> None:
+    month = site.state / "archive" / "2026-11"
+    aside = f"mkdir -p {month}; touch {month}/gitlab.example-42-1001"
+
+    outcome, log = play(site, job_payload(1001), "approve", before_prepare=aside)
+
+    assert (outcome, site.events(1001)) == (SYSTEM_FAILURE, [])
+    assert log.count("gitlab.example-42-1001 was here before, has ended, and is archived") == 3
+    assert not list((site.state / "jobs").glob("*/request.json"))
 
 
 def test_an_archived_job_is_shown_from_the_log(site: Site) -> None:

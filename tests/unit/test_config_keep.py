@@ -30,7 +30,10 @@ def test_how_long(keep: str, requests_s: int, log_s: int) -> None:
 @pytest.mark.parametrize(
     ("keep", "fault"),
     [
-        ("{requests: 90d, log: 30d}", f"log: 30d is less than requests: 90d: the log is what is left of a request, {LESS}"),
+        (
+            "{requests: 90d, log: 30d}",
+            f"log: 30d is less than requests: 90d: the log is what is left of a request, {LESS}",
+        ),
         ("{requests: 401d}", f"log: 400d is less than requests: 401d: the log is what is left of a request, {LESS}"),
         ("{log: 29d}", f"log: 29d is less than requests: 30d: the log is what is left of a request, {LESS}"),
         ("{requests: 30m}", f"'30m' does not fit: {DAYS}"),
