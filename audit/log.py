@@ -24,7 +24,7 @@ from audit.reading import (
     records,
     unusable,
 )
-from audit.record import OWN_EVENTS, OWN_KEYS, AuditError, UnsoundError, decode, parts
+from audit.record import OWN_EVENTS, OWN_KEYS, AuditError, UnsoundError, decode, is_newer, parts
 from audit.segments import FIRST_SEGMENT
 
 TYPE_CHECKING = False
@@ -151,6 +151,8 @@ def extend(
     log = segments.open_to_append(folder, number, path, make=True)
     try:
         last, end, torn_bytes = segments.tail(log)
+        if any(map(is_newer, torn_bytes.splitlines(keepends=True))):
+            raise AuditError(f"{path} ends with a record of a newer version of the gate: install that one")
         before = last or _end_of_segment_before(directory, folder, number)
         new = [*fields]
         if torn_bytes or not last:
