@@ -61,10 +61,10 @@ def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
 
 
 def _rotate(policy: dict[str, Any]) -> list[str]:
-    directory, limits = layout.audit(policy["state_dir"]), None
-    if "keep" in policy:
-        needed = functools.partial(_first_needed, policy["state_dir"])
-        limits = retention.Limits(policy["keep"]["log_s"], time.time(), needed)
+    if "keep" not in policy:  # of a job that an older version of the gate let in; the next job rotates
+        return []
+    directory, needed = layout.audit(policy["state_dir"]), functools.partial(_first_needed, policy["state_dir"])
+    limits = retention.Limits(policy["keep"]["log_s"], time.time(), needed)
     try:
         rotate(directory, policy["audit"]["rotate_at_bytes"], version=__version__, limits=limits)
         retention.let_go(directory)
