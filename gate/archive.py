@@ -81,8 +81,8 @@ def set_aside_unopened(state_dir: str, own_key: str, keep_s: int, now_s: float) 
         OSError: it cannot be gone on with.
     """
     for key in keys(state_dir):
-        directory = layout.job(state_dir, key)
-        if key != own_key and _is_unopened(directory) and os.lstat(directory).st_mtime < now_s - max(keep_s, _DAY_S):
+        directory, before_s = layout.job(state_dir, key), now_s - max(keep_s, _DAY_S)
+        if key != own_key and os.lstat(directory).st_mtime < before_s and _is_unopened(directory):
             _set_aside(state_dir, key)
 
 

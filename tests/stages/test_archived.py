@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from executor.rehearsal import Cancel, Outcome, rehearse
 from executor.rehearsal_wiring import built_in
 from tests.support.jobs import job_payload
 from tests.support.page import PageServer
-from tests.support.site import APPROVER, Site
+from tests.support.site import APPROVER, IS_ROOT, Site
 from tests.support.stage import Stage
 
 if TYPE_CHECKING:
@@ -121,3 +122,27 @@ def test_the_page_has_an_archived_job_in_its_history(site: Site) -> None:
         vote = client.post(f"/requests/{key}", {"answer": "approve"})
     assert (shown.status, "no longer kept on disk" in shown.text, "so be it" in shown.text) == (200, True, True)
     assert (history.status, "#1001" in history.text, vote.status) == (200, True, 404)
+
+
+def test_a_job_ends_though_its_tree_cannot_be_removed_and_a_later_sweep_removes_it(site: Site) -> None:
+    if not IS_ROOT:
+        pytest.skip("not root: only root can mount")
+    play(site, job_payload(1001), "approve")
+    ended = site.job_dir(1001)
+    tree = site.state / "work" / ended.name
+    (tree / "tmp").mkdir(parents=True)
+    (ended / "ended.json").unlink()  # as after the last run stage
+    (site.base / "kept").mkdir()
+    subprocess.run(["mount", "--bind", str(site.base / "kept"), str(tree / "tmp")], check=True)
+    try:
+        plan = {"GATE_PLAN": str(ended / "plan.1.json"), "GATE_JOB_DIR": str(ended)}
+        command = [*site.driver(), "cleanup"]
+        done = subprocess.run(command, env={**os.environ, **plan}, capture_output=True, text=True, check=False)
+    finally:
+        subprocess.run(["umount", str(tree / "tmp")], check=True)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "is a mount: unmount it" in done.stderr
+    assert ((ended / "ended.json").exists(), tree.exists()) == (True, True)
+
+    play(site, job_payload(1002), "reject")
+    assert not tree.exists()
