@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 AT_ONCE_MAX = 10  # requests in one sweep, each with its fsyncs: no job waits long for the end of others
 _STATE_FILES = ("request.json", "decision.json", "release.json", "started", "ended.json")
-_DAY_S = 86_400
 _POSITION_PARTS = 2  # segment and offset
 
 
@@ -49,15 +48,25 @@ def refusal(key: str) -> str:
     )
 
 
-def archive_ended(state_dir: str, own_key: str, keep_s: int, now_s: float) -> list[str]:
-    """Archive some requests that ended more than `keep_s` before `now_s`; returns a line for each that is odd, and stays.
+def untouched(state_dir: str, own_key: str, before_s: float) -> list[str]:
+    """The keys of all directories in jobs/ but the job's own to which no name was added since: what may be due.
+
+    Raises:
+        OSError: jobs/ cannot be read.
+    """
+    return [
+        key for key in keys(state_dir) if key != own_key and os.lstat(layout.job(state_dir, key)).st_mtime < before_s
+    ]
+
+
+def archive_ended(state_dir: str, found: list[str], before_s: float, now_s: float) -> list[str]:
+    """Archive some of `found` that ended before that; returns a line for each that is odd, and stays.
 
     Raises:
         StateError, AuditError, OSError: it cannot be gone on with.
     """
-    due = [key for key in keys(state_dir) if key != own_key and _is_old(state_dir, key, now_s - keep_s)]
     faults, over = [], []
-    for key in _some(due):
+    for key in _some([key for key in found if _is_old(state_dir, key, before_s)]):
         try:
             over.append(_over(state_dir, key))
         except (StateError, OSError) as error:
@@ -74,15 +83,14 @@ def archive_ended(state_dir: str, own_key: str, keep_s: int, now_s: float) -> li
     return faults
 
 
-def set_aside_unopened(state_dir: str, own_key: str, keep_s: int, now_s: float) -> None:
-    """Set aside directories of jobs that never began to wait: config made them, and prepare never came.
+def set_aside_unopened(state_dir: str, found: list[str]) -> None:
+    """Set aside those of `found` that never began to wait: config made them, and prepare never came.
 
     Raises:
         OSError: it cannot be gone on with.
     """
-    for key in keys(state_dir):
-        directory, before_s = layout.job(state_dir, key), now_s - max(keep_s, _DAY_S)
-        if key != own_key and os.lstat(directory).st_mtime < before_s and _is_unopened(directory):
+    for key in found:
+        if _is_unopened(layout.job(state_dir, key)):
             _set_aside(state_dir, key)
 
 
@@ -163,7 +171,7 @@ def _set_aside(state_dir: str, key: str) -> None:
 def _is_unopened(directory: str) -> bool:
     try:
         found = os.listdir(directory)
-    except NotADirectoryError:
+    except (FileNotFoundError, NotADirectoryError):  # archived just now, or odd
         return False
     return not any(name in _STATE_FILES or name.startswith("waiting.") for name in found)
 

@@ -44,9 +44,14 @@ def _tidy(policy: dict[str, Any], own_key: str, now_s: float) -> list[str]:
     state_dir, allowed, faults = policy["state_dir"], Allowance(NAMES_MAX), []
     # A rejection is remembered for as long as it keeps a repeat of its job out.
     requests_s = max([policy["keep"]["requests_s"], *[rule["after_rejection_s"] for rule in policy["rules"]]])
+    before_s = now_s - requests_s
+    try:
+        found = archive.untouched(state_dir, own_key, before_s)
+    except OSError as error:
+        return [_cannot(error)]
     steps: list[Callable[[], list[str] | None]] = [
-        lambda: archive.archive_ended(state_dir, own_key, requests_s, now_s),
-        lambda: archive.set_aside_unopened(state_dir, own_key, requests_s, now_s),
+        lambda: archive.archive_ended(state_dir, found, before_s, now_s),
+        lambda: archive.set_aside_unopened(state_dir, found),
         lambda: leftovers.remove_set_aside(state_dir, allowed),
         lambda: archive.forget(state_dir, policy["keep"]["log_s"], now_s, allowed),
         lambda: leftovers.remove_turned_away(state_dir, now_s - policy["keep"]["requests_s"], allowed),

@@ -52,7 +52,8 @@ def play(site: Site, job: dict[str, Any], answer: str = "", before_prepare: str 
 def archive(site: Site, job: dict[str, Any]) -> None:
     """Have it archived by the sweeps of another job, as if it had ended two hours ago."""
     ended = site.job_dir(job["id"]) / "ended.json"
-    os.utime(ended, (time.time() - 7200, time.time() - 7200))
+    for path in (ended, ended.parent):
+        os.utime(path, (time.time() - 7200, time.time() - 7200))
     assert play(site, job_payload(5001), "approve")[0].state == "success"
     assert not ended.parent.exists()
 

@@ -246,7 +246,8 @@ def test_a_thousand_jobs_leave_a_bounded_number_of_files(
     for number in range(1000):
         key = f"git.example-{number % 7}-{number}"
         request = ended(policy, key)
-        os.utime(os.path.join(request.directory, "ended.json"), (clock.now_s, clock.now_s))
+        for path in (os.path.join(request.directory, "ended.json"), request.directory):
+            os.utime(path, (clock.now_s, clock.now_s))
         os.makedirs(os.path.join(layout.work(policy["state_dir"], key), "builds", "grp"))
         drop_file(policy, "alice", f"{number}.approve")
         assert sweep.sweep(policy, key) == []
