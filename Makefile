@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test lint demo bench screenshots clean
+.PHONY: test lint demo package bench screenshots clean
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv --clear .venv
@@ -26,6 +26,11 @@ lint: .venv/ready
 # `make demo` waits for your answer from a second terminal; `make demo ANSWER=approve` (or reject) answers by itself.
 demo: bytecode
 	$(BIN)/python -m tests.support.demo $(ANSWER)
+
+# sdist and wheel, in dist/; and the demo from the wheel, in a venv beside PyPI's `executor` and `config`.
+package: .venv/ready
+	$(BIN)/python -m pip install --quiet --group package
+	$(BIN)/python -m tests.support.packaged
 
 # The reference pages, made anew from the schema and from what the commands say of themselves.
 .PHONY: docs check-docs

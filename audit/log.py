@@ -13,18 +13,33 @@ import time
 from audit import chain, copies, segments
 from audit.chain import Head
 from audit.lock import Locked
-from audit.reading import head, lines_from, newest, placed_records, position, record_at, records, unusable
-from audit.record import OWN_EVENTS, OWN_KEYS, AuditError, UnsoundError, decode, parts
+from audit.reading import (
+    first_segment,
+    head,
+    lines_from,
+    newest,
+    placed_records,
+    position,
+    record_at,
+    records,
+    unusable,
+)
+from audit.record import OWN_EVENTS, OWN_KEYS, AuditError, UnsoundError, decode, is_newer, parts
+from audit.segments import FIRST_SEGMENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 __all__ = [
+    "FIRST_SEGMENT",
     "AuditError",
     "Head",
     "append",
     "append_once",
+    "find_all",
+    "first_segment",
     "head",
     "newest",
     "placed_records",
@@ -84,10 +99,48 @@ def append_once(
         raise unusable(directory, error) from error
 
 
-def extend(directory: str, folder: int, fields: list[dict[str, Any]], version: str, *, number: int = 0) -> Head:
+def find_all(directory: str, event: str, requests: set[str], *, since: tuple[int, int]) -> set[str]:
+    """Those of `requests` that the log has a record of this event about, certainly on disk.
+
+    Args:
+        directory: where the log lies.
+        event: the records' event.
+        requests: the keys that are looked for; at most a few.
+        since: a position() from before any of them can have been written.
+
+    Raises:
+        AuditError: it is not certain that a record that was found is on disk, or the log cannot be read.
+    """
+    left, wanted = set(requests), parts({"event": event}, ("event",))
+    try:
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for number, offset, line, record in _having(directory, wanted, since) if left else ():
+                if record.get("request") in left:
+                    make_sure(directory, folder, number, offset, line)
+                    left.remove(record["request"])
+                if not left:
+                    break
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise unusable(directory, error) from error
+    return requests - left
+
+
+def extend(
+    directory: str,
+    folder: int,
+    fields: list[dict[str, Any]],
+    version: str,
+    *,
+    number: int = 0,
+    genesis: dict[str, Any] | None = None,
+) -> Head:
     """Add records to the last segment, or to segment `number`, which may be new; for whoever holds the lock.
 
-    Before them goes what the segment lacks: its genesis, or a record of what is torn at its end.
+    Before them goes what the segment lacks: its genesis, which says `genesis` as well, or a record of what is torn at its
+    end.
 
     Raises:
         AuditError: as append.
@@ -98,11 +151,13 @@ def extend(directory: str, folder: int, fields: list[dict[str, Any]], version: s
     log = segments.open_to_append(folder, number, path, make=True)
     try:
         last, end, torn_bytes = segments.tail(log)
+        if any(map(is_newer, torn_bytes.splitlines(keepends=True))):
+            raise AuditError(f"{path} ends with a record of a newer version of the gate: install that one")
         before = last or _end_of_segment_before(directory, folder, number)
         new = [*fields]
         if torn_bytes or not last:
             torn = {"torn": chain.torn_field(end, torn_bytes)} if torn_bytes else {}
-            new.insert(0, {"event": "recovered" if last else "genesis", **torn})
+            new.insert(0, {"event": "recovered", **torn} if last else {"event": "genesis", **torn, **(genesis or {})})
         lines, new_head = chain.links(before, new, _stamp(version), os.urandom(LOG_ID_BYTES).hex())
         for line in [chain.ending(torn_bytes) + lines[0], *lines[1:]]:
             _write(log, line, path)
@@ -114,6 +169,16 @@ def extend(directory: str, folder: int, fields: list[dict[str, Any]], version: s
 
 
 def _find(directory: str, folder: int, wanted: dict[str, bytes], since: tuple[int, int]) -> Head | None:
+    for number, offset, line, record in _having(directory, wanted, since):
+        make_sure(directory, folder, number, offset, line)
+        return chain.head_of(line, record)
+    return None
+
+
+def _having(
+    directory: str, wanted: dict[str, bytes], since: tuple[int, int]
+) -> Iterator[tuple[int, int, bytes, dict[str, Any]]]:
+    """The records since then that have these parts, each with its segment, offset and line."""
     for number, offset, line in lines_from(directory, since):
         # Parsing is what costs; the canonical form lets the bytes tell which few lines are worth it.
         if not all(part in line for part in wanted.values()):
@@ -123,9 +188,7 @@ def _find(directory: str, folder: int, wanted: dict[str, bytes], since: tuple[in
         except UnsoundError:
             continue
         if record.keys() >= wanted.keys() and parts(record, tuple(wanted)) == wanted:
-            make_sure(directory, folder, number, offset, line)
-            return chain.head_of(line, record)
-    return None
+            yield number, offset, line, record
 
 
 def make_sure(directory: str, folder: int, number: int, offset: int, line: bytes) -> None:

@@ -32,6 +32,18 @@ def position(directory: str) -> tuple[int, int]:
     return (numbers[-1], _size(directory, numbers[-1])) if numbers else (segments.FIRST_SEGMENT, 0)
 
 
+def first_segment(directory: str) -> int:
+    """The number of the first segment there is, 1 where there is none yet; what was before it has been let go.
+
+    Raises:
+        AuditError: it cannot be read.
+    """
+    try:
+        return min(segments.numbers(directory), default=segments.FIRST_SEGMENT)
+    except OSError as error:
+        raise unusable(directory, error) from error
+
+
 def head(directory: str) -> Head | None:
     """The head of the log as it stands, or None where it holds no record; takes no lock, so any reader can ask.
 

@@ -87,6 +87,19 @@ def decode(line: bytes) -> dict[str, Any]:
     return record
 
 
+def is_newer(line: bytes) -> bool:
+    """Whether a line that is no record is one to a newer version of the gate: whole, and of a version or event unknown here."""
+    try:
+        text = line[:-1].decode("ascii")
+        record = _DECODER.decode(text)
+        whole = isinstance(record, dict) and _ENCODER.encode(record) == text and _is_hex(record.get("log_id"), 32)
+    except (ValueError, RecursionError):
+        return False
+    if not whole or type(record.get("v")) is not int:
+        return False
+    return bool(record["v"] > RECORD_VERSION or (record["v"] == RECORD_VERSION and record.get("event") not in EVENTS))
+
+
 def canonical(value: object) -> str:
     """A value of a record, or a whole one, as it stands in the log, without a line feed."""
     return _ENCODER.encode(value)

@@ -32,6 +32,9 @@ class Report:
 
     Attributes:
         records: lines read that are records.
+        first: the first of them: 1, unless what was before it has been let go.
+        kept_from: the record that the log need not go back behind, by what it says itself; None where all was kept.
+        unknown: anchors of what has been let go: nobody can know from this log whether it went through them.
         log_id: the log's own random name, by its first record.
         head: the last record's number and hash.
         problems: the first PROBLEMS_MAX of them.
@@ -45,6 +48,9 @@ class Report:
     """
 
     records: int
+    first: int
+    kept_from: int | None
+    unknown: tuple[Anchor, ...]
     log_id: str | None
     head: Head | None
     problems: tuple[Problem, ...]

@@ -11,13 +11,15 @@ from audit import segments
 from audit.lock import Locked
 from audit.log import extend, sure_end
 from audit.reading import position, unusable
+from audit.retention import kept_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from audit.chain import Head
+    from audit.retention import Limits
 
 
-def rotate(directory: str, at_bytes: int, *, version: str) -> Head | None:
+def rotate(directory: str, at_bytes: int, *, version: str, limits: Limits | None = None) -> Head | None:
     """Begin a new segment, if the last one has `at_bytes` or more; returns the log's head then, None where it has less.
 
     A segment that ends torn is left alone: the next append mends it, and the next rotation finds it whole.
@@ -26,6 +28,7 @@ def rotate(directory: str, at_bytes: int, *, version: str) -> Head | None:
         directory: where the log lies.
         at_bytes: the size that is enough.
         version: of the program that writes.
+        limits: what the new segment may say need not be kept any more; all is kept without.
 
     Raises:
         AuditError: the log cannot be used, or it is not certain that the new segment is on disk.
@@ -39,7 +42,9 @@ def rotate(directory: str, at_bytes: int, *, version: str) -> Head | None:
             last, end, torn_bytes = sure_end(directory, folder, number)
             if last is None or torn_bytes or end < at_bytes:
                 return None
-            head = extend(directory, folder, [], version, number=number + 1)
+            said = kept_from(directory, limits) if limits else None
+            genesis = {"kept_from": said} if said else {}
+            head = extend(directory, folder, [], version, number=number + 1, genesis=genesis)
             for old in segments.numbers(folder)[:-1]:  # also one that a crash kept from it
                 segments.make_read_only(folder, old)
             return head

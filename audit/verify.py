@@ -15,6 +15,7 @@ from audit.chain import Head
 from audit.record import FIRST_SEQ, AuditError, UnsoundError, decode
 from audit.report import PROBLEMS_MAX, Problem, Report
 from audit.sound import Runs
+from audit.start import Start
 from audit.torn import Torn
 
 if TYPE_CHECKING:
@@ -60,10 +61,13 @@ class _Reading:
         self._unfinished: str | None = None
         self._number, self._line = segments.FIRST_SEGMENT - 1, 0
         self._torn: Torn | None = None
+        self._start = Start()
 
     def segment(self, number: int, source: BinaryIO, *, last: bool) -> None:
         self._line = 0
-        if number != self._number + 1:
+        if not self._number:
+            self._number = self._start.segment = number
+        elif number != self._number + 1:
             self._number += 1
             self._problem("this segment", f"only {segments.name(number)} after it")
         self._number = number
@@ -75,6 +79,8 @@ class _Reading:
             except UnsoundError as error:
                 self._tear(offset, piece, str(error))
                 continue
+            if not self._records:
+                self._begin(record)
             if first or self._torn or "torn" in record or record["event"] == "genesis" or not self._follows(record):
                 self._look_closely(record, first=first)
             self._take(record["seq"], hashlib.sha256(piece).hexdigest())
@@ -85,13 +91,23 @@ class _Reading:
         self._line = 0
         if not self._records:
             self._problem("an audit log", f"no record in {directory}: nothing was logged yet, or it was taken away")
+        elif not self._start.is_right:
+            self._number = segments.FIRST_SEGMENT
+            self._problem("this segment, or a genesis that says it need not be kept", self._start.found)
+        unknown = [
+            anchor for _, anchors in sorted(self._anchors.items()) for anchor in anchors if self._is_unknown(anchor)
+        ]
         for seq, anchors in sorted(self._anchors.items()):
             found = "none: it was taken out" if seq < self._seq else f"an end at record {self._seq}: the log was cut"
             for anchor in anchors:
-                self._problem(f"a record {seq}, which {anchor.source} names", found)
+                if anchor not in unknown:
+                    self._problem(f"a record {seq}, which {anchor.source} names", found)
         self._runs.close(self._seq, named=True)
         return Report(
             records=self._records,
+            first=self._start.seq,
+            kept_from=self._start.stated,
+            unknown=tuple(unknown),
             log_id=self._log_id or None,
             head=Head(self._seq, self._sha256) if self._records else None,
             problems=tuple(self._problems),
@@ -103,6 +119,20 @@ class _Reading:
             mended=self._mended,
             unfinished=self._unfinished,
         )
+
+    def _begin(self, record: dict[str, Any]) -> None:
+        """Take the first record there is; what was before its segment may have been let go."""
+        if self._number == self._start.segment > segments.FIRST_SEGMENT:
+            self._start.seq, self._log_id = record["seq"], record["log_id"]
+            self._seq, self._sha256 = record["seq"] - 1, record["prev"]
+            for anchor in self._anchors.pop(self._seq, ()):  # the one record before it that it still tells of
+                self._hold_against(anchor)
+
+    def _is_unknown(self, anchor: Anchor) -> bool:
+        """Whether a log that was let go up to its first record cannot say anything of an anchor."""
+        if not self._start.is_right or not FIRST_SEQ <= anchor.seq < self._start.seq:
+            return False
+        return not anchor.log_id or anchor.log_id == self._log_id
 
     def _tear(self, offset: int, piece: bytes, fault: str) -> None:
         if self._torn is None:
@@ -116,6 +146,8 @@ class _Reading:
 
     def _look_closely(self, record: dict[str, Any], *, first: bool) -> None:
         """At a record that is not simply one more in its segment."""
+        if record["event"] == "genesis":
+            self._start.take(self._number, record)
         self._log_id = self._log_id or record["log_id"]
         torn, self._torn = self._torn, None
         unnamed = torn is not None and record.get("torn") != torn.named

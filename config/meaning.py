@@ -13,7 +13,8 @@ from config import notice, page, people, rules, run_as
 from config.accounts import Accounts
 from config.document import Document
 from config.faults import Fault, quoted
-from config.schema import schema
+from config.policy import seconds
+from config.schema import schema, with_defaults
 
 
 def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iterator[Fault]:
@@ -30,6 +31,7 @@ def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iter
     yield from run_as.check(document, value, accounts)
     yield from page.check(document, value, accounts)
     yield from notice.check(document, value)
+    yield from _keep(document, value)
 
 
 def _exit_codes(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
@@ -42,3 +44,10 @@ def _exit_codes(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
             message = f"{code} is {users[code]} already: give each outcome a code of its own"
             yield document.fault(("exit_codes", name), message)
         users.setdefault(code, f"the code of {name!r}")
+
+
+def _keep(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
+    keep = with_defaults({"keep": value.get("keep", {})})["keep"]
+    if seconds(keep["log"]) < seconds(keep["requests"]):
+        message = f"log: {keep['log']} is less than requests: {keep['requests']}: the log is what is left of a request, so keep it as long"
+        yield document.fault(("keep", "log" if "log" in value["keep"] else "requests"), message)

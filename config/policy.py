@@ -28,6 +28,7 @@ def make(value: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         "exit_codes": value["exit_codes"],
         "page": _page(value["page"], accounts) if "page" in value else None,
         "audit": _audit(value["audit"]),
+        "keep": {f"{what}_s": seconds(value["keep"][what]) for what in ("requests", "log")},
         "on_event": value.get("on_event", []),
         "warnings": warnings(value, accounts),
     }

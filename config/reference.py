@@ -50,7 +50,7 @@ All faults are told at once, each as `file:line:column: what is wrong: what to d
 - `run_as` is missing in `backend`, or, there or in a rule, is the user that the runner runs as, or a person's, unless `allow_same_user: true` is there.
 - `run_as` is no user on this host, is in `approvers_group`, is root where the runner is not, or is another user than
   the runner's where the runner is not root.
-- Two outcomes with one exit code.
+- Two outcomes with one exit code. `keep.log` is less than `keep.requests`.
 
 Not a fault but a warning: a person whose Unix user is not known on this host, or who has no numeric GitLab id while a rule
 asks for them without `self_approval: true`; a rule that matches by `environment` alone, which is the job's own claim.

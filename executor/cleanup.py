@@ -35,21 +35,29 @@ def cleanup(config_file: str) -> int:
 def _clean(config_file: str) -> list[str]:
     plan = read_json(os.environ["GATE_PLAN"]) if os.environ.get("GATE_PLAN") else None
     policy = plan["policy"] if plan else load_policy(config_file)[0]
-    if plan:
-        _end(plan["policy"], plan["key"], plan["work_dir"])
-    return sweep(policy, own_key=plan["key"] if plan else "")
+    faults = _end(plan["policy"], plan["key"], plan["work_dir"]) if plan else []
+    return faults + sweep(policy, own_key=plan["key"] if plan else "")
 
 
-def _end(policy: dict[str, Any], key: str, work_dir: str) -> None:
+def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:
     request = load(policy["state_dir"], key)
     if request is None:
-        return
+        return []
     if request.has("started"):
-        backend.remove_work(work_dir)
+        faults = _remove(work_dir)
         end(request, "the job's stages are over")
-        return
+        return faults
     decision = request.file("decision.json")
     if decision and decision["decision"] in FINAL_AND_NEGATIVE:
         record_decided(request, decision)  # prepare may have been killed just before it
         notice.decided(request, policy, decision)
         end(request, decision["decision"])
+    return []
+
+
+def _remove(work_dir: str) -> list[str]:
+    try:
+        backend.remove_work(work_dir)
+    except backend.BackendError as error:
+        return [str(error)]  # the job is over all the same; a later sweep tries again
+    return []

@@ -16,7 +16,7 @@ from config.faults import ConfigError
 from executor import backend
 from executor.response import read_response, sha256
 from executor.surroundings import StageError
-from gate import __version__, layout
+from gate import __version__, archive, layout
 from gate.content import shown_content
 from gate.decide import cache_dir
 from gate.digest import content_digest
@@ -34,7 +34,7 @@ def config(config_file: str) -> int:
     """Print what the runner wants to know about this driver and this job (custom executor's config_exec, JSON).
 
     Raises:
-        StageError: gate.yaml or the host has a fault, or the runner is too old.
+        StageError: gate.yaml or the host has a fault, the runner is too old, or the job was here long ago.
         AuditError: where copies of the audit log go cannot be written down beside it.
     """
     if "BUILD_EXIT_CODE_FILE" not in os.environ:
@@ -47,6 +47,8 @@ def config(config_file: str) -> int:
     drop_warnings = _prepare_host(policy, backend_of(policy, choice.rule))
     copies.keep_in_step(layout.audit(policy["state_dir"]), policy["audit"]["copy_to"])
     key = key_of(facts)
+    if archive.is_archived(policy["state_dir"], key):
+        raise StageError(archive.refusal(key))
     job_dir = layout.make_job(policy, key)
     plan = _plan(policy, choice, facts) | {
         "config_file": config_file,

@@ -3,6 +3,8 @@
 - It starts as a failure. One line, marked below, makes it a 0, after release.json is durably there.
 - A step (executor/steps.py) runs in a forked child, imports what it needs, and ends. A step that dies or fails is a fault
   of the gate: said, waited out, tried again until the deadline. A fault is never an answer.
+- Another version of the gate may be installed meanwhile. A step is of one version, the one that is there then; this
+  process stays what it was, so it imports all that it needs when it starts.
 - It wakes by inotify, by the deadline, by a signal, when a reminder is due, and every POLL_MS as a net; most wake-ups
   end after a look at the names in the drop directories, without a fork.
 - SIGTERM says that the runner has ended the wait. A death signal alone proves nothing (it comes when the parent's
@@ -14,11 +16,13 @@ from __future__ import annotations
 import marshal
 import os
 import select
+import sys
 
 from executor.inotify import Inotify
 from executor.surroundings import StageError, build_failure_code, say, system_failure_code, tell_exit_code
 from gate import waiting
 from gate.clock import boottime_ms
+from gate.words import duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ POLL_MS = 10_000
 POLL_WITHOUT_INOTIFY_MS = 1000
 FAULT_RETRY_MS = 10_000
 TALK_AFTER_MS = (60_000, 120_000, 300_000, 600_000, 1_200_000, 1_800_000)
+_OWN_CODE = ("executor", "gate", "audit", "config")
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _PR_SET_PDEATHSIG = 1
 
@@ -262,8 +267,6 @@ class Talk:
 
     def at_intervals(self, now: dict[str, Any]) -> None:
         """Say that the job still waits, when it is time for that."""
-        from gate.words import duration
-
         waited_ms = boottime_ms() - self.started_ms
         index = min(self.signs, len(TALK_AFTER_MS) - 1)
         due_ms = TALK_AFTER_MS[index] + (self.signs - index) * TALK_AFTER_MS[-1]
@@ -302,18 +305,32 @@ def fault(why: str) -> dict[str, Any]:
 def _in_child(name: str, context: dict[str, Any], interrupted: Callable[[], bool], writer: int) -> None:
     """Never returns: whatever happens, the child ends here and says only what it wrote to the pipe."""
     try:
-        from executor import steps
-        from executor.surroundings import in_words
-
-        try:
-            result = getattr(steps, name)(context, interrupted)
-        except Exception as error:  # noqa: BLE001
-            result = fault(in_words(error))
-        content = marshal.dumps(result)
+        content = marshal.dumps(_result(name, context, interrupted))
         while content:
             content = content[os.write(writer, content) :]
     finally:
         os._exit(0)
+
+
+def _result(name: str, context: dict[str, Any], interrupted: Callable[[], bool]) -> dict[str, Any]:
+    _forget_own_code()
+    try:
+        from executor import steps
+        from executor.surroundings import in_words
+    except (ImportError, SyntaxError, OSError) as error:
+        return fault(f"the gate's own code cannot be read; is it being upgraded? ({error})")
+    try:
+        result: dict[str, Any] = getattr(steps, name)(context, interrupted)
+    except Exception as error:  # noqa: BLE001
+        return fault(in_words(error))
+    return result
+
+
+def _forget_own_code() -> None:
+    """Have a step import all of our code anew: what this process has of it may be another version's by now."""
+    for module in [each for each in sys.modules if each.partition(".")[0] in _OWN_CODE]:
+        del sys.modules[module]
+    sys.path_importer_cache.clear()
 
 
 def _listed(directory: str) -> list[str]:

@@ -2,6 +2,10 @@
 
 Each reads what it needs from disk again and returns a plain dict for the waiting process: `state` is waiting, released,
 failed (with `exit_code`), over or fault; `lines` are for the job log.
+
+That process may be of another version of the gate, which was there when the job came (docs/how-to/upgrade.md). So the
+names of the steps, and what stands in `context` and in a result, are never taken away and never mean something else; what
+is added may be missing.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import time
 from audit import log
 from executor.response import read_response, sha256
 from executor.surroundings import StageError, from_config
-from gate import drop, layout, match, notice, repeated, rules, waiting
+from gate import archive, drop, layout, match, notice, repeated, rules, waiting
 from gate.clock import boot_id, boottime_ms
 from gate.decide import (
     BUILD_FAILURES,
@@ -55,6 +59,7 @@ def opening(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     resumed = request is not None
     rule = rules.named(plan["policy"], plan["rule"])
     if request is None:
+        _check_not_archived(plan)
         request = _open(plan, rule, context)
     _check_resumable(request, plan, response)
     decision = request.file("decision.json")
@@ -226,6 +231,12 @@ def _open(plan: dict[str, Any], rule: dict[str, Any] | None, context: dict[str, 
     directory = layout.job(policy["state_dir"], key)
     write_json_once(directory, "request.json", opened)
     return _request(plan)
+
+
+def _check_not_archived(plan: dict[str, Any]) -> None:
+    """Asked after the request was looked for: its name is in the archive before its directory goes."""
+    if archive.is_archived(plan["policy"]["state_dir"], plan["key"]):
+        raise StageError(archive.refusal(plan["key"]))
 
 
 def _check_resumable(request: Request, plan: dict[str, Any], response: str) -> None:

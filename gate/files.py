@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STATE_FILE_MAX_BYTES = 4 * 1024 * 1024
 STATE_MODE = 0o640
+STATE_VERSION = 1  # of every state file's form; one that is none of this gate's is not guessed at
 
 
 class StateError(Exception):
@@ -81,6 +82,10 @@ def read_json(path: str) -> dict[str, Any] | None:
         raise StateError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise StateError(f"{path} holds no JSON object")
+    if value.get("v", STATE_VERSION) != STATE_VERSION:
+        raise StateError(
+            f"{path} is not of this version of the gate: it has v {value['v']!r}, so a newer one wrote it; install that one"
+        )
     return value
 
 

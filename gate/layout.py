@@ -29,6 +29,16 @@ def votes(job_dir: str) -> str:
     return os.path.join(job_dir, "votes")
 
 
+def archive(state_dir: str) -> str:
+    """The names of ended requests whose directories are gone, by month."""
+    return os.path.join(state_dir, "archive")
+
+
+def removing(state_dir: str) -> str:
+    """Where a request's directory goes before it is emptied."""
+    return os.path.join(state_dir, "archive", "removing")
+
+
 def drops(state_dir: str) -> str:
     """The directory that holds one drop directory for each person."""
     return os.path.join(state_dir, "drop")
@@ -59,14 +69,24 @@ def audit_key(state_dir: str) -> str:
     return os.path.join(state_dir, "audit.key")
 
 
+def works(state_dir: str) -> str:
+    """The directory of all jobs' trees."""
+    return os.path.join(state_dir, "work")
+
+
 def work(state_dir: str, key: str) -> str:
     """The job's own tree: made after the release, removed by cleanup."""
-    return os.path.join(state_dir, "work", key)
+    return os.path.join(works(state_dir), key)
+
+
+def caches(state_dir: str) -> str:
+    """The directory of all projects' caches."""
+    return os.path.join(state_dir, "cache")
 
 
 def cache(state_dir: str, project_key: str) -> str:
     """The cache that the jobs of one project share."""
-    return os.path.join(state_dir, "cache", project_key)
+    return os.path.join(caches(state_dir), project_key)
 
 
 def directories(policy: dict[str, Any]) -> list[tuple[str, int, int]]:
@@ -77,11 +97,11 @@ def directories(policy: dict[str, Any]) -> list[tuple[str, int, int]]:
         (state_dir, 0o755, -1),
         (jobs(state_dir), *shared),
         (audit(state_dir), *shared),
-        (turned_away(state_dir), 0o700, -1),
+        *((path, 0o700, -1) for path in (turned_away(state_dir), archive(state_dir), removing(state_dir))),
         (drops(state_dir), 0o755, -1),
         *([(signed_drops(state_dir), 0o1770, gid)] if gid is not None else []),
-        (os.path.join(state_dir, "work"), 0o711, -1),
-        (os.path.join(state_dir, "cache"), 0o711, -1),
+        (works(state_dir), 0o711, -1),
+        (caches(state_dir), 0o711, -1),
     ]
 
 

@@ -12,7 +12,7 @@ import os
 from audit import log
 from gate import __version__, layout
 from gate.clock import boot_id
-from gate.files import StateError, read_json
+from gate.files import STATE_VERSION, StateError, read_json
 from gate.words import ascii_json_bytes, shown
 
 TYPE_CHECKING = False
@@ -86,7 +86,7 @@ def load(state_dir: str, key: str) -> Request | None:
     opened = read_json(os.path.join(directory, "request.json"))
     if opened is None:
         return None
-    if opened.get("v") != 1 or opened.get("key") != key:
+    if opened.get("v") != STATE_VERSION or opened.get("key") != key:
         raise StateError(f"{directory}/request.json is not of this version of the gate, or not of this request")
     return Request(directory, opened)
 

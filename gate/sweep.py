@@ -3,22 +3,24 @@
 - A request that nobody holds any more is abandoned, and ended: its heartbeat's lock is free and the last beat is older
   than 60 s, or it is of another boot. One that was decided is only ended.
 - A released request whose run stages never came within 10 min, or of another boot, is ended. One that started is ended by
-  its own cleanup, or when it is of another boot.
-- Drops for ended requests, or over 7 days old, are turned away, with a record.
+  its own cleanup, or when it is of another boot, or a day after the job's own timeout: its runner was killed.
+- Drops for ended requests, or over 7 days old, are turned away, with a record; by age also what is never read.
 - The audit log goes on in a new segment, where the last is as large as gate.yaml says.
+- What is older than `keep` allows is archived or removed (gate/housekeeping.py).
 
 A fault here harms no job: it is returned as a line, and the next sweep tries again.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 import time
 
-from audit import log
+from audit import log, retention
 from audit.rotate import rotate
-from gate import __version__, drop, layout, notice, signed, waiting
+from gate import __version__, drop, housekeeping, layout, notice, signed, waiting
 from gate.clock import boottime_ms
 from gate.decide import decide, end, record_decided
 from gate.files import StateError
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 RUN_WITHIN_MS = 600_000
+LAST_STAGES_WITHIN_MS = 24 * 3_600_000  # after a job's timeout the runner still calls its last stages, and cleanup
 DROP_MAX_AGE_S = 7 * 24 * 3600
 _FAULTS = (StateError, log.AuditError, OSError, KeyError)
 
@@ -54,15 +57,30 @@ def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
             continue  # said in the job log of whoever waits for that person
         except _FAULTS as error:
             faults.append(f"cannot sweep the drops of {person}: {error}")
-    return faults + _sweep_signed(policy) + _rotate(policy)
+    return faults + _sweep_signed(policy) + housekeeping.tidy(policy, own_key, time.time()) + _rotate(policy)
 
 
 def _rotate(policy: dict[str, Any]) -> list[str]:
+    if "keep" not in policy:  # of a job that an older version of the gate let in; the next job rotates
+        return []
+    directory, needed = layout.audit(policy["state_dir"]), functools.partial(_first_needed, policy["state_dir"])
+    limits = retention.Limits(policy["keep"]["log_s"], time.time(), needed)
     try:
-        rotate(layout.audit(policy["state_dir"]), policy["audit"]["rotate_at_bytes"], version=__version__)
+        rotate(directory, policy["audit"]["rotate_at_bytes"], version=__version__, limits=limits)
+        retention.let_go(directory)
     except _FAULTS as error:
         return [f"cannot begin a new segment of the audit log: {error}"]
     return []
+
+
+def _first_needed(state_dir: str) -> int:
+    """The first segment of the log that a request on disk points into, so that nothing is recorded of it twice."""
+    try:
+        requests = [load(state_dir, key) for key in keys(state_dir)]
+        found = [request.opened["log_position"][0] for request in requests if request]
+    except _FAULTS:
+        return log.FIRST_SEGMENT  # told where it is swept; until somebody mends it, nothing goes
+    return min(found, default=log.position(layout.audit(state_dir))[0])
 
 
 def _sweep_request(policy: dict[str, Any], key: str) -> None:
@@ -88,7 +106,8 @@ def over(request: Request) -> bool:
     if not request.of_this_boot:
         return True
     if request.has("started"):
-        return False
+        spent_ms = boottime_ms() - request.opened["opened_boottime_ms"]
+        return bool(spent_ms > request.facts["timeout_s"] * 1000 + LAST_STAGES_WITHIN_MS)
     released = request.file("release.json")
     if released:
         return boottime_ms() - int(released["released_boottime_ms"]) > RUN_WITHIN_MS
@@ -119,8 +138,6 @@ def _sweep_drop(state_dir: str, directory: int, person: str, name: str) -> None:
 
 
 def _look_at(directory: int, name: str) -> os.stat_result | None:
-    if not drop.is_read(name):
-        return None
     try:
         return os.lstat(name, dir_fd=directory)
     except FileNotFoundError:
@@ -162,7 +179,7 @@ def _sweep_signed_drop(state_dir: str, directory: int, name: str) -> None:
     file = _look_at(directory, name)
     if file is None or (stat.S_ISDIR(file.st_mode) and os.geteuid() != 0):
         return  # another user's directory can be moved by root alone: it would be recorded again each time
-    by, statement = {"via": "signed"}, _statement(directory, name)
+    by, statement = {"via": "signed"}, _statement(directory, name) if drop.is_read(name) else None
     why = "it is over 7 days old" if time.time() - file.st_ctime > DROP_MAX_AGE_S else ""
     if statement:
         by = {"person": statement.person, "via": "signed"}
@@ -181,7 +198,7 @@ def _statement(directory: int, name: str) -> signed.Statement | None:
 def _why_old(state_dir: str, name: str, file: os.stat_result) -> str:
     if time.time() - file.st_ctime > DROP_MAX_AGE_S:
         return "it is over 7 days old"
-    meant = drop.answer_of(name)
+    meant = drop.answer_of(name) if drop.is_read(name) else None
     if meant is None:
         return ""
     return _why_ended(state_dir, meant_by(state_dir, meant[0]))

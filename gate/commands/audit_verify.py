@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from audit import anchors
+from audit.record import FIRST_SEQ
 from audit.verify import verify as verify_log
 from config.load import load_policy_as_reader
 from gate import layout
@@ -81,11 +82,15 @@ def verify(
     kept += of_checkpoints(checkpoints, keys, state_dir)
     by_local_key = bool(checkpoints) and not keys
     report = verify_log(directory, kept)
+    cannot_know = bool(report.unknown) and not report.met
     if as_json:
-        click.echo(json.dumps(_summary(report) | {"by_local_key": by_local_key}, indent=2))
+        ok = report.ok and not cannot_know
+        click.echo(json.dumps({"ok": ok, **_summary(report), "by_local_key": by_local_key}, indent=2))
     else:
         for line in _lines(report, any_anchor=bool(kept), by_local_key=by_local_key):
             click.echo(line)
+    if report.ok and cannot_know:
+        raise CommandError("it cannot be known whether the log goes through any of these anchors: take younger ones")
     if not report.ok:
         raise CommandError(f"the audit log in {directory} is not what was written: {_count(report)}")
 
@@ -99,11 +104,14 @@ def _lines(report: Report, *, any_anchor: bool, by_local_key: bool) -> Iterator[
     if report.head is None:
         return
     mended = f", {report.mended} torn places mended" if report.mended else ""
-    verdict = "ok    " if report.ok else "fail  "
+    verdict = ("cannot know: " if report.unknown and not report.met else "ok    ") if report.ok else "fail  "
     yield f"{verdict}{report.records} records{mended}; log {report.log_id}, head {report.head.seq}:{report.head.sha256}"
     yield f"sound: {_range_words(report.sound, report.further_sound) if report.sound else 'no record'}"
+    yield from _let_go_words(report)
     if report.met:
         yield f"anchors met: {_met_words(report.met)}"
+    if report.unknown:
+        yield f"cannot know: {_met_words(report.unknown)}: the log does not go back to them any more"
     yield from _unknown_words(report, any_anchor=any_anchor)
     if by_local_key:
         yield _BY_LOCAL_KEY
@@ -121,11 +129,19 @@ def _met_words(met: tuple[Anchor, ...]) -> str:
     return "; ".join(f"{', '.join(map(str, seqs))} ({source})" for source, seqs in by_source.items())
 
 
+def _let_go_words(report: Report) -> Iterator[str]:
+    """Where the log begins, if that is not its beginning; and what could have been removed, and was not."""
+    if report.first != FIRST_SEQ:
+        yield f"records before {report.first} were let go (keep.log), as the log says itself"
+    if report.kept_from and report.kept_from > report.first:
+        yield f"records before {report.kept_from} need not be kept (keep.log), and are still there: chattr +a keeps them"
+
+
 def _unknown_words(report: Report, *, any_anchor: bool) -> Iterator[str]:
     """What nobody can know from here."""
     if not any_anchor:
         yield _NO_ANCHOR
-    elif report.vouched and report.vouched != ((1, report.records),):
+    elif report.vouched and report.vouched != ((report.first, report.first + report.records - 1),):
         yield f"they vouch for {_range_words(report.vouched)}; of the others, nobody outside says that they are as they were"
 
 
@@ -137,8 +153,9 @@ def _count(report: Report) -> str:
 def _summary(report: Report) -> dict[str, object]:
     head = {"seq": report.head.seq, "sha256": report.head.sha256} if report.head else None
     return {
-        "ok": report.ok,
         "records": report.records,
+        "first": report.first,
+        "kept_from": report.kept_from,
         "log_id": report.log_id,
         "head": head,
         "problems": [dataclasses.asdict(problem) for problem in report.problems],
@@ -146,6 +163,7 @@ def _summary(report: Report) -> dict[str, object]:
         "sound": report.sound,
         "further_sound": report.further_sound,
         "vouched": report.vouched,
+        "anchors_unknown": [anchor._asdict() for anchor in report.unknown],
         "anchors_met": [anchor._asdict() for anchor in report.met],
         "mended": report.mended,
         "unfinished": report.unfinished,

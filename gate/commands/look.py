@@ -14,6 +14,7 @@ from audit.show import as_line
 from config.load import load_policy_as_reader
 from gate import layout, rules
 from gate.clock import boottime_ms, utc_text
+from gate.commands import archived
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.target import requests
@@ -80,7 +81,8 @@ def show(config: str, job: str, as_json: bool) -> None:
     policy, _digest = load_policy_as_reader(config)
     found = _all(policy, job)
     if not found:
-        raise CommandError(f"no request {shown(job)!r} is known here, see `gate list`")
+        _show_archived(policy, job, as_json=as_json)
+        return
     shown_ones = [request for request in found if waits(request)] or found[-1:]
     for request in shown_ones:
         records = records_of(request)
@@ -88,6 +90,16 @@ def show(config: str, job: str, as_json: bool) -> None:
             click.echo(json.dumps(_summary(request) | {"records": records}, indent=2))
         else:
             _print(request, policy, records)
+
+
+def _show_archived(policy: dict[str, Any], job: str, *, as_json: bool) -> None:
+    records = archived.records_of(policy["state_dir"], job)
+    if not records:
+        raise CommandError(f"no request {shown(job)!r} is known here, see `gate list`")
+    if as_json:
+        click.echo(json.dumps(archived.summary(records), indent=2))
+    else:
+        archived.tell(records)
 
 
 def _all(policy: dict[str, Any], job: str | None = None) -> list[Request]:
@@ -113,6 +125,7 @@ def _summary(request: Request) -> dict[str, Any]:
         "key": request.key,
         "state": state_words(request),
         "waiting": waits(request),
+        "archived": False,
         "rule": request.opened["rule"],
         "digest": request.opened["digest"],
         "opened": utc_text(request.opened["opened_wall_s"]),

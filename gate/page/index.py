@@ -55,6 +55,7 @@ class Index:
         self._local = threading.local()
         self._generation = 0
         self._seen_end: tuple[int, int] | None = None
+        self._seen_first = log.FIRST_SEGMENT
         try:
             sound = self._meta("version") == str(_VERSION) and self._is_whole() and self._fits_the_log()
         except sqlite3.DatabaseError:
@@ -99,6 +100,7 @@ class Index:
         end = log.position(self.directory)
         if end == self._seen_end:
             return 0
+        self._let_go()
         since = self._position()
         if end < since:
             self._make_anew()
@@ -112,6 +114,18 @@ class Index:
         if len(found) < limit:
             self._seen_end = end
         return len(found)
+
+    def _let_go(self) -> None:
+        """Forget what stood in segments that the log has let go (audit/retention.py)."""
+        first = log.first_segment(self.directory)
+        if first == self._seen_first:
+            return
+        with self.db:
+            self.db.execute("BEGIN IMMEDIATE")
+            self.db.execute("DELETE FROM records WHERE segment < ?", (first,))
+            self.db.execute("DELETE FROM votes WHERE seq NOT IN (SELECT seq FROM records)")
+            self.db.execute("DELETE FROM requests WHERE key NOT IN (SELECT key FROM records WHERE key IS NOT NULL)")
+        self._seen_first = first
 
     def behind(self) -> tuple[int, int]:
         """(bytes of the last segment that are taken in, its bytes), for people who wait for the first reading."""

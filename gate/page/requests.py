@@ -52,7 +52,7 @@ class Book:
 
     def request(self, key: str) -> Request | None:
         """The request of that key; None where there is none, or none any more."""
-        if key not in self._loaded:
+        if key not in self._loaded or not self._loaded[key].has("request.json"):
             found = load(self._page.state_dir, key) if KEY.fullmatch(key) else None
             if found is None:
                 return None

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from executor import backend, work_tree
+from executor import backend
+from gate import tree
 from tests.stages.test_backend_run import NOBODY, policy, skip_without_root
 from tests.stages.test_backend_run import passable as passable  # noqa: PLC0414  a fixture
 
@@ -176,7 +177,9 @@ def test_tree_that_another_process_still_fills_is_removed(passable: Path) -> Non
 def test_directory_being_removed_is_out_of_the_jobs_reach(passable: Path) -> None:
     skip_without_root("a second user")
     builds = make(passable) / "builds"
-    os.close(work_tree._take(str(builds)))
+    parent = os.open(builds.parent, os.O_RDONLY)
+    os.close(tree.take_over(builds.name, parent))
+    os.close(parent)
     with pytest.raises(subprocess.CalledProcessError):
         as_the_job(builds, "touch x")  # it stands in there already, as something that it left behind may
     assert os.listdir(builds) == []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from audit import log
+from audit import log, retention
 from audit.rotate import rotate
 from tests.support.audit_logs import VERSION
 
@@ -30,14 +31,17 @@ EVENTS = ("requested", "vote", "decided", "released", "ended")
 
 
 def honest(directory: Path, dice: random.Random) -> list[log.Head]:
-    """A log that was appended to, torn, mended and rotated; returns its heads."""
+    """A log that was appended to, torn, mended, rotated, and let go of; returns its heads."""
     heads: list[log.Head] = []
-    for _ in range(dice.randint(1, 6)):
+    for _ in range(dice.randint(1, 8)):
         if heads and dice.random() < 0.25:
             _tear(directory, dice)
         if heads and dice.random() < 0.25:
-            head = rotate(str(directory), 1, version=VERSION)
+            limits = retention.Limits(-60, math.inf, lambda: dice.randint(1, 9)) if dice.random() < 0.7 else None
+            head = rotate(str(directory), 1, version=VERSION, limits=limits)
             heads += [head] if head else []
+            if dice.random() < 0.7:
+                retention.let_go(str(directory))
         heads.append(log.append(str(directory), _fields(dice), version=VERSION))
     return heads
 
@@ -132,6 +136,12 @@ def _files_swapped(directory: Path, dice: random.Random) -> None:
     other.write_bytes(content)
 
 
+def _first_away(directory: Path, dice: random.Random) -> None:
+    """As letting go does, but more of it."""
+    for file in _files(directory)[: dice.randint(1, 2)]:
+        os.unlink(file)
+
+
 def _in_other_bytes(directory: Path, dice: random.Random) -> None:
     """The last record, which nothing names, spelt otherwise or with something that is none of a record's."""
     file = _last(directory)
@@ -171,5 +181,6 @@ SPELLINGS: list[Any] = [
 
 CHANGES: dict[str, Callable[[Path, random.Random], None]] = {
     "byte": _byte, "cut": _cut, "end": _end, "line away": _line_away, "doubled": _doubled, "swapped": _swapped, "file away": _file_away,
+    "first files away": _first_away,
     "files swapped": _files_swapped, "in other bytes": _in_other_bytes, "torn": _tear, "none": _nothing,
 }  # fmt: skip

@@ -28,6 +28,7 @@ IS_ROOT = os.geteuid() == 0
 PEOPLE = ("alice", "bob", "carol")
 UIDS = {person: 20_001 + n if IS_ROOT else os.geteuid() for n, person in enumerate(PEOPLE)}
 HOUR_MS = 3_600_000
+DAY_S = 86_400
 
 
 def rule_of(**changes: Any) -> dict[str, Any]:
@@ -75,6 +76,7 @@ def policy_of(state_dir: Path, **changes: Any) -> dict[str, Any]:
         "exit_codes": {"rejected": 80, "expired": 81, "superseded": 82, "refused": 83},
         "page": None,
         "audit": {"rotate_at_bytes": 64 * 1024**2, "copy_to": None},
+        "keep": {"requests_s": 30 * DAY_S, "log_s": 400 * DAY_S},
         "on_event": [],
         "warnings": [],
         **changes,

@@ -59,6 +59,12 @@ def is_torn(value: Any) -> bool:
     return is_count(value["offset"], 0) and is_count(value["length"], 0) and is_text(value["sha256"], "[0-9a-f]{64}")
 
 
+def is_kept_from(value: Any) -> bool:
+    if not isinstance(value, dict) or value.keys() != {"segment", "seq"}:
+        return False
+    return is_count(value["segment"], 2) and is_count(value["seq"], 2)
+
+
 def record_in(line: bytes) -> dict[str, Any] | None:
     """The record that a line with its line feed is, or None."""
     try:
@@ -84,6 +90,7 @@ def is_right(directory: Path, anchors: list[tuple[int, str]]) -> bool:
     names = [re.fullmatch("audit[.]([1-9][0-9]*)[.]jsonl", path.name) for path in directory.iterdir()]
     numbers = sorted(int(name[1]) for name in names if name)
     seq, prev, log_id, hashes = 0, "0" * 64, None, {}
+    geneses: dict[int, dict[str, Any]] = {}
     for number in numbers:
         data = (directory / f"audit.{number}.jsonl").read_bytes()
         begins, after_sound, first = 0, 0, True
@@ -96,10 +103,15 @@ def is_right(directory: Path, anchors: list[tuple[int, str]]) -> bool:
                 between = data[after_sound:begins][:-1]
                 named = {"offset": after_sound, "length": len(between), "sha256": sha256(between)} if unsound else None
                 log_id = log_id or record["log_id"]
+                if number == numbers[0] > 1 and first:
+                    seq, prev = record["seq"] - 1, record["prev"]
+                    hashes[seq] = prev
                 if (record["log_id"], record["seq"], record["prev"]) != (log_id, seq + 1, prev):
                     return False
                 if record.get("torn") != named or first != (record["event"] == "genesis"):
                     return False
+                if first:
+                    geneses[number] = record
                 seq, prev, first, unsound, after_sound = seq + 1, sha256(line), False, [], begins + len(line)
                 hashes[seq] = prev
             begins += len(line)
@@ -108,7 +120,21 @@ def is_right(directory: Path, anchors: list[tuple[int, str]]) -> bool:
         ]
         if not all(ended) or (unsound and number != numbers[-1]):
             return False
-    return numbers == list(range(1, len(numbers) + 1)) and seq > 0 and all(hashes.get(s) == h for s, h in anchors)
+    if not geneses or numbers != list(range(numbers[0], numbers[-1] + 1)) or not may_begin_with(numbers[0], geneses):
+        return False
+    return all(hashes.get(s) == h for s, h in anchors if s >= min(hashes) or numbers[0] == 1)
+
+
+def may_begin_with(segment: int, geneses: dict[int, dict[str, Any]]) -> bool:
+    """Rule 1: nothing is missing before that segment but what a genesis lets go, and what they say of segments is so."""
+    said = [
+        (number, genesis["kept_from"]) for number, genesis in geneses.items() if is_kept_from(genesis.get("kept_from"))
+    ]
+    for number, kept in said:
+        known = geneses.get(kept["segment"])
+        if kept["segment"] >= number or (known and known["seq"] != kept["seq"]):
+            return False
+    return segment == 1 or any(kept["segment"] >= segment for _, kept in said)
 
 
 if __name__ == "__main__":

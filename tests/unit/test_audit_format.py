@@ -56,14 +56,20 @@ def _contents(directory: str) -> dict[str, bytes]:
 
 @pytest.mark.usefixtures("unsynced")
 def test_a_thousand_honest_logs_raise_no_alarm() -> None:
-    dice = random.Random(4711)  # noqa: S311
+    dice, let_go = random.Random(4711), 0  # noqa: S311
     for _ in range(LOGS):
         with tempfile.TemporaryDirectory() as name:
             heads = honest(Path(name), dice)
             report = verify(name, heads)
             assert (report.problems, report.unfinished) == ((), None)
-            assert report.sound == ((1, report.records),)
-            assert [anchor[:2] for anchor in report.met] == heads
+            assert report.sound == ((report.first, heads[-1].seq),)
+            kept = [head for head in heads if head.seq >= report.first - 1]
+            assert ([anchor[:2] for anchor in report.met], [anchor[:2] for anchor in report.unknown]) == (
+                kept,
+                [head for head in heads if head not in kept],
+            )
+            let_go += report.first > 1
+    assert let_go > LOGS / 20
 
 
 @pytest.mark.usefixtures("unsynced")

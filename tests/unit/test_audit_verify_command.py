@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from audit import retention
+from audit.rotate import rotate
 from tests.support.audit_gate import AuditGate
 from tests.support.audit_logs import lines_of
 
@@ -104,3 +107,43 @@ def test_a_copy_of_the_log_needs_no_gate_yaml(gate: AuditGate, tmp_path: Path) -
     assert (said.exit_code, said.stdout[:12]) == (0, "ok    3 reco")
     assert "needs a --verifier-key with --directory" in str(with_note.exception)
     assert "No such file or directory" in str(nowhere.exception)
+
+
+def test_a_log_that_was_let_go_of_says_from_where_it_is_there(gate: AuditGate) -> None:
+    heads = gate.fill(2)
+    for _ in range(3):
+        rotate(str(gate.log), 1, version="0", limits=retention.Limits(-60, math.inf, lambda: 9))
+        retention.let_go(str(gate.log))
+        heads += gate.fill(1)
+    old, young = (f"{head.seq}:{head.sha256}" for head in (heads[0], heads[-1]))
+
+    alone = gate.audit("verify")
+    of_old = gate.audit("verify", "--anchor", old)
+    of_both = gate.audit("verify", "--anchor", old, "--anchor", young)
+
+    assert (alone.exit_code, alone.stdout.splitlines()[0][:6]) == (0, "ok    ")
+    assert alone.stdout.splitlines()[1:3] == [
+        "sound: records 6 to 9",
+        "records before 6 were let go (keep.log), as the log says itself",
+    ]
+    assert (of_old.exit_code, of_old.stdout[:13]) == (1, "cannot know: ")
+    assert str(of_old.exception).startswith("it cannot be known whether the log goes through any of these anchors")
+    assert "cannot know: 2 (--anchor): the log does not go back to them any more" in of_old.stdout
+    assert (of_both.exit_code, of_both.stdout[:6]) == (0, "ok    ")
+    assert "cannot know: 2 (--anchor)" in of_both.stdout
+    assert "they vouch for" not in of_both.stdout
+    found = gate.audit_json("verify", "--anchor", old)
+    assert (found["ok"], found["first"], found["kept_from"], found["problems"]) == (False, 6, 6, [])
+    assert found["anchors_unknown"][0]["seq"] == 2
+    assert gate.audit_json("verify")["ok"] is True
+
+
+def test_what_chattr_keeps_is_told(gate: AuditGate) -> None:
+    gate.fill(2)
+    for _ in range(2):
+        rotate(str(gate.log), 1, version="0", limits=retention.Limits(-60, math.inf, lambda: 9))
+        gate.fill(1)
+
+    said = gate.audit("verify")
+    assert said.exit_code == 0
+    assert "records before 4 need not be kept (keep.log), and are still there" in said.stdout

@@ -68,6 +68,7 @@ def test_a_small_file_comes_to_the_whole_policy() -> None:
         "exit_codes": {"rejected": 80, "expired": 81, "superseded": 82, "refused": 83},
         "page": None,
         "audit": {"rotate_at_bytes": 67_108_864, "copy_to": None},
+        "keep": {"requests_s": 2_592_000, "log_s": 34_560_000},
         "on_event": [],
         "warnings": [NO_ID],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 
@@ -50,3 +51,20 @@ def test_the_command_line_loads_no_cryptography_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_the_process_that_waits_has_all_that_it_needs_of_us_before_it_waits() -> None:
+    """While it waits, another version may be installed, or none be there at all."""
+    own = {"executor", "gate", "audit", "config"}
+    at_start = {
+        ("executor.prepare", "_prepare_timeout"),
+        ("executor.prepare", "_result"),
+    }  # and in a step's own process
+    late = set()
+    for module in [name for name in imported_by("executor.prepare") if name.partition(".")[0] in own]:
+        path = CHECKOUT / module.replace(".", "/")
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        for function in [each for each in ast.walk(ast.parse(file.read_text())) if isinstance(each, ast.FunctionDef)]:
+            imports = [each for each in ast.walk(function) if isinstance(each, ast.ImportFrom)]
+            late |= {(module, function.name) for each in imports if str(each.module).partition(".")[0] in own}
+    assert late == at_start

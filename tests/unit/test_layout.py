@@ -46,6 +46,8 @@ def expected(gid: int | None) -> dict[str, tuple[int, int | None, str]]:
     shared = (R, gid, "2750") if gid is not None else (R, None, "0700")
     return {
         ".": (R, None, "0755"),
+        "archive": (R, None, "0700"),
+        "archive/removing": (R, None, "0700"),
         "audit": shared,
         "cache": (R, None, "0711"),
         "drop": (R, None, "0755"),

@@ -513,3 +513,45 @@ def test_how_far_it_is_is_told_in_bytes_of_the_last_segment(log: Log) -> None:
 )
 def test_a_record_s_time_is_milliseconds_since_1970(text: str, expected: int) -> None:
     assert wall_ms(text) == expected
+
+
+def test_what_the_log_has_let_go_is_forgotten(log: Log) -> None:
+    """A request that is in both parts stays, with the records that are left."""
+    log.whole(1)
+    log.requested(2)
+    log.vote(2, "bob", "approve")
+    first = log.path
+    log.next_segment()
+    log.add("genesis")
+    log.vote(2, "alice", "approve")
+    log.decided(2, "approved", "alice")
+    log.whole(3)
+    index = opened(log)
+    first.unlink()
+    log.requested(4)
+    read(index)
+
+    assert index.row(key_of(1)) is None
+    assert (index.records(key_of(1)), index.votes(key_of(1))) == ([], [])
+    assert [record["event"] for record in index.records(key_of(2))] == ["vote", "decided"]
+    assert [vote["person"] for vote in index.votes(key_of(2))] == ["alice"]
+    assert {row[1] for row in dump(index)[0]} == {key_of(number) for number in (2, 3, 4)}
+    made_anew = fresh(log)
+    assert [row[1] for row in dump(made_anew)[0]] == [row[1] for row in dump(index)[0]]
+    assert dump(made_anew)[1] == dump(index)[1]
+
+
+def test_an_index_that_slept_while_the_log_let_go_is_made_anew(log: Log) -> None:
+    log.whole(1)
+    index = opened(log)
+    log.requested(2)
+    first = log.path
+    log.next_segment()
+    log.add("genesis")
+    log.whole(3)
+    first.unlink()
+
+    later = opened(log)
+    assert {row[1] for row in dump(later)[0]} == {key_of(3)}
+    read(index)
+    assert index.row(key_of(1)) is None
