@@ -40,7 +40,7 @@ docs: bytecode
 
 # Whether README and docs/ are true: quoted help, reference pages, links, commands, examples.
 check-docs: bytecode
-	$(BIN)/python -m pytest tests/unit/test_docs.py tests/unit/test_config_policy.py tests/stages/test_backup.py
+	$(BIN)/python -m pytest tests/unit/test_docs.py tests/unit/test_config_policy.py tests/stages/test_backup.py tests/stages/test_readme.py
 
 # The pictures of the page in docs/images; needs chromium.
 screenshots: bytecode

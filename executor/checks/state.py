@@ -123,16 +123,12 @@ def _owner(wanted: Wanted, context: Context) -> str:
 def _wanted(context: Context) -> Iterator[Wanted]:
     policy, uid = context.policy, context.runner_uid
     top, gid = policy["state_dir"], policy["approvers_gid"]
-    yield Wanted(top, uid, None, 0o755)
+    for path, mode, group in layout.directories(policy):
+        yield Wanted(path, uid, None if group == -1 else group, mode)
+    if gid is None:
+        yield Wanted(layout.signed_drops(top), uid, None, 0o700)
     for path in (os.path.join(top, "secret"), layout.audit_key(top)):
         yield Wanted(path, uid, None, 0o600, _FILE)
-    for path in (layout.jobs(top), layout.audit(top)):
-        yield Wanted(path, uid, gid, 0o700 if gid is None else 0o2750)
-    yield Wanted(layout.drops(top), uid, None, 0o755)
-    yield Wanted(layout.signed_drops(top), uid, gid, 0o700 if gid is None else 0o1770)
-    yield Wanted(layout.turned_away(top), uid, None, 0o700)
-    for name in ("work", "cache"):
-        yield Wanted(os.path.join(top, name), uid, None, 0o711)
     if policy["page"]:
         yield Wanted(layout.page(top), policy["page"]["uid"], None, 0o700)
     yield from _log(layout.audit(top), uid, gid)
