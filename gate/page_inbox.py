@@ -15,6 +15,7 @@ import re
 
 from gate import drop, layout
 from gate.clock import boottime_ms
+from gate.files import exists
 from gate.rules import may_answer
 from gate.statement import FORMS
 
@@ -89,7 +90,7 @@ def _judge(inbox: Inbox, directory: int, name: str, uid: int) -> None:
         return
     by = {"via": "page", **({"person": said["person"]} if said else {})}
     of = f" of {said['person']}" if said else ""
-    inbox.record_turned_away(f"a vote{of} on the page", name, reading.file, by, why)
+    inbox.record_turned_away(f"a vote{of} on the page", directory, name, reading.file, by, why)
     inbox.take(directory, name, reading.file)
 
 
@@ -114,7 +115,7 @@ def _why_not(inbox: Inbox, said: dict[str, str]) -> str | None:
 
 def _count(inbox: Inbox, directory: int, name: str, file: os.stat_result, said: dict[str, str]) -> None:
     vote_name = f"{said['person']}.page-{name.removesuffix('.vote')}.{said['answer']}.json"
-    if os.path.lexists(os.path.join(layout.votes(inbox.request.directory), vote_name)):
+    if exists(os.path.join(layout.votes(inbox.request.directory), vote_name)):
         inbox.remove(directory, name, file)  # the same form, sent twice: it was counted already
         return
     vote: dict[str, Any] = {
