@@ -278,8 +278,13 @@ def step(name: str, context: dict[str, Any], signals: Signals) -> dict[str, Any]
     """Do one step of work in a forked child; returns its result, or state "fault" where it failed or died."""
     try:
         reader, writer = os.pipe2(os.O_CLOEXEC)
+    except OSError as error:
+        return fault(f"cannot start a process: {error.strerror}")
+    try:
         child = os.fork()
     except OSError as error:
+        os.close(reader)  # else an hour without free processes would use up the descriptors of a job that waits
+        os.close(writer)
         return fault(f"cannot start a process: {error.strerror}")
     if child == 0:
         _in_child(name, context, signals.has_ended, writer)
