@@ -163,6 +163,7 @@ def _append(directory: str, folder: int, fields: dict[str, Any], version: str) -
     path = os.path.join(directory, segments.name(number))
     log = segments.open_to_append(folder, number, path, make=True)
     try:
+        segments.forget_cached_tail(log)
         last, end, torn_bytes = segments.tail(log)
         before = last or _end_of_segment_before(directory, folder, number)
         new = [fields]
