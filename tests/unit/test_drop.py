@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate import drop
+from gate import drop, files
 from gate.words import ascii_json_bytes
 from tests.support.gate_state import IS_ROOT, UIDS
 
@@ -341,7 +341,7 @@ def test_one_swapped_after_judging_is_moved_back(box: Box) -> None:
 
 def test_moving_back_replaces_nothing(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     reading = swap(box)
-    true_move = drop.rename_without_replacing
+    true_move = files.rename_without_replacing
 
     def move_back(*words: Any) -> None:
         box.put(b"a third")

@@ -1,0 +1,32 @@
+"""What the tests of faults need: a strace that may trace, and root, for disks of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from tests.support.site import IS_ROOT
+
+# `make soak` sets it: so many times the rounds, the points, and the kinds of fault.
+SOAK = int(os.environ.get("GATE_SOAK", "1"))
+
+
+@pytest.fixture(scope="session")
+def strace() -> str:
+    """The path of strace."""
+    found = shutil.which("strace")
+    if found is None or subprocess.run([found, "-o", "/dev/null", "true"], check=False).returncode != 0:
+        pytest.skip("NO STRACE that may trace (apt install strace): no fault of a single system call is tried")
+    return found
+
+
+@pytest.fixture(scope="session")
+def root() -> None:
+    """Mounting a disk of one's own needs root, mkfs.ext4 and loop devices."""
+    if not IS_ROOT:
+        pytest.skip("NOT ROOT: no full, failing, read-only or powerless disk is tried; run the tests as root")
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("NO MKFS.EXT4 (apt install e2fsprogs): no full, failing, read-only or powerless disk is tried")
