@@ -36,3 +36,5 @@ clean:
 
 bench: bytecode
 	$(BIN)/python bench/costs.py
+	$(BIN)/python bench/audit.py
+	$(BIN)/python bench/history.py

@@ -10,17 +10,28 @@ from __future__ import annotations
 import os
 import time
 
-from audit import chain, segments
+from audit import chain, copies, segments
 from audit.chain import Head
 from audit.lock import Locked
+from audit.reading import head, lines_from, newest, placed_records, position, record_at, records, unusable
 from audit.record import OWN_EVENTS, OWN_KEYS, AuditError, UnsoundError, decode, parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["AuditError", "Head", "append", "append_once", "head", "placed_records", "position", "record_at", "records"]
+__all__ = [
+    "AuditError",
+    "Head",
+    "append",
+    "append_once",
+    "head",
+    "newest",
+    "placed_records",
+    "position",
+    "record_at",
+    "records",
+]
 
 LOG_ID_BYTES = 16
 
@@ -39,9 +50,9 @@ def append(directory: str, fields: dict[str, Any], *, version: str) -> Head:
     _check_fields(fields)
     try:
         with Locked(directory) as folder:
-            return _append(directory, folder, fields, version)
+            return extend(directory, folder, [fields], version)
     except OSError as error:
-        raise _unusable(directory, error) from error
+        raise unusable(directory, error) from error
 
 
 def append_once(
@@ -68,120 +79,43 @@ def append_once(
     wanted = parts(fields, same)
     try:
         with Locked(directory) as folder:
-            return _find(directory, folder, wanted, since) or _append(directory, folder, fields, version)
+            return _find(directory, folder, wanted, since) or extend(directory, folder, [fields], version)
     except OSError as error:
-        raise _unusable(directory, error) from error
+        raise unusable(directory, error) from error
 
 
-def position(directory: str) -> tuple[int, int]:
-    """Where the log ends: the number of its last segment and that one's size in bytes; (1, 0) where there is none yet.
+def extend(directory: str, folder: int, fields: list[dict[str, Any]], version: str, *, number: int = 0) -> Head:
+    """Add records to the last segment, or to segment `number`, which may be new; for whoever holds the lock.
+
+    Before them goes what the segment lacks: its genesis, or a record of what is torn at its end.
 
     Raises:
-        AuditError: it cannot be read.
+        AuditError: as append.
+        OSError: as append, which makes an AuditError of it.
     """
-    try:
-        numbers = segments.numbers(directory)
-        if not numbers:
-            return segments.FIRST_SEGMENT, 0
-        path = os.path.join(directory, segments.name(numbers[-1]))
-        return numbers[-1], os.stat(path, follow_symlinks=False).st_size
-    except OSError as error:
-        raise _unusable(directory, error) from error
-
-
-def head(directory: str) -> Head | None:
-    """The head of the log as it stands, or None where it holds no record; takes no lock, so any reader can ask.
-
-    Raises:
-        AuditError: it cannot be read.
-    """
-    try:
-        for number in reversed(segments.numbers(directory)):
-            with segments.open_to_read(directory, number) as source:
-                last, _, _ = segments.tail(source.fileno())
-            if last:
-                return last[0]
-    except OSError as error:
-        raise _unusable(directory, error) from error
-    return None
-
-
-def records(
-    directory: str,
-    since: tuple[int, int] = (segments.FIRST_SEGMENT, 0),
-) -> Iterator[tuple[Head, dict[str, Any]]]:
-    """Every sound record from a position() on, in order; what is torn is passed over. Takes no lock, checks no chain.
-
-    Raises:
-        AuditError: the log cannot be read.
-    """
-    for _place, head, record in placed_records(directory, since):
-        yield head, record
-
-
-def placed_records(
-    directory: str,
-    since: tuple[int, int] = (segments.FIRST_SEGMENT, 0),
-) -> Iterator[tuple[tuple[int, int, int], Head, dict[str, Any]]]:
-    """As records, each with its place: segment, offset, and length in bytes. The next one begins behind it, or later.
-
-    Raises:
-        AuditError: the log cannot be read.
-    """
-    try:
-        for number, offset, line in _lines(directory, since):
-            try:
-                record = decode(line)
-            except UnsoundError:
-                continue
-            yield (number, offset, len(line)), chain.head_of(line, record), record
-    except OSError as error:
-        raise _unusable(directory, error) from error
-
-
-def record_at(directory: str, place: tuple[int, int, int]) -> tuple[Head, dict[str, Any]]:
-    """The record at a place that placed_records() told of.
-
-    Raises:
-        AuditError: no sound record is there now, or the log cannot be read.
-    """
-    number, offset, length = place
-    try:
-        with segments.open_to_read(directory, number) as source:
-            source.seek(offset)
-            line = source.read(length)
-        record = decode(line)
-    except UnsoundError as error:
-        raise AuditError(f"{segments.name(number)}, byte {offset}: what stands there {error}") from error
-    except OSError as error:
-        raise _unusable(directory, error) from error
-    return chain.head_of(line, record), record
-
-
-def _append(directory: str, folder: int, fields: dict[str, Any], version: str) -> Head:
-    number = max(segments.numbers(folder), default=segments.FIRST_SEGMENT)
+    number = number or max(segments.numbers(folder), default=segments.FIRST_SEGMENT)
     path = os.path.join(directory, segments.name(number))
     log = segments.open_to_append(folder, number, path, make=True)
     try:
         segments.forget_cached_tail(log)
         last, end, torn_bytes = segments.tail(log)
         before = last or _end_of_segment_before(directory, folder, number)
-        new = [fields]
+        new = [*fields]
         if torn_bytes or not last:
             torn = {"torn": chain.torn_field(end, torn_bytes)} if torn_bytes else {}
             new.insert(0, {"event": "recovered" if last else "genesis", **torn})
         lines, new_head = chain.links(before, new, _stamp(version), os.urandom(LOG_ID_BYTES).hex())
-        lines[0] = chain.ending(torn_bytes) + lines[0]
-        for line in lines:
+        for line in [chain.ending(torn_bytes) + lines[0], *lines[1:]]:
             _write(log, line, path)
         os.fsync(log)
+        copies.send(folder, lines)
         return new_head
     finally:
         os.close(log)
 
 
 def _find(directory: str, folder: int, wanted: dict[str, bytes], since: tuple[int, int]) -> Head | None:
-    for number, offset, line in _lines(directory, since):
+    for number, offset, line in lines_from(directory, since):
         # Parsing is what costs; the canonical form lets the bytes tell which few lines are worth it.
         if not all(part in line for part in wanted.values()):
             continue
@@ -190,15 +124,20 @@ def _find(directory: str, folder: int, wanted: dict[str, bytes], since: tuple[in
         except UnsoundError:
             continue
         if record.keys() >= wanted.keys() and parts(record, tuple(wanted)) == wanted:
-            _make_sure(directory, folder, number, offset, line)
+            make_sure(directory, folder, number, offset, line)
             return chain.head_of(line, record)
     return None
 
 
-def _make_sure(directory: str, folder: int, number: int, offset: int, line: bytes) -> None:
-    """Have a record on disk whose writer may have been killed before its fsync, or told that the fsync failed."""
+def make_sure(directory: str, folder: int, number: int, offset: int, line: bytes) -> None:
+    """Have a record on disk whose writer may have been killed before its fsync, or told that the fsync failed.
+
+    Raises:
+        AuditError: the disk does not have it.
+        OSError: as append, which makes an AuditError of it.
+    """
     path = os.path.join(directory, segments.name(number))
-    log = segments.open_to_append(folder, number, path)
+    log = segments.open_own(folder, number, path)
     try:
         os.fsync(log)
         # After a failed fsync the kernel takes the pages for clean, and the next fsync succeeds with the data gone
@@ -212,11 +151,29 @@ def _make_sure(directory: str, folder: int, number: int, offset: int, line: byte
         os.close(log)
 
 
+def sure_end(directory: str, folder: int, number: int) -> tuple[tuple[Head, str] | None, int, bytes]:
+    """As segments.tail() of a segment, whose last record is certainly on disk then; for whoever holds the lock.
+
+    Raises:
+        AuditError: the disk does not have it.
+        OSError: as append, which makes an AuditError of it.
+    """
+    log = segments.open_own(folder, number, os.path.join(directory, segments.name(number)))
+    try:
+        last, end, torn_bytes = segments.tail(log)
+        line = segments.last_line(log, end)
+    finally:
+        os.close(log)
+    if last:
+        make_sure(directory, folder, number, end - len(line), line)
+    return last, end, torn_bytes
+
+
 def _end_of_segment_before(directory: str, folder: int, number: int) -> tuple[Head, str] | None:
     if number == segments.FIRST_SEGMENT:
         return None
     path = os.path.join(directory, segments.name(number - 1))
-    log = segments.open_to_append(folder, number - 1, path)
+    log = segments.open_own(folder, number - 1, path)
     try:
         last, _, torn_bytes = segments.tail(log)
         if not last or torn_bytes:
@@ -225,18 +182,6 @@ def _end_of_segment_before(directory: str, folder: int, number: int) -> tuple[He
         return last
     finally:
         os.close(log)
-
-
-def _lines(directory: str, since: tuple[int, int]) -> Iterator[tuple[int, int, bytes]]:
-    for number in segments.numbers(directory):
-        if number < since[0]:
-            continue
-        with segments.open_to_read(directory, number) as source:
-            if number == since[0]:
-                source.seek(since[1])
-            for offset, piece, begins in segments.pieces(source):
-                if begins:
-                    yield number, offset, piece
 
 
 def _write(log: int, line: bytes, path: str) -> None:
@@ -265,12 +210,3 @@ def _check_fields(fields: dict[str, Any]) -> None:
         raise AuditError(f"{taken[0]!r} is the audit log's own key; call it otherwise")
     if fields.get("event") in OWN_EVENTS:
         raise AuditError(f"only the audit log itself writes {fields['event']!r}")
-
-
-def _unusable(directory: str, error: OSError) -> AuditError:
-    path = os.path.join(directory, error.filename) if isinstance(error.filename, str) else directory
-    if isinstance(error, FileNotFoundError | NotADirectoryError) and path == directory:
-        return AuditError(
-            f"there is no directory {directory} for the audit log; the config stage makes it when the first job comes"
-        )
-    return AuditError(f"cannot use the audit log {path}: {error.strerror or error}")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from audit.chain import Head
 
 FIRST_SEGMENT = 1
+READ_ONLY_MODE = 0o440
 TAIL_BYTES = 2 * RECORD_MAX_BYTES  # holds the last record whole, unless much is torn behind it
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _BEFORE, _AFTER = "audit.", ".jsonl"
@@ -75,6 +76,36 @@ def open_to_append(folder: int, number: int, path: str, *, make: bool = False) -
     return log
 
 
+def open_own(folder: int, number: int, path: str) -> int:
+    """A descriptor to read and to fsync a segment of ours, also one that was made read-only.
+
+    Raises:
+        AuditError: what is there is not a file of ours alone.
+        OSError: it cannot be opened.
+    """
+    log = os.open(name(number), os.O_RDONLY | _OPEN, dir_fd=folder)
+    try:
+        refuse_strange(log, path)
+    except BaseException:
+        os.close(log)
+        raise
+    return log
+
+
+def make_read_only(folder: int, number: int) -> None:
+    """Take away the right to write to a segment that is full, where that is allowed: chmod(2) is not under `chattr +a`."""
+    try:
+        log = os.open(name(number), os.O_RDONLY | _OPEN, dir_fd=folder)
+    except OSError:
+        return
+    try:
+        os.fchmod(log, READ_ONLY_MODE)
+    except OSError:
+        return  # nothing rests on it: nobody opens an old segment to write
+    finally:
+        os.close(log)
+
+
 def refuse_strange(descriptor: int, path: str) -> None:
     """Make sure that an opened file is ours alone.
 
@@ -129,6 +160,12 @@ def tail(log: int) -> tuple[tuple[Head, str] | None, int, bytes]:
         if not offset:
             return None, 0, data
         window *= 4
+
+
+def last_line(log: int, end: int) -> bytes:
+    """The bytes of the line, no longer than a record may be, that ends at `end`."""
+    data = _read(log, max(end - RECORD_MAX_BYTES, 0), end)
+    return data[data.rfind(b"\n", 0, -1) + 1 :]
 
 
 def _make_name_durable(log: int, folder: int) -> None:

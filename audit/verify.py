@@ -7,72 +7,33 @@ So a line that a writer is in the middle of may be met: an unfinished end is tol
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from audit import chain, segments
+from audit.anchors import Anchor
 from audit.chain import Head
 from audit.record import FIRST_SEQ, AuditError, UnsoundError, decode
+from audit.report import PROBLEMS_MAX, Problem, Report
+from audit.sound import Runs
+from audit.torn import Torn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PROBLEMS_MAX = 100
+__all__ = ["PROBLEMS_MAX", "Problem", "Report", "verify"]
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One place where the log is not what was written; line 0 is the file as a whole."""
-
-    file: str
-    line: int
-    expected: str
-    found: str
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: expected {self.expected}, found {self.found}"
-
-
-@dataclass(frozen=True)
-class Report:
-    """What verify() saw.
-
-    Attributes:
-        records: sound records read.
-        log_id: the log's own random name, by its first record.
-        head: the last record's number and hash.
-        problems: the first PROBLEMS_MAX of them.
-        further: how many problems there are beyond these.
-        mended: torn places that the next record names, as it should.
-        unfinished: where the log ends in a line that is being written, or was torn and is mended by the next append.
-    """
-
-    records: int
-    log_id: str | None
-    head: Head | None
-    problems: tuple[Problem, ...]
-    further: int
-    mended: int
-    unfinished: str | None
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong; an unfinished end is not."""
-        return not self.problems
-
-
-def verify(directory: str, anchors: Iterable[tuple[int, str]] = ()) -> Report:
+def verify(directory: str, anchors: Iterable[tuple[int, str] | Anchor] = ()) -> Report:
     """Check the whole log in `directory`, and that it goes through every anchor.
 
     Args:
         directory: where the log lies.
-        anchors: heads kept elsewhere, as (seq, SHA-256 in hex).
+        anchors: heads kept elsewhere, as Anchor, or only (seq, SHA-256 in hex).
 
     Raises:
         AuditError: the log cannot be read.
     """
-    reading = _Reading(anchors)
+    reading = _Reading(Anchor(*anchor) for anchor in anchors)
     try:
         numbers = segments.numbers(directory)
         for number in numbers:
@@ -84,49 +45,21 @@ def verify(directory: str, anchors: Iterable[tuple[int, str]] = ()) -> Report:
     return reading.report(directory)
 
 
-@dataclass
-class _Torn:
-    """Lines that are no records, one after the other, which the next record has to name."""
-
-    line: int
-    offset: int
-    fault: str
-    length: int = 0
-    all_marked: bool = True
-    _digest: Any = field(default_factory=hashlib.sha256)
-    _held_back: bytes = b""
-    _last: bytes = b""
-
-    def add(self, piece: bytes) -> None:
-        self._digest.update(self._held_back)
-        self._held_back = piece[-1:] if piece.endswith(b"\n") else b""
-        self._digest.update(piece[: len(piece) - len(self._held_back)])
-        self.length += len(piece)
-        # A long line comes in pieces, so its mark may have come with the one before.
-        if self._held_back and (self._last + piece)[-2:] != chain.TORN_MARK + b"\n":
-            self.all_marked = False
-        self._last = piece[-1:]
-
-    @property
-    def named(self) -> dict[str, Any]:
-        length = self.length - len(self._held_back)
-        return {"offset": self.offset, "length": length, "sha256": self._digest.hexdigest()}
-
-
 class _Reading:
     """How far the log has been read, and what was found."""
 
-    def __init__(self, anchors: Iterable[tuple[int, str]]) -> None:
-        self._anchors: dict[int, set[str]] = {}
-        for seq, sha256 in anchors:
-            self._anchors.setdefault(seq, set()).add(sha256.lower())
+    def __init__(self, anchors: Iterable[Anchor]) -> None:
+        self._anchors: dict[int, list[Anchor]] = {}
+        for anchor in anchors:
+            self._anchors.setdefault(anchor.seq, []).append(anchor)
         self._records = self._mended = self._further = 0
-        self._log_id: str | None = None
-        self._head: Head | None = None
+        self._seq, self._sha256, self._log_id = FIRST_SEQ - 1, chain.FIRST_PREV, ""
         self._problems: list[Problem] = []
+        self._runs = Runs()
+        self._met: list[Anchor] = []
         self._unfinished: str | None = None
         self._number, self._line = segments.FIRST_SEGMENT - 1, 0
-        self._torn: _Torn | None = None
+        self._torn: Torn | None = None
 
     def segment(self, number: int, source: BinaryIO, *, last: bool) -> None:
         self._line = 0
@@ -142,7 +75,9 @@ class _Reading:
             except UnsoundError as error:
                 self._tear(offset, piece, str(error))
                 continue
-            self._record(record, piece, first=first)
+            if first or self._torn or "torn" in record or record["event"] == "genesis" or not self._follows(record):
+                self._look_closely(record, first=first)
+            self._take(record["seq"], hashlib.sha256(piece).hexdigest())
             first = False
         self._end_of_segment(last=last)
 
@@ -150,25 +85,38 @@ class _Reading:
         self._line = 0
         if not self._records:
             self._problem("an audit log", f"no record in {directory}: nothing was logged yet, or it was taken away")
-        for seq in sorted(self._anchors):
-            ends = self._head.seq if self._head else 0
-            self._problem(f"a record {seq}, which an anchor names", f"an end at record {ends}: the log was cut")
+        for seq, anchors in sorted(self._anchors.items()):
+            found = "none: it was taken out" if seq < self._seq else f"an end at record {self._seq}: the log was cut"
+            for anchor in anchors:
+                self._problem(f"a record {seq}, which {anchor.source} names", found)
+        self._runs.close(self._seq, named=True)
         return Report(
             records=self._records,
-            log_id=self._log_id,
-            head=self._head,
+            log_id=self._log_id or None,
+            head=Head(self._seq, self._sha256) if self._records else None,
             problems=tuple(self._problems),
             further=self._further,
+            sound=tuple(self._runs.sound),
+            further_sound=self._runs.further,
+            vouched=tuple(self._runs.vouched),
+            met=tuple(self._met),
             mended=self._mended,
             unfinished=self._unfinished,
         )
 
     def _tear(self, offset: int, piece: bytes, fault: str) -> None:
         if self._torn is None:
-            self._torn = _Torn(self._line, offset, fault)
+            self._torn = Torn(self._line, offset, fault)
         self._torn.add(piece)
 
-    def _record(self, record: dict[str, Any], line: bytes, *, first: bool) -> None:
+    def _follows(self, record: dict[str, Any]) -> bool:
+        return bool(
+            record["prev"] == self._sha256 and record["seq"] == self._seq + 1 and record["log_id"] == self._log_id
+        )
+
+    def _look_closely(self, record: dict[str, Any], *, first: bool) -> None:
+        """At a record that is not simply one more in its segment."""
+        self._log_id = self._log_id or record["log_id"]
         torn, self._torn = self._torn, None
         unnamed = torn is not None and record.get("torn") != torn.named
         if torn and unnamed:
@@ -177,31 +125,45 @@ class _Reading:
             self._mended += 1
         elif "torn" in record:
             self._problem("torn bytes before this record, as it says", "none")
-        self._link(record, first=first, follows=not unnamed)
-        self._records += 1
-        self._head = chain.head_of(line, record)
-        for sha256 in self._anchors.pop(self._head.seq, ()):
-            if sha256 != self._head.sha256:
-                self._problem(
-                    f"the record {self._head.seq} of sha256 {sha256}, which an anchor names", self._head.sha256
-                )
+        if not self._follows(record) or not self._records:
+            self._runs.close(self._seq, named=False)
+            if record["log_id"] == self._log_id:
+                self._runs.begin(record["seq"])
+        self._link(record, first=first, spoilt_before=unnamed)
 
-    def _link(self, record: dict[str, Any], *, first: bool, follows: bool) -> None:
+    def _link(self, record: dict[str, Any], *, first: bool, spoilt_before: bool) -> None:
         """Compare a record with the one before it, which it cannot match where lines between them are spoilt."""
-        before = self._head or Head(FIRST_SEQ - 1, chain.FIRST_PREV)
-        wanted: dict[str, Any] = {"seq": before.seq + 1, "prev": before.sha256} if follows else {}
-        self._log_id = self._log_id or record["log_id"]
-        wanted["log_id"] = self._log_id
+        wanted: dict[str, Any] = {"log_id": self._log_id}
+        if not spoilt_before:
+            wanted = {"seq": self._seq + 1, "prev": self._sha256, **wanted}
         # The first difference is enough: a line that was taken out changes both seq and prev of the next.
         for key, value in wanted.items():
             if record[key] != value:
                 self._problem(f"{key} {value}", f"{record[key]}")
                 return
-        if first != (record["event"] == "genesis") and follows:
+        if first != (record["event"] == "genesis") and not spoilt_before:
             wanted_event = (
                 "a genesis as a segment's first record" if first else "no genesis after a segment's first record"
             )
             self._problem(wanted_event, record["event"])
+
+    def _take(self, seq: int, sha256: str) -> None:
+        self._records += 1
+        self._seq, self._sha256 = seq, sha256
+        for anchor in self._anchors.pop(seq, ()):
+            self._hold_against(anchor)
+
+    def _hold_against(self, anchor: Anchor) -> None:
+        if anchor.log_id and anchor.log_id != self._log_id:
+            self._problem(f"a record of log {anchor.log_id}, which {anchor.source} names", f"log {self._log_id}")
+        elif anchor.sha256.lower() != self._sha256:
+            named = f"the record {anchor.seq} of sha256 {anchor.sha256}, which {anchor.source} names"
+            self._problem(named, self._sha256)
+        else:
+            self._met.append(anchor)
+            self._runs.meet(self._seq)
+            return
+        self._runs.deny()
 
     def _end_of_segment(self, *, last: bool) -> None:
         torn, self._torn = self._torn, None

@@ -10,6 +10,7 @@ from config.rules import alternatives
 from config.ssh_keys import bare
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_UNIT_BYTES = {"MiB": 1024**2, "GiB": 1024**3}
 
 
 def make(value: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def make(value: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         "backend": _backend(value["backend"], accounts),
         "exit_codes": value["exit_codes"],
         "page": _page(value["page"], accounts) if "page" in value else None,
+        "audit": _audit(value["audit"]),
         "on_event": value.get("on_event", []),
         "warnings": warnings(value, accounts),
     }
@@ -34,6 +36,11 @@ def make(value: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
 def seconds(duration: str) -> int:
     """Return a duration such as 30s, 15m, 4h or 2d in seconds."""
     return int(duration[:-1]) * _UNIT_S[duration[-1]]
+
+
+def size_bytes(size: str) -> int:
+    """Return a size such as 64MiB or 1GiB in bytes."""
+    return int(size[:-3]) * _UNIT_BYTES[size[-3:]]
 
 
 def _person(person: dict[str, Any], user: User | None) -> dict[str, Any]:
@@ -87,6 +94,10 @@ def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         "proxy_header": page["proxy_header"],
         "url": url_of(page),
     }
+
+
+def _audit(audit: dict[str, Any]) -> dict[str, Any]:
+    return {"rotate_at_bytes": size_bytes(audit["rotate_at"]), "copy_to": audit.get("copy_to")}
 
 
 def _job_user(run_as: str | None, accounts: Accounts) -> dict[str, Any]:

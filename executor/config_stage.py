@@ -11,6 +11,7 @@ import os
 import sys
 from typing import Any
 
+from audit import copies
 from config.faults import ConfigError
 from executor import backend
 from executor.response import read_response, sha256
@@ -34,6 +35,7 @@ def config(config_file: str) -> int:
 
     Raises:
         StageError: gate.yaml or the host has a fault, or the runner is too old.
+        AuditError: where copies of the audit log go cannot be written down beside it.
     """
     if "BUILD_EXIT_CODE_FILE" not in os.environ:
         raise StageError("gitlab-runner 17.9.0 or newer is needed: this one sets no BUILD_EXIT_CODE_FILE")
@@ -43,6 +45,7 @@ def config(config_file: str) -> int:
     facts = job_facts(parsed)
     choice = choose(policy, facts)
     drop_warnings = _prepare_host(policy, backend_of(policy, choice.rule))
+    copies.keep_in_step(layout.audit(policy["state_dir"]), policy["audit"]["copy_to"])
     key = key_of(facts)
     job_dir = layout.make_job(policy, key)
     plan = _plan(policy, choice, facts) | {

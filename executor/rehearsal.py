@@ -38,6 +38,7 @@ def run(
     timeout: int | None,
     report: str | None,
     runner_name: str | None = None,
+    log: int = 1,
 ) -> int:
     """Rehearses one job and returns the exit status for the command; see `exit_status`.
 
@@ -49,6 +50,7 @@ def run(
         timeout: the job's timeout in seconds, instead of the one in the job.
         report: a file to write the Outcome to, as JSON.
         runner_name: which [[runners]] of `runner_config`; None: the first with the custom executor.
+        log: the descriptor that the job log is written to.
 
     Raises:
         RehearsalError: something given is missing or malformed; nothing has been started.
@@ -59,7 +61,7 @@ def run(
     if timeout is not None:
         job["runner_info"] = {**(job.get("runner_info") or {}), "timeout": timeout}
     with _signals_cancel() as cancel:
-        outcome = rehearse(job, wiring, _to(1), cancel, _to(2))
+        outcome = rehearse(job, wiring, _to(log), cancel, _to(2))
     if report:
         _write_report(report, outcome)
     return exit_status(outcome)

@@ -9,6 +9,8 @@ import click
 from executor.rehearsal import RehearsalError, run
 from gate.commands.fault import CommandError
 
+STDOUT, STDERR = 1, 2
+
 
 @click.command()
 @click.option("--job", "job_file", metavar="FILE", help="A job response (JSON); without it, a sample deployment.")
@@ -23,6 +25,7 @@ from gate.commands.fault import CommandError
     "--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="The job's timeout, instead of the job's own."
 )
 @click.option("--report", metavar="FILE", help="Write the outcome there, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="The outcome as JSON on stdout, and the job log on stderr.")
 @click.pass_obj
 def rehearse(
     config: str,
@@ -32,10 +35,13 @@ def rehearse(
     settings: tuple[str, ...],
     timeout: int | None,
     report: str | None,
+    as_json: bool,
 ) -> None:
     """Play gitlab-runner for one job and show its log; Ctrl-C cancels it. The exit status is the job's."""
     try:
-        status = run(job_file, runner_config, config, list(settings), timeout, report, runner_name)
+        log = STDERR if as_json else STDOUT
+        report = report or ("/dev/stdout" if as_json else None)
+        status = run(job_file, runner_config, config, list(settings), timeout, report, runner_name, log)
     except RehearsalError as error:
         raise CommandError(str(error)) from error
     sys.exit(status)

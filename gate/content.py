@@ -61,8 +61,11 @@ def _part(part: dict[str, Any], names: tuple[str, ...], hidden: list[str]) -> di
 
 
 def _shown(value: Any, hidden: list[str]) -> Any:
-    if isinstance(value, list):
-        return [_shown(each, hidden) for each in value]
+    # Not deeper: GitLab has no list in a list, and one without end would break what reads it.
+    return [_one(each, hidden) for each in value] if isinstance(value, list) else _one(value, hidden)
+
+
+def _one(value: Any, hidden: list[str]) -> bool | int | str:
     if isinstance(value, bool | int):
         return value
     text = whole(value) if isinstance(value, str) else "(neither text nor a number)"

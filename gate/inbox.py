@@ -12,7 +12,7 @@ import time
 
 from gate import drop, layout, page_inbox, signed_inbox, turned_away
 from gate.clock import boottime_ms
-from gate.files import read_json, write_json_once
+from gate.files import StateError, read_json, write_json_once
 from gate.request import WHY_MAX_RECORD_BYTES, dropped_fields, fit, is_open, load, meant_by
 from gate.rules import may_answer
 from gate.words import duration, shown
@@ -139,10 +139,42 @@ class Inbox:
         self.keep(directory, name, file, vote_name, vote)
 
     def keep(self, directory: int, name: str, file: os.stat_result, vote_name: str, vote: dict[str, Any]) -> None:
-        """Make a drop a vote: the vote's file, its record, and the drop goes."""
-        write_json_once(layout.votes(self.request.directory), vote_name, vote)
+        """Make a drop a vote: the vote's file, its record, and the drop goes.
+
+        Raises:
+            StateError: somebody else keeps putting files where the vote's belongs.
+        """
+        votes = layout.votes(self.request.directory)
+        kept = write_json_once(votes, vote_name, vote) or self.counted(vote_name) is not None
+        if not kept and not write_json_once(votes, vote_name, vote):
+            raise StateError(f"{votes}/{vote_name} is not the gate's own; look who makes it")
         self._record(vote | {"file": vote_name})
         self.remove(directory, name, file)
+
+    def counted(self, vote_name: str) -> dict[str, Any] | None:
+        """The vote that is kept under that name already, or None.
+
+        The page's user can make files in votes/, too, and must not keep a vote from being counted by one of the same name:
+        what is not the gate's own is taken away.
+
+        Raises:
+            StateError, AuditError, OSError: it cannot be read, or not taken away.
+        """
+        path = os.path.join(layout.votes(self.request.directory), vote_name)
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            return None
+        if found.st_uid == os.geteuid():
+            return read_json(path)
+        why = "it is not the gate's own, and stood where a vote is kept"
+        votes = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self.record_turned_away("a file of the page's", votes, vote_name, found, {"via": "page"}, why)
+            self.take(votes, vote_name, found)
+        finally:
+            os.close(votes)
+        return None
 
     def _record(self, vote: dict[str, Any]) -> None:
         by = {"person": vote["person"], "via": vote["via"], "uid": vote["uid"], "vote": vote["file"]}
@@ -186,12 +218,19 @@ def votes_on(request: Request) -> list[dict[str, Any]]:
     found = []
     for name in os.listdir(directory):
         path = os.path.join(directory, name)
-        if not name.endswith(".json") or os.lstat(path).st_uid != os.geteuid():
+        if not name.endswith(".json") or not _is_own(path):
             continue
         vote = read_json(path)
         if vote and vote.get("key") == request.key:
             found.append(vote | {"file": name})
     return sorted(found, key=lambda vote: (vote["counted_boottime_ms"], vote["answer"] == "reject", vote["file"]))
+
+
+def _is_own(path: str) -> bool:
+    try:
+        return os.lstat(path).st_uid == os.geteuid()
+    except FileNotFoundError:  # a file of the page's, which it removed meanwhile
+        return False
 
 
 def said(comment: str) -> str:

@@ -54,6 +54,11 @@ def audit(state_dir: str) -> str:
     return os.path.join(state_dir, "audit")
 
 
+def audit_key(state_dir: str) -> str:
+    """The key that checkpoints of the audit log are signed with."""
+    return os.path.join(state_dir, "audit.key")
+
+
 def work(state_dir: str, key: str) -> str:
     """The job's own tree: made after the release, removed by cleanup."""
     return os.path.join(state_dir, "work", key)

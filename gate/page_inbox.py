@@ -15,7 +15,6 @@ import re
 
 from gate import drop, layout
 from gate.clock import boottime_ms
-from gate.files import exists
 from gate.rules import may_answer
 from gate.statement import FORMS
 
@@ -43,10 +42,11 @@ def parse(text: str) -> dict[str, str]:
     import json
 
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError) as error:
         raise PageVoteError("is not JSON") from error
-    if not isinstance(value, dict) or value.keys() != _KEYS or value.pop("v") != 1:
+    # By type, too: True == 1 == 1.0 in Python.
+    if not isinstance(value, dict) or value.keys() != _KEYS or type(value["v"]) is not int or value.pop("v") != 1:
         raise PageVoteError(f"has not exactly the keys {', '.join(sorted(_KEYS))}, or is not of version 1")
     for name, form in (("request", "request"), ("digest", "digest"), ("person", "person"), ("answer", "decision")):
         if not isinstance(value[name], str) or not FORMS[form].fullmatch(value[name]):
@@ -58,6 +58,12 @@ def parse(text: str) -> dict[str, str]:
     if fault:
         raise PageVoteError(f"does not fit: {fault}")
     return value
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise PageVoteError("has a key twice")
+    return dict(pairs)
 
 
 def look_into(inbox: Inbox, uid: int) -> None:
@@ -91,7 +97,10 @@ def _judge(inbox: Inbox, directory: int, name: str, uid: int) -> None:
     by = {"via": "page", **({"person": said["person"]} if said else {})}
     of = f" of {said['person']}" if said else ""
     inbox.record_turned_away(f"a vote{of} on the page", directory, name, reading.file, by, why)
-    inbox.take(directory, name, reading.file)
+    try:
+        inbox.take(directory, name, reading.file)
+    except OSError as error:  # a directory of another user's, where the gate is not root: it hinders nobody's answer
+        inbox.lines.append(f"votes/{name} cannot be moved away: {error.strerror}")
 
 
 def _said(reading: drop.Reading) -> tuple[dict[str, str], str | None]:
@@ -115,7 +124,7 @@ def _why_not(inbox: Inbox, said: dict[str, str]) -> str | None:
 
 def _count(inbox: Inbox, directory: int, name: str, file: os.stat_result, said: dict[str, str]) -> None:
     vote_name = f"{said['person']}.page-{name.removesuffix('.vote')}.{said['answer']}.json"
-    if exists(os.path.join(layout.votes(inbox.request.directory), vote_name)):
+    if inbox.counted(vote_name) is not None:
         inbox.remove(directory, name, file)  # the same form, sent twice: it was counted already
         return
     vote: dict[str, Any] = {

@@ -20,7 +20,6 @@ import time
 from audit import log
 from gate import __version__, drop, layout, signed, turned_away
 from gate.clock import boottime_ms
-from gate.files import read_json
 from gate.request import WHY_MAX_RECORD_BYTES, dropped_fields, fit
 from gate.rules import may_answer
 from gate.sshsig import CannotVerifyError
@@ -112,7 +111,7 @@ def _answer(
     digest = hashlib.sha256(signed.split(content)[0]).hexdigest()
     vote_name = f"{statement.person}.signed-{digest[:32]}.{statement.decision}.json"
     dropped = f"{file.st_ino}-{file.st_ctime_ns}"
-    counted = read_json(os.path.join(layout.votes(request.directory), vote_name))
+    counted = inbox.counted(vote_name)
     if counted is not None and counted["drop"] != dropped:
         raise signed.NotCountingError(ONCE_ONLY)
     vote = {

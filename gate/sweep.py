@@ -5,6 +5,7 @@
 - A released request whose run stages never came within 10 min, or of another boot, is ended. One that started is ended by
   its own cleanup, or when it is of another boot.
 - Drops for ended requests, or over 7 days old, are turned away, with a record.
+- The audit log goes on in a new segment, where the last is as large as gate.yaml says.
 
 A fault here harms no job: it is returned as a line, and the next sweep tries again.
 """
@@ -16,6 +17,7 @@ import stat
 import time
 
 from audit import log
+from audit.rotate import rotate
 from gate import __version__, drop, layout, notice, signed, turned_away, waiting
 from gate.clock import boottime_ms
 from gate.decide import decide, end, record_decided
@@ -51,7 +53,15 @@ def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
             continue  # said in the job log of whoever waits for that person
         except _FAULTS as error:
             faults.append(f"cannot sweep the drops of {person}: {error}")
-    return faults + _sweep_signed(policy)
+    return faults + _sweep_signed(policy) + _rotate(policy)
+
+
+def _rotate(policy: dict[str, Any]) -> list[str]:
+    try:
+        rotate(layout.audit(policy["state_dir"]), policy["audit"]["rotate_at_bytes"], version=__version__)
+    except _FAULTS as error:
+        return [f"cannot begin a new segment of the audit log: {error}"]
+    return []
 
 
 def _sweep_request(policy: dict[str, Any], key: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from gate import DEFAULT_CONFIG, __version__
 from gate.commands.answer import approve, reject
 from gate.commands.audit import audit
 from gate.commands.check import check
+from gate.commands.completion import completion
+from gate.commands.config import config as config_group
 from gate.commands.fault import CommandError
 from gate.commands.look import list_, show
 from gate.commands.page import page
@@ -38,7 +41,7 @@ def gate(context: click.Context, config: str) -> None:
     context.obj = config
 
 
-for command in (approve, reject, statement, list_, show, check, rules, page, user, audit):
+for command in (approve, reject, statement, list_, show, check, rules, page, user, audit, config_group, completion):
     gate.add_command(command)
 
 
@@ -56,6 +59,11 @@ def main(more: Iterable[click.Command] = ()) -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        # click makes this of a reader that has seen enough (`| head`); what is still buffered must not be told as a fault.
+        if isinstance(ended.__context__, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise
     except OSError as error:
         click.echo(f"gate: {error.strerror}: {error.filename}", err=True)
         sys.exit(1)

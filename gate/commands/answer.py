@@ -6,6 +6,7 @@ audit log.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ import click
 from audit import log
 from config.load import load_policy_as_reader
 from gate import drop, layout, rules
+from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.target import NoSuchJobError, drop_directory, me, waiting_request
 from gate.files import StateError, write_once
@@ -31,9 +33,10 @@ FOLLOW_S = 20.0
 SETTLE_S = 1.0
 POLL_S = 0.05
 
-_JOB = click.argument("job")
+_JOB = click.argument("job", shell_complete=waiting_jobs)
 _MESSAGE = click.option("-m", "--message", default="", metavar="TEXT", help="Your comment; it is recorded and shown.")
 _NO_WAIT = click.option("--no-wait", is_flag=True, help="Leave the answer and do not wait for what comes of it.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 _EARLY = click.option("--early", is_flag=True, help="Answer a job that does not wait yet; see `early` in gate.yaml.")
 
 
@@ -42,10 +45,12 @@ _EARLY = click.option("--early", is_flag=True, help="Answer a job that does not 
 @_MESSAGE
 @_NO_WAIT
 @_EARLY
+@_JSON
 @click.pass_obj
-def approve(config: str, job: str, message: str, no_wait: bool, early: bool) -> None:
+def approve(config: str, job: str, message: str, no_wait: bool, early: bool, as_json: bool) -> None:
     """Let JOB run; JOB is its number, or its key as `gate list` shows it."""
-    _answer(config, job, "approve", message, no_wait=no_wait, early=early)
+    says = _answer(config, job, "approve", message, no_wait=no_wait, early=early)
+    _tell(says, job, "approve", as_json=as_json)
 
 
 @click.command()
@@ -53,13 +58,16 @@ def approve(config: str, job: str, message: str, no_wait: bool, early: bool) -> 
 @_MESSAGE
 @_NO_WAIT
 @_EARLY
+@_JSON
 @click.pass_obj
-def reject(config: str, job: str, message: str, no_wait: bool, early: bool) -> None:
+def reject(config: str, job: str, message: str, no_wait: bool, early: bool, as_json: bool) -> None:
     """Do not let JOB run; it fails, with the exit code for rejected jobs."""
-    _answer(config, job, "reject", message, no_wait=no_wait, early=early)
+    says = _answer(config, job, "reject", message, no_wait=no_wait, early=early)
+    _tell(says, job, "reject", as_json=as_json)
 
 
-def _answer(config: str, job: str, answer: str, message: str, *, no_wait: bool, early: bool) -> None:
+def _answer(config: str, job: str, answer: str, message: str, *, no_wait: bool, early: bool) -> dict[str, str]:
+    """Leave an answer; returns what came of it: `outcome` (left, counted, approved, rejected), and in words."""
     policy, _digest = load_policy_as_reader(config)
     person, text = me(policy), message.strip()
     fault = drop.comment_fault(text)
@@ -69,15 +77,17 @@ def _answer(config: str, job: str, answer: str, message: str, *, no_wait: bool, 
     request = _request(policy["state_dir"], job, early=early)
     if request is None:
         path = _drop(directory, f"{job}.{answer}", text)
-        outcome = "it counts when that job comes, if its rule allows" if early else _unseen(policy)
-        click.echo(f"left {path}; {outcome}")
-        return
+        hope = "it counts when that job comes, if its rule allows" if early else _unseen(policy)
+        return {"outcome": "left", "says": f"left {path}; {hope}"}
     since = log.position(layout.audit(policy["state_dir"]))
     path = _drop(directory, f"{request.key}.{answer}", text)
     if no_wait:
-        click.echo(f"left {path}; see `gate show {job}` for what comes of it")
-        return
-    click.echo(_follow(request, policy, person, answer, path, since))
+        return {"outcome": "left", "says": f"left {path}; see `gate show {job}` for what comes of it"}
+    return _follow(request, policy, person, answer, path, since) | {"request": request.key}
+
+
+def _tell(outcome: dict[str, str], job: str, answer: str, *, as_json: bool) -> None:
+    click.echo(json.dumps({"job": job, "answer": answer, **outcome}, indent=2) if as_json else outcome["says"])
 
 
 def _unseen(policy: dict[str, Any]) -> str:
@@ -119,7 +129,7 @@ def _progress(request: Request, policy: dict[str, Any]) -> str:
 
 def _follow(
     request: Request, policy: dict[str, Any], person: str, answer: str, path: str, since: tuple[int, int]
-) -> str:
+) -> dict[str, str]:
     """What came of a drop, by the audit log.
 
     Raises:
@@ -142,7 +152,8 @@ def _follow(
         if decision:
             return _outcome(request, decision["decision"], answer, path, counted=counted_at is not None)
         if counted_at is not None and time.monotonic() > counted_at + SETTLE_S:
-            return f"counted: your {answer} of {request.key}; now {_progress(request, policy)}"
+            says = f"counted: your {answer} of {request.key}; now {_progress(request, policy)}"
+            return {"outcome": "counted", "says": says}
         time.sleep(POLL_S)
     raise CommandError(f"nobody has taken your answer yet; it stays at {path}; look at `gate show {request.key}`")
 
@@ -155,10 +166,10 @@ def _raise_if_turned_away(record: dict[str, Any], person: str, name: str) -> Non
         raise CommandError(f"your answer does not count: {shown(record['why'], 500)}")
 
 
-def _outcome(request: Request, decision: str, answer: str, path: str, *, counted: bool) -> str:
+def _outcome(request: Request, decision: str, answer: str, path: str, *, counted: bool) -> dict[str, str]:
     wanted = {"approve": "approved", "reject": "rejected"}[answer]
     if decision == wanted:
-        return f"{request.key} is {state_words(request)}"
+        return {"outcome": decision, "says": f"{request.key} is {state_words(request)}"}
     if not counted and os.path.exists(path):
         os.unlink(path)
     raise CommandError(f"too late: {request.key} is {state_words(request)}; your {answer} came to nothing")

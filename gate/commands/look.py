@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from audit.show import as_line
 from config.load import load_policy_as_reader
 from gate import layout, rules
 from gate.clock import boottime_ms, utc_text
+from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.target import requests
 from gate.opening import job_words
@@ -25,16 +27,43 @@ if TYPE_CHECKING:
     from gate.request import Request
 
 
+WATCH_EVERY_S = 1.0
+WATCH_ANYWAY_S = 10.0  # the times that a terminal shows go on
+
+
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout.")
+@click.option(
+    "--watch", is_flag=True, help="Show it anew whenever it changes, until Ctrl-C; with --json one array a line."
+)
 @click.pass_obj
-def list_(config: str, as_json: bool) -> None:
+def list_(config: str, as_json: bool, watch: bool) -> None:
     """What waits for an answer, oldest first."""
     policy, _digest = load_policy_as_reader(config)
+    if not watch:
+        _list(_waiting(policy), as_json=as_json, indent=2)
+        return
+    shown_keys: list[str] | None = None
+    shown_s = 0.0
+    while True:
+        found = _waiting(policy)
+        keys = [request.key for request in found]
+        if keys != shown_keys or (sys.stdout.isatty() and time.monotonic() - shown_s > WATCH_ANYWAY_S):
+            if sys.stdout.isatty():
+                click.clear()
+            _list(found, as_json=as_json, indent=None)
+            shown_keys, shown_s = keys, time.monotonic()
+        time.sleep(WATCH_EVERY_S)
+
+
+def _waiting(policy: dict[str, Any]) -> list[Request]:
     found = [request for request in _all(policy) if waits(request)]
-    found.sort(key=lambda request: request.opened["opened_boottime_ms"])
+    return sorted(found, key=lambda request: request.opened["opened_boottime_ms"])
+
+
+def _list(found: list[Request], *, as_json: bool, indent: int | None) -> None:
     if as_json:
-        click.echo(json.dumps([_summary(request) for request in found], indent=2))
+        click.echo(json.dumps([_summary(request) for request in found], indent=indent))
         return
     if not found:
         click.echo("nothing waits", err=True)
@@ -43,7 +72,7 @@ def list_(config: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", shell_complete=waiting_jobs)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
 def show(config: str, job: str, as_json: bool) -> None:

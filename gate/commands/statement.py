@@ -6,6 +6,7 @@ has the key. A person who may not read requests can be given the line by somebod
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -19,6 +20,7 @@ from config.load import load_policy_as_reader
 from config.policy import seconds
 from gate import layout, rules, signed
 from gate.clock import boottime_ms
+from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.target import me, waiting_request
 from gate.drop import ANSWERS
@@ -34,14 +36,17 @@ _RANDOM_BYTES = 4
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", shell_complete=waiting_jobs)
 @click.argument("answer", type=click.Choice(ANSWERS))
 @click.option("-m", "--message", default="", metavar="TEXT", help="The comment; it is recorded and shown.")
 @click.option("--key", metavar="FILE", default="~/.ssh/id_ed25519", show_default=True, help="What signs.")
 @click.option("--expires-in", metavar="TIME", default="1h", show_default=True, help="Not later than the deadline.")
 @click.option("--person", metavar="NAME", help="Whose answer it is, by gate.yaml; you, if not given.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
-def statement(config: str, job: str, answer: str, message: str, key: str, expires_in: str, person: str | None) -> None:
+def statement(
+    config: str, job: str, answer: str, message: str, key: str, expires_in: str, person: str | None, as_json: bool
+) -> None:
     """Print the shell line that signs an answer to JOB and drops it.
 
     JOB is its number, or its key as `gate list` shows it. Whoever has the signing key runs the line on this host.
@@ -64,8 +69,13 @@ def statement(config: str, job: str, answer: str, message: str, key: str, expire
         content = signed.make(made)
     except signed.StatementError as error:
         raise CommandError(f"this statement {error}") from error
-    click.echo(f"for {person} to run, before {signed.expires_text(made.expires_s)}:", err=True)
-    click.echo(shell_line(content, key, policy, made))
+    line, expires = shell_line(content, key, policy, made), signed.expires_text(made.expires_s)
+    if as_json:
+        told = {"person": person, "expires": expires, "statement": content.decode("ascii"), "line": line}
+        click.echo(json.dumps(told, indent=2))
+        return
+    click.echo(f"for {person} to run, before {expires}:", err=True)
+    click.echo(line)
 
 
 def shell_line(content: bytes, key: str, policy: dict[str, Any], made: signed.Statement) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import sys
@@ -17,6 +18,7 @@ from gate.words import listed, shown
 if TYPE_CHECKING:
     from gate.page.accounts import Accounts
 
+_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from stdin: its first line.")
 
 
@@ -31,8 +33,9 @@ def user() -> None:
 @user.command()
 @click.argument("person")
 @_STDIN
+@_JSON
 @click.pass_obj
-def add(config: str, password_stdin: bool, person: str) -> None:
+def add(config: str, password_stdin: bool, person: str, as_json: bool) -> None:
     """Give PERSON, whom gate.yaml names, a password for the page."""
     accounts, policy = _accounts(config), _policy(config)
     if person not in policy["people"]:
@@ -42,7 +45,7 @@ def add(config: str, password_stdin: bool, person: str) -> None:
     if accounts.get(person):
         raise CommandError(f"{person} has a password already: `gate user passwd {person}` changes it")
     _set(accounts, person, from_stdin=password_stdin)
-    click.echo(f"{person} can log in at {policy['page']['url']}/")
+    _tell(f"{person} can log in at {policy['page']['url']}/", person, as_json=as_json)
     if policy["page"]["listen"] is None:
         click.echo("note: page in gate.yaml has no `listen`, so there is nowhere to log in yet", err=True)
 
@@ -50,35 +53,47 @@ def add(config: str, password_stdin: bool, person: str) -> None:
 @user.command()
 @click.argument("person")
 @_STDIN
+@_JSON
 @click.pass_obj
-def passwd(config: str, password_stdin: bool, person: str) -> None:
+def passwd(config: str, password_stdin: bool, person: str, as_json: bool) -> None:
     """Change PERSON's password; all their sessions end."""
     accounts = _accounts(config)
     if not _exists(accounts, person):
         raise CommandError(f"{shown(person)} has no password: `gate user add` gives one")
     _set(accounts, person, from_stdin=password_stdin)
-    click.echo(f"{person} has another password, and has to log in again")
+    _tell(f"{person} has another password, and has to log in again", person, as_json=as_json)
 
 
 @user.command()
 @click.argument("person")
+@_JSON
 @click.pass_obj
-def remove(config: str, person: str) -> None:
+def remove(config: str, person: str, as_json: bool) -> None:
     """Take PERSON's password away; all their sessions end."""
     accounts = _accounts(config)
     if not _exists(accounts, person) or not accounts.remove(person):
         raise CommandError(f"{shown(person)} has no password")
-    click.echo(f"{person} cannot log in any more")
+    _tell(f"{person} cannot log in any more", person, as_json=as_json)
 
 
 @user.command("list")
+@_JSON
 @click.pass_obj
-def list_(config: str) -> None:
+def list_(config: str, as_json: bool) -> None:
     """Everybody who has a password, one a line."""
     policy = _policy(config)
-    for person in _accounts(config).people():
+    people = _accounts(config).people()
+    if as_json:
+        known = [{"person": person, "in_gate_yaml": person in policy["people"]} for person in people]
+        click.echo(json.dumps(known, indent=2))
+        return
+    for person in people:
         note = "" if person in policy["people"] else "  (nobody in gate.yaml, and cannot log in)"
-        click.echo(f"{person}{note}")
+        click.echo(f"{shown(person)}{note}")
+
+
+def _tell(says: str, person: str, *, as_json: bool) -> None:
+    click.echo(json.dumps({"person": person, "says": says}, indent=2) if as_json else says)
 
 
 def _policy(config: str) -> dict[str, Any]:
@@ -112,7 +127,7 @@ def _set(accounts: Accounts, person: str, *, from_stdin: bool) -> None:
     from gate.page.accounts import AccountError
 
     if from_stdin:
-        password = sys.stdin.readline().rstrip("\n")
+        password = sys.stdin.buffer.readline().rstrip(b"\n").decode("utf-8", "surrogateescape")
     else:
         password = click.prompt(f"Password for {person}", hide_input=True, confirmation_prompt=True, err=True)
     try:

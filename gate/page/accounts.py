@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import argon2
 
 from gate.files import StateError, fsync_directory, make_directory, read_json
+from gate.words import whole
 
 PASSWORD_MIN_CHARACTERS = 12
 PASSWORD_MAX_BYTES = 1024
@@ -48,7 +49,11 @@ class Accounts:
             StateError: it is there and cannot be read.
         """
         found = read_json(self._path(person))
-        return Account(person, found["hash"]) if found else None
+        if found is None:
+            return None
+        if not isinstance(found.get("hash"), str):
+            raise StateError(f"{self._path(person)} has no hash in it: `gate user remove {person}`, and add them again")
+        return Account(person, found["hash"])
 
     def people(self) -> list[str]:
         """Everybody who has one."""
@@ -59,15 +64,21 @@ class Accounts:
         """Make an account, or give it another password.
 
         Raises:
-            AccountError: the password is too short or too long.
+            AccountError: the password is too short or too long, or no text, or there is no memory left to hash it.
             StateError: it cannot be written.
         """
         if len(password) < PASSWORD_MIN_CHARACTERS:
             raise AccountError(f"a password has at least {PASSWORD_MIN_CHARACTERS} characters; nothing was changed")
+        if password != whole(password):
+            raise AccountError("a password is UTF-8 text, and that was none; nothing was changed")
         if len(password.encode()) > PASSWORD_MAX_BYTES:
             raise AccountError(f"a password has at most {PASSWORD_MAX_BYTES} bytes; nothing was changed")
+        try:
+            hashed = _HASHER.hash(password)
+        except argon2.exceptions.HashingError as error:
+            raise AccountError(f"the password cannot be hashed here ({error}); nothing was changed") from error
         make_directory(self.directory, 0o700)
-        content = {"v": 1, "person": person, "hash": _HASHER.hash(password), "changed_wall_s": int(time.time())}
+        content = {"v": 1, "person": person, "hash": hashed, "changed_wall_s": int(time.time())}
         self._replace(person, json.dumps(content, sort_keys=True).encode() + b"\n")
 
     def remove(self, person: str) -> bool:
@@ -103,10 +114,11 @@ class Accounts:
 
 def is_right(account: Account | None, password: str) -> bool:
     """Whether this is the account's password; takes as long where there is no account."""
-    if len(password.encode("utf-8", "replace")) > PASSWORD_MAX_BYTES:
+    sent = password.encode("utf-8", "replace")
+    if len(sent) > PASSWORD_MAX_BYTES:
         return False
     try:
-        _HASHER.verify(account.hashed if account else _NOBODY, password)
+        _HASHER.verify(account.hashed if account else _NOBODY, sent)
     except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
         return False
     return account is not None

@@ -98,9 +98,14 @@ class Connection(web.RequestHandler):
         sock = transport.get_extra_info("socket")
         if sock.family not in (socket.AF_INET, socket.AF_INET6):
             return None
+        barred = self._barred()
+        if not barred:
+            return None
         peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         uid = uid_of_tcp_peer(sock.family, peer[:2], own[:2]) if peer else None
-        return f"uid {uid}, which jobs run as, may not connect" if uid in self._barred() else None
+        if uid is None:  # a job could else send something and be gone before it is asked about
+            return "whose a connection is cannot be told, so it is closed"
+        return f"uid {uid}, which jobs run as, may not connect" if uid in barred else None
 
     def _say(self, why: str) -> None:
         """Once a minute: who floods connections shall not flood the journal."""

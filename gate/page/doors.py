@@ -71,7 +71,14 @@ def _unix(path: str, gid: int | None) -> socket.socket:
         if problems:
             raise DoorError(f"{path}: {problems[0]}")
         _remove_dead(path)
-        sock = socket.socket(socket.AF_UNIX)
+        return _bound(path, gid)
+    except OSError as error:
+        raise DoorError(_unix_words(path, directory, error)) from error
+
+
+def _bound(path: str, gid: int | None) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    try:
         umask = os.umask(0o777 & ~0o600)
         try:
             sock.bind(path)
@@ -80,9 +87,10 @@ def _unix(path: str, gid: int | None) -> socket.socket:
         if gid is not None:
             os.chown(path, -1, gid)
             os.chmod(path, _SOCKET_MODE)
-    except OSError as error:
-        raise DoorError(_unix_words(path, directory, error)) from error
-    sock.listen(BACKLOG)
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
     sock.setblocking(False)
     return sock
 
@@ -102,8 +110,11 @@ def _remove_dead(path: str) -> None:
     if not stat.S_ISSOCK(found.st_mode):
         raise DoorError(f"{path} is there and is no socket: move it away")
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(path)
+        except BlockingIOError:
+            pass  # it has no room for one more that waits to be let in
         except OSError:
             os.unlink(path)
             return

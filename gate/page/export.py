@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import json
 import time
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from audit.table import lines, safe
 from gate.page import history
 from gate.page.render import message_page
 from gate.page.state import PAGE
@@ -40,24 +39,16 @@ COLUMNS = {
     "ended": "ended_ms",
     "digest": "digest",
 }
-# What a spreadsheet takes for a formula, also behind blanks (CWE-1236, threats T30).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "|", "%")
 
 
 async def as_csv(request: web.Request) -> web.StreamResponse:
     """GET /history.csv: RFC 4180, each value quoted, none a formula."""
-    return await _export(request, "csv", "text/csv", _csv_lines([list(COLUMNS)]), _csv_of, "")
+    return await _export(request, "csv", "text/csv", lines([list(COLUMNS)]), _csv_of, "")
 
 
 async def as_json(request: web.Request) -> web.StreamResponse:
     """GET /history.json: one array."""
     return await _export(request, "json", "application/json", "[\n", _json_of, "\n]\n")
-
-
-def safe(value: object) -> str:
-    """A value that no spreadsheet runs: a quote before what would be a formula, as they show none themselves."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.lstrip(" '\"").startswith(_FORMULA) else text
 
 
 async def _export(
@@ -93,15 +84,9 @@ def _utc(wall_ms: int | None) -> str | None:
 
 
 def _csv_of(rows: list[dict[str, Any]], _is_first: bool) -> str:
-    return _csv_lines([[safe(value) for value in row.values()] for row in rows])
-
-
-def _csv_lines(rows: list[list[str]]) -> str:
-    target = io.StringIO()
-    csv.writer(target, quoting=csv.QUOTE_ALL).writerows(rows)
-    return target.getvalue()
+    return lines([[safe(value) for value in row.values()] for row in rows])
 
 
 def _json_of(rows: list[dict[str, Any]], is_first: bool) -> str:
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    return lines if is_first else f",\n{lines}"
+    found = ",\n".join(json.dumps(row) for row in rows)
+    return found if is_first else f",\n{found}"

@@ -131,8 +131,10 @@ async def form_of(request: web.Request) -> MultiDictProxy[Any]:
     """The form that was sent.
 
     Raises:
-        HTTPBadRequest: it is none.
+        HTTPBadRequest: it is none, or is not in UTF-8, as browsers send it: what others spell may be no text at all.
     """
+    if (request.charset or "utf-8").lower() != "utf-8":
+        raise web.HTTPBadRequest
     try:
         return await request.post()
     except (ValueError, LookupError) as error:

@@ -7,6 +7,7 @@ it. So a page that starts is quick after the first time, and 100,000 decided req
 from __future__ import annotations
 
 import calendar
+import contextlib
 import itertools
 import os
 import sqlite3
@@ -55,7 +56,7 @@ class Index:
         self._generation = 0
         self._seen_end: tuple[int, int] | None = None
         try:
-            sound = self._meta("version") == str(_VERSION) and self._fits_the_log()
+            sound = self._meta("version") == str(_VERSION) and self._is_whole() and self._fits_the_log()
         except sqlite3.DatabaseError:
             sound = False
         if not sound:
@@ -64,14 +65,16 @@ class Index:
     @property
     def db(self) -> sqlite3.Connection:
         """This thread's connection, to the file as it is now."""
-        if getattr(self._local, "generation", None) != self._generation:
-            self._local.generation = self._generation
+        generation = self._generation
+        if getattr(self._local, "generation", None) != generation:
+            if hasattr(self._local, "db"):
+                self._local.db.close()
             self._local.db = sqlite3.connect(self.path, isolation_level=None, timeout=60)
+            self._local.generation = generation
             self._local.db.row_factory = sqlite3.Row
             self._local.db.execute("PRAGMA journal_mode=WAL")
-            self._local.db.execute(
-                "PRAGMA synchronous=NORMAL"
-            )  # with WAL, a power cut can take the end, and spoil nothing
+            # With WAL, a power cut can take the end, and spoil nothing.
+            self._local.db.execute("PRAGMA synchronous=NORMAL")
         found: sqlite3.Connection = self._local.db
         return found
 
@@ -158,6 +161,10 @@ class Index:
         ).fetchone()
         return row["job_sha"] if row else None
 
+    def _is_whole(self) -> bool:
+        """Whether all of the file is as SQLite wrote it: what is spoilt could else be met by a visitor, each time anew."""
+        return bool(self.db.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok")
+
     def _fits_the_log(self) -> bool:
         row = self.db.execute("SELECT seq, segment, offset, length FROM records ORDER BY seq DESC LIMIT 1").fetchone()
         if row is None:
@@ -180,26 +187,28 @@ class Index:
 
     def _make_anew(self) -> None:
         self._seen_end = None
-        self._generation += 1
         for suffix in ("", "-wal", "-shm"):
             if os.path.lexists(self.path + suffix):
                 os.unlink(self.path + suffix)
-        self.db.executescript(_SCHEMA)
-        self.db.execute("INSERT INTO meta VALUES ('version', ?)", (str(_VERSION),))
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as made:
+            made.executescript(_SCHEMA)
+            made.execute("INSERT INTO meta VALUES ('version', ?)", (str(_VERSION),))
+        # Last: a thread that asks meanwhile has the file of before, and must not take that for the new one.
+        self._generation += 1
 
     def _take_in(self, found: list[tuple[tuple[int, int, int], log.Head, dict[str, Any]]]) -> None:
-        self.db.execute("BEGIN IMMEDIATE")
-        for place, head, record in found:
-            key = record.get("request")
-            row = (head.seq, key, record["event"], *place, _file(record))
-            self.db.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-            if key:
-                self._change(key, record)
-        (segment, offset, length), head, _record = found[-1]
-        meta = {"segment": segment, "offset": offset + length, "head": head.sha256}
-        for name, value in meta.items():
-            self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, str(value)))
-        self.db.execute("COMMIT")
+        with self.db:  # commits, or takes all of it back
+            self.db.execute("BEGIN IMMEDIATE")
+            for place, head, record in found:
+                key = record.get("request")
+                row = (head.seq, key, record["event"], *place, _file(record))
+                self.db.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                if key:
+                    self._change(key, record)
+            (segment, offset, length), head, _record = found[-1]
+            meta = {"segment": segment, "offset": offset + length, "head": head.sha256}
+            for name, value in meta.items():
+                self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, str(value)))
 
     def _change(self, key: str, record: dict[str, Any]) -> None:
         if record["event"] in ("requested", "decided"):

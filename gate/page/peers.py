@@ -18,17 +18,16 @@ def uid_of_unix_peer(sock: socket.socket) -> int:
 def uid_of_tcp_peer(family: int, client: tuple[str, int], server: tuple[str, int]) -> int | None:
     """The uid of the process on this host that connected from `client` to `server`; None where it cannot be told.
 
-    By the client's own socket in /proc/net/tcp (proc(5)): it is another network namespace's, or has gone already, where
-    it is not there.
+    By the client's own socket in /proc/net/tcp (proc(5)), which is not there where it is another network namespace's. One
+    that nobody holds any more has inode 0, and stands there as root's until it is gone.
     """
-    wanted = (_as_in_table(family, client), _as_in_table(family, server))
+    wanted = [_as_in_table(family, client), _as_in_table(family, server)]
     try:
         with open(_TCP_TABLES[family], encoding="ascii") as table:
-            next(table)
-            rows = (line.split() for line in table)
-            return next((int(row[7]) for row in rows if (row[1], row[2]) == wanted), None)
+            row = next((row for row in map(str.split, table) if row[1:3] == wanted), None)
     except OSError:
         return None
+    return int(row[7]) if row and row[9] != "0" else None
 
 
 def _as_in_table(family: int, address: tuple[str, int]) -> str:

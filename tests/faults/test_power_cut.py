@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gate.request import Request
-    from tests.support.struck import Stages
 
 GATES = 3
 JOBS_OF_A_GATE = 4
@@ -97,7 +96,9 @@ def run(tmp_path: Path, root: None, request: pytest.FixtureRequest) -> Iterator[
             (tmp_path / "jobs").mkdir()
             done = Run(disk, Jobs(site, tmp_path / "jobs"), [], [])
             with ThreadPoolExecutor(GATES) as gates:
-                list(gates.map(lambda seed: do_jobs(done, random.Random(seed)), [chance.random() for _ in range(GATES)]))
+                list(
+                    gates.map(lambda seed: do_jobs(done, random.Random(seed)), [chance.random() for _ in range(GATES)])
+                )
         yield done
 
 

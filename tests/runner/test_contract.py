@@ -88,8 +88,9 @@ SHORT_OF_TIME = [  # prepare_exec_timeout is 1 s
 ]
 
 
-def submit(runner: Harness, row: Row) -> int:
-    return runner.submit(variables={"PROBE": row.probe}, **row.job)
+def submit(runner: Harness, row: Row, project: int = 0) -> int:
+    """Each its own project: the probe, other than the gate, has jobs of one project share a tree, and remove it."""
+    return runner.submit(variables={"PROBE": row.probe}, project_path=f"grp/app-{project}", **row.job)
 
 
 def cancel_where_asked(runner: Harness, ids: list[int], rows: list[Row]) -> None:
@@ -106,10 +107,10 @@ def test_outcome_is_the_one_of_real_runners(
     probe = Probe(tmp_path / "probe.jsonl")
     wiring = probe.wiring(prepare_exec_timeout=prepare_exec_timeout, graceful_kill_timeout=1)
     runner = harness(wiring, env=probe.env, concurrent=len(rows))
-    ids = [submit(runner, row) for row in rows]
+    ids = [submit(runner, row, project) for project, row in enumerate(rows)]
     cancel_where_asked(runner, ids, rows)
     for job_id, row in zip(ids, rows, strict=True):
-        assert (row.probe, runner.wait(job_id)) == (row.probe, row.outcome)
+        assert (row.probe, runner.wait(job_id)) == (row.probe, row.outcome), runner.trace(job_id)
         assert (row.probe, probe.stages(job_id)) == (row.probe, row.stages)
         assert row.says in runner.trace(job_id)
         assert "cleanup speaks" not in runner.trace(job_id)

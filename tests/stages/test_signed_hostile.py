@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from tests.stages.test_signed_drops import _no_sigio as _no_sigio  # noqa: PLC04
 from tests.stages.test_signed_drops import case as case  # noqa: PLC0414  a fixture
 from tests.stages.test_signed_drops import keys as keys  # noqa: PLC0414  a fixture
 from tests.support.gate_state import (
+    IS_ROOT,
     drop_file,
     open_request,
     records,
@@ -27,7 +30,6 @@ from tests.support.signing import NAMESPACE, Key, statement_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 class Crash(BaseException):
@@ -253,3 +255,20 @@ def test_the_longest_statement_fits_into_its_record(case: Case) -> None:
     assert len(records(case.policy, "vote")) == 1
     kept = same_json(os.path.join(layout.votes(case.request.directory), vote["file"]))
     assert kept["signed"].startswith('{"comment":"\\u00fc')
+
+
+@pytest.mark.parametrize("planted", [b"", b"{}", b'{"drop": "another"}'])
+def test_a_file_that_stands_in_the_place_of_its_vote_takes_none_away(case: Case, planted: bytes) -> None:
+    """Whoever broke into the page may make files in votes/, and read the statement before it is counted."""
+    if not IS_ROOT:
+        pytest.skip("a file of another user needs root")
+    content = case.good(decision="reject")
+    digest = hashlib.sha256(signed.split(content)[0]).hexdigest()
+    path = Path(layout.votes(case.request.directory)) / f"alice.signed-{digest[:32]}.reject.json"
+    path.write_bytes(planted)
+    os.chown(path, 20_010, -1)
+    case.put(content)
+
+    assert [(vote["person"], vote["answer"]) for vote in case.look()[0]] == [("alice", "reject")]
+    assert [record["by"] for record in records(case.policy, "drop-turned-away")] == [{"via": "page"}]
+    assert path.stat().st_uid == 0

@@ -74,6 +74,7 @@ def policy_of(state_dir: Path, **changes: Any) -> dict[str, Any]:
         "backend": {"type": "shell", "run_as": None, "uid": 998, "gid": 998, "home": "/", "allow_same_user": False},
         "exit_codes": {"rejected": 80, "expired": 81, "superseded": 82, "refused": 83},
         "page": None,
+        "audit": {"rotate_at_bytes": 64 * 1024**2, "copy_to": None},
         "on_event": [],
         "warnings": [],
         **changes,

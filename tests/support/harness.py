@@ -47,6 +47,10 @@ class Harness(abc.ABC):
         """The job log so far."""
 
     @abc.abstractmethod
+    def raw_trace(self, job_id: int) -> bytes:
+        """The job log so far as the runner sent it, with the stamps that newer ones put before each line."""
+
+    @abc.abstractmethod
     def wait_trace(self, job_id: int, text: str, timeout: float = 30) -> str:
         """Waits until `text` is in the job log; returns the log."""
 
@@ -104,6 +108,9 @@ class RealHarness(Harness):
 
     def trace(self, job_id: int) -> str:
         return self._gitlab.job(job_id).trace
+
+    def raw_trace(self, job_id: int) -> bytes:
+        return self._gitlab.job(job_id).raw_trace
 
     def wait_trace(self, job_id: int, text: str, timeout: float = 30) -> str:
         return self._gitlab.wait_trace(job_id, text, timeout).trace
@@ -194,6 +201,10 @@ class RehearsalHarness(Harness):
     def trace(self, job_id: int) -> str:
         with self._changed:
             return self._jobs[job_id].trace.decode(errors="replace")
+
+    def raw_trace(self, job_id: int) -> bytes:
+        with self._changed:
+            return self._jobs[job_id].trace
 
     def wait_trace(self, job_id: int, text: str, timeout: float = 30) -> str:
         self._wait_for(job_id, lambda job: text.encode() in job.trace, f"{text!r} in its log", timeout)

@@ -82,30 +82,35 @@ class Server:
 
     def answer(self, opcode: int, body: bytes) -> bytes | None:
         """The answer to one request; None where there is none to give."""
-        match opcode:
-            case Opcode.READ:
-                _handle, offset, length = _READ_IN.unpack_from(body)
-                return os.pread(self.image, length, offset)
-            case Opcode.WRITE:
-                _handle, offset, length = _WRITE_IN.unpack_from(body)
-                content = body[_WRITE_IN.size :][:length]
-                os.write(self.record, ENTRY.pack(offset, length) + content)
-                os.pwrite(self.image, content, offset)
-                return struct.pack("<II", length, 0)
-            case Opcode.FSYNC:
-                os.write(self.record, ENTRY.pack(0, 0))
-                return b""
-            case Opcode.INIT:
-                return _INIT_OUT.pack(7, 31, _MAX_WRITE_BYTES, 0, 12, 9, _MAX_WRITE_BYTES, 1, 0, 0, 0)
-            case Opcode.GETATTR | Opcode.SETATTR:
-                return self._attributes()
-            case Opcode.OPEN:
-                return struct.pack("<QII", 0, 0, 0)
-            case Opcode.RELEASE | Opcode.FLUSH:
-                return b""
-        return None
+        answers: dict[int, Callable[[bytes], bytes]] = {
+            Opcode.READ: self._read,
+            Opcode.WRITE: self._write,
+            Opcode.FSYNC: self._flush,
+            Opcode.INIT: lambda _: _INIT_OUT.pack(7, 31, _MAX_WRITE_BYTES, 0, 12, 9, _MAX_WRITE_BYTES, 1, 0, 0, 0),
+            Opcode.GETATTR: self._attributes,
+            Opcode.SETATTR: self._attributes,
+            Opcode.OPEN: lambda _: struct.pack("<QII", 0, 0, 0),
+            Opcode.RELEASE: lambda _: b"",
+            Opcode.FLUSH: lambda _: b"",
+        }
+        return answers[opcode](body) if opcode in answers else None
 
-    def _attributes(self) -> bytes:
+    def _read(self, body: bytes) -> bytes:
+        _handle, offset, length = _READ_IN.unpack_from(body)
+        return os.pread(self.image, length, offset)
+
+    def _write(self, body: bytes) -> bytes:
+        _handle, offset, length = _WRITE_IN.unpack_from(body)
+        content = body[_WRITE_IN.size :][:length]
+        os.write(self.record, ENTRY.pack(offset, length) + content)
+        os.pwrite(self.image, content, offset)
+        return struct.pack("<II", length, 0)
+
+    def _flush(self, _body: bytes) -> bytes:
+        os.write(self.record, ENTRY.pack(0, 0))
+        return b""
+
+    def _attributes(self, _body: bytes) -> bytes:
         times = (0,) * 6
         mode = stat.S_IFREG | stat.S_IRUSR | stat.S_IWUSR
         sectors = self.size // _SECTOR_BYTES

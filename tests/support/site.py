@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from audit.verify import verify
 from tests.support.wiring import DriverWiring
@@ -26,6 +27,8 @@ from tests.support.wiring import DriverWiring
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
+
+    from click.testing import Result
 
     from audit.verify import Report
 
@@ -129,6 +132,12 @@ class Site:
     def gate(self, person: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run the `gate` command as that person, to its end."""
         return self.run_as(person, self._gate_command(person, words))
+
+    def gate_here(self, *words: str, stdin: str | bytes | None = None) -> Result:
+        """Run the `gate` command in this process, as the gate's own user; what stops it is in `exception`."""
+        from gate.commands import gate
+
+        return CliRunner().invoke(gate, ["--config", str(self.yaml), *words], input=stdin)
 
     def start_gate(self, person: str, *words: str) -> subprocess.Popen[str]:
         """Start the `gate` command as that person."""

@@ -306,6 +306,87 @@ print(*sorted(set(sys.modules) - before))"""
     assert {name.split(".")[0] for name in said.stdout.split()} <= {"audit", "__future__"}
 
 
+def test_each_record_has_the_place_where_its_line_stands(tmp_path: Path) -> None:
+    content = filled(tmp_path, 3).read_bytes()
+    found = list(log.placed_records(str(tmp_path)))
+
+    assert [content[offset : offset + length] for (_number, offset, length), _head, _record in found] == lines_of(
+        tmp_path / "audit.1.jsonl"
+    )
+    assert [(head, record) for _place, head, record in found] == list(log.records(str(tmp_path)))
+
+
+def test_reading_goes_on_behind_a_place(tmp_path: Path) -> None:
+    filled(tmp_path, 3)
+    whole = list(log.placed_records(str(tmp_path)))
+
+    for count, ((number, offset, length), _head, _record) in enumerate(whole, 1):
+        assert list(log.placed_records(str(tmp_path), (number, offset + length))) == whole[count:]
+
+
+def test_places_are_right_behind_what_is_torn_and_in_the_next_segment(tmp_path: Path) -> None:
+    file = filled(tmp_path, 1)
+    with file.open("ab") as torn:
+        torn.write(b"x" * 20_000 + b"half a reco")
+    add(tmp_path, comment="behind it")
+    (tmp_path / "audit.2.jsonl").write_bytes(b"")
+    add(tmp_path, comment="in the next")
+
+    places = {record.get("comment"): place for place, _head, record in log.placed_records(str(tmp_path))}
+    assert (places["behind it"][0], places["in the next"][0]) == (1, 2)
+    for comment, place in places.items():
+        assert log.record_at(str(tmp_path), place)[1].get("comment") == comment
+
+
+def test_a_record_that_is_half_written_has_no_place_yet(tmp_path: Path) -> None:
+    file = filled(tmp_path, 2)
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+
+    assert [record["seq"] for _place, _head, record in log.placed_records(str(tmp_path))] == [1, 2]
+
+
+NO_PLACES = {
+    "a byte before": (1, -1, 0),
+    "a byte behind": (1, 1, 0),
+    "a byte too few": (1, 0, -1),
+    "a byte too many": (1, 0, 1),
+    "beyond the end": (1, 10**9, 0),
+    "in no segment": (7, 0, 0),
+    "of no length": (1, 0, -(10**9)),
+}
+
+
+@pytest.mark.parametrize("case", NO_PLACES)
+def test_where_no_record_stands_none_is_found(tmp_path: Path, case: str) -> None:
+    filled(tmp_path, 3)
+    (number, offset, length), _head, _record = list(log.placed_records(str(tmp_path)))[2]
+    segment, before, more = NO_PLACES[case]
+
+    with pytest.raises(log.AuditError, match=rf"audit\.{segment}\.jsonl"):
+        log.record_at(str(tmp_path), (number - 1 + segment, offset + before, max(length + more, 0)))
+
+
+def test_a_line_that_was_changed_is_no_record(tmp_path: Path) -> None:
+    file = filled(tmp_path, 1)
+    (place, head, record) = list(log.placed_records(str(tmp_path)))[1]
+    assert log.record_at(str(tmp_path), place) == (head, record)
+    file.write_bytes(file.read_bytes().replace(b'"vote"', b'"voTe"'))
+
+    with pytest.raises(log.AuditError, match=rf"audit\.1\.jsonl, byte {place[1]}: what stands there has event 'voTe'"):
+        log.record_at(str(tmp_path), place)
+
+
+def test_a_segment_that_is_a_link_is_not_read(tmp_path: Path) -> None:
+    file = filled(tmp_path, 1)
+    place = next(log.placed_records(str(tmp_path)))[0]
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(log.AuditError, match=r"audit\.1\.jsonl"):
+        log.record_at(str(tmp_path), place)
+
+
 def _released(request: str) -> dict[str, Any]:
     return {"event": "released", "request": request}
 

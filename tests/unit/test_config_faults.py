@@ -22,7 +22,9 @@ rules:
     decide_within: 4h
 backend: {type: shell, run_as: gitlab-job}
 """
-SOME_TOP_KEYS = "version, site, state_dir, approvers_group, people, groups, rules, backend, exit_codes, page, on_event"
+SOME_TOP_KEYS = (
+    "version, site, state_dir, approvers_group, people, groups, rules, backend, exit_codes, page, audit, on_event"
+)
 DURATION = "write one number and its unit, such as 30s, 15m, 4h or 2d"
 PERSON = "write 1 to 32 lower-case letters, digits, '_' and '-', beginning with a letter or '_'"
 

@@ -8,7 +8,7 @@ import pytest
 
 from config import load
 from config.accounts import SystemHost, User
-from config.policy import seconds
+from config.policy import seconds, size_bytes
 from config.reference import render
 from tests.support.fake_accounts import FakeHost
 from tests.unit.test_config_faults import GOOD
@@ -67,6 +67,7 @@ def test_a_small_file_comes_to_the_whole_policy() -> None:
         },
         "exit_codes": {"rejected": 80, "expired": 81, "superseded": 82, "refused": 83},
         "page": None,
+        "audit": {"rotate_at_bytes": 67_108_864, "copy_to": None},
         "on_event": [],
         "warnings": [NO_ID],
     }
@@ -168,3 +169,13 @@ def test_the_system_host_knows_root_and_not_a_ghost() -> None:
     assert host.user("no-such-user-33") is host.user_of_uid(4_294_000_033) is None
     assert host.gid("no-such-group-33") is None
     assert isinstance(root, User)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1MiB", 1_048_576), ("999999GiB", 999_999 * 1024**3)])
+def test_sizes_come_to_bytes(text: str, expected: int) -> None:
+    assert size_bytes(text) == expected
+
+
+def test_what_the_audit_log_is_told_comes_to_the_policy() -> None:
+    found = policy(GOOD + "audit: {rotate_at: 2GiB, copy_to: journald}\n")
+    assert found["audit"] == {"rotate_at_bytes": 2 * 1024**3, "copy_to": "journald"}

@@ -79,6 +79,30 @@ def test_facts_are_alike_whatever_runner_wrote_the_response(real: dict[str, Any]
     }
 
 
+PROJECT_URLS = {
+    "http://127.0.0.1:9/grp/app.git": "http://127.0.0.1:9/grp/app",
+    "https://gitlab-ci-token:T0k3n@git.example/grp/sub/app.git": "https://git.example/grp/sub/app",
+    "https://user:p@ss@git.example:8443/gitlab/grp/app.git": "https://git.example:8443/gitlab/grp/app",
+    "https://git.example/grp/app": "https://git.example/grp/app",
+    "https://git.example/grp/app/": "https://git.example/grp/app",
+    "https://git.example/grp/app.git/": "https://git.example/grp/app",
+    "https://git.example/grp/app.git.git": "https://git.example/grp/app.git",
+    "https://T0k3n@[::1]:8080/grp/app.git": "https://[::1]:8080/grp/app",
+    "ssh://git@git.example/grp/app.git": None,
+    "git://git.example/grp/app.git": None,
+    "javascript://git.example/%0Aalert(1)": None,
+    "data://git.example/grp/app": None,
+    " https://git.example/grp/app.git": None,
+}
+
+
+@pytest.mark.parametrize("repo_url", PROJECT_URLS)
+def test_a_project_s_address_is_on_the_web_and_holds_no_token(real: dict[str, Any], repo_url: str) -> None:
+    real["git_info"]["repo_url"] = repo_url
+    real["variables"] += variables_of({"CI_PROJECT_URL": "https://evil.example/grp/app"})
+    assert job_facts(real)["project_url"] == PROJECT_URLS[repo_url]
+
+
 @pytest.mark.parametrize("name", FORGED)
 def test_a_forged_variable_changes_no_fact_and_is_named(on_runner_12: dict[str, Any], name: str) -> None:
     true = job_facts(on_runner_12)

@@ -52,7 +52,7 @@ def test_a_job_is_not_run_where_it_cannot_be_told_whether_it_has_ended(
         return true_lstat(path)
 
     monkeypatch.setattr(os, "lstat", failing)
-    with pytest.raises(StateError, match="cannot look for .*/ended.json: Input/output error"):
+    with pytest.raises(StateError, match=r"cannot look for .*/ended\.json: Input/output error"):
         run._release(str(job))
 
 

@@ -42,3 +42,11 @@ def test_only_a_courier_imports_what_starts_a_command() -> None:
 )  # fmt: skip
 def test_imports_run_one_way(part: str, others: set[str]) -> None:
     assert imported_by(part) & others == set()
+
+
+def test_the_command_line_loads_no_cryptography_before_it_is_needed() -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); import gate.commands; print('cryptography' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

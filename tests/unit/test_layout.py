@@ -21,6 +21,8 @@ R = os.geteuid()
 # As root a group of nobody's; else one of our own, the only kind that a file may be given to.
 GID = 20_099 if IS_ROOT else os.getegid()
 KEY = "git.example-42-1001"
+PAGE_UID, PAGE_GID = (20_010, 20_011) if IS_ROOT else (os.geteuid(), os.getegid())
+PAGE = {"user": "gitlab-gate", "uid": PAGE_UID, "gid": PAGE_GID}
 
 
 @pytest.fixture(params=[0, 0o022, 0o077])
@@ -207,3 +209,80 @@ def test_a_secret_that_others_could_have_is_refused(tmp_path: Path, change: str)
 
     with pytest.raises(StateError):
         layout.secret(str(tmp_path))
+
+
+def test_a_page_has_its_own_directory_and_a_place_in_votes(tmp_path: Path, umask: int) -> None:
+    policy = policy_of(tmp_path / "state", approvers_gid=GID, page=PAGE)
+    for _ in range(2):
+        assert layout.make(policy) == []
+        layout.make_job(policy, KEY)
+        votes = (R, PAGE_GID, "1770") if IS_ROOT else (R, None, "0700")  # tried out as one user, it needs no place
+        assert tree(tmp_path / "state") == expected(GID) | {
+            "page": (PAGE_UID, None, "0700"),
+            f"jobs/{KEY}/votes": votes,
+        }
+
+
+def test_the_page_s_directory_is_in_the_page_s_group(tmp_path: Path) -> None:
+    layout.make(policy_of(tmp_path / "state", page=PAGE))
+    assert (tmp_path / "state" / "page").stat().st_gid == PAGE_GID
+
+
+def test_votes_are_closed_again_where_the_page_has_gone(tmp_path: Path) -> None:
+    for page in (PAGE, None):
+        policy = policy_of(tmp_path / "state", page=page)
+        layout.make(policy)
+        votes = layout.votes(layout.make_job(policy, KEY))
+    assert mode_of(votes) == 0o700
+
+
+@pytest.mark.parametrize("what", ["link", "file", "open to all", "another user's"])
+def test_what_stands_where_the_page_s_directory_belongs_is_never_touched(tmp_path: Path, what: str) -> None:
+    state, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
+    state.mkdir()
+    elsewhere.mkdir(mode=0o755)
+    place_for_page(state / "page", elsewhere, what)
+    before = {path: path.lstat() for path in (state / "page", elsewhere)}
+    layout.make(policy_of(state, page=PAGE))
+    after = {path: path.lstat() for path in before}
+    assert [(path.st_uid, path.st_gid, path.st_mode, path.st_ino) for path in before.values()] == [
+        (path.st_uid, path.st_gid, path.st_mode, path.st_ino) for path in after.values()
+    ]
+
+
+def place_for_page(path: Path, elsewhere: Path, what: str) -> None:
+    if what == "link":
+        path.symlink_to(elsewhere)
+    elif what == "file":
+        path.touch()
+    else:
+        path.mkdir(mode=0o700)
+        os.chmod(path, 0o777 if what == "open to all" else 0o700)
+    if IS_ROOT and what == "another user's":
+        os.chown(path, UIDS["alice"], -1)
+
+
+def test_a_gate_that_is_not_root_leaves_the_page_s_directory_to_the_operator(tmp_path: Path) -> None:
+    if IS_ROOT:
+        pytest.skip("root serves everybody")
+    layout.make(policy_of(tmp_path / "state", page=PAGE | {"uid": R + 1}))
+    assert not (tmp_path / "state" / "page").exists()
+
+
+def test_the_page_finds_its_own_directory(tmp_path: Path) -> None:
+    policy = policy_of(tmp_path, page=PAGE | {"uid": R})
+    layout.make(policy)
+    assert layout.own_page(policy) == str(tmp_path / "page")
+
+
+@pytest.mark.parametrize("what", ["nothing", "link", "file", "open to all", "another user's"])
+def test_a_directory_that_is_not_the_page_s_alone_is_told_with_the_command(tmp_path: Path, what: str) -> None:
+    if what == "another user's" and not IS_ROOT:
+        pytest.skip("a directory of another user needs root")
+    if what != "nothing":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        place_for_page(tmp_path / "page", tmp_path / "elsewhere", what)
+    with pytest.raises(StateError) as told:
+        layout.own_page(policy_of(tmp_path, page=PAGE))
+    assert f"install -d -o gitlab-gate -g {PAGE_GID} -m 0700 {tmp_path}/page" in str(told.value)
+    assert "\n" not in str(told.value)

@@ -194,8 +194,9 @@ def test_a_log_that_cannot_be_written_ends_nothing(policy: dict[str, Any]) -> No
     request = stale(policy)
     os.rename(layout.audit(policy["state_dir"]), layout.audit(policy["state_dir"]) + ".away")
 
-    (fault,) = sweep.sweep(policy, "own")
+    fault, other = sweep.sweep(policy, "own")
     assert fault.startswith(f"cannot sweep {KEY}: ")
+    assert other.startswith("cannot begin a new segment of the audit log: there is no directory ")
     assert not request.has("ended.json")
     os.rename(layout.audit(policy["state_dir"]) + ".away", layout.audit(policy["state_dir"]))
     assert sweep.sweep(policy, "own") == []

@@ -1,0 +1,126 @@
+"""The `gate` command as scripts and shells use it: JSON, completion, watching, no colours."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from config.schema import schema
+from tests.support.help_text import commands
+from tests.support.site import APPROVER, CHECKOUT, Site
+from tests.support.stage import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# a server, texts, and what is JSON unless asked for otherwise
+WITHOUT_JSON = {"gate", "gate-executor", "gate page", "gate completion", "gate config schema", "gate audit export"}
+
+
+@pytest.fixture
+def staged() -> Iterator[tuple[Site, Stage]]:
+    with Site(rule={"decide_within": "1d"}) as site:
+        stage = Stage(site)
+        yield site, stage
+        stage.close()
+
+
+def as_json(done: subprocess.CompletedProcess[str]) -> Any:
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def is_group(command: str) -> bool:
+    return any(other.startswith(f"{command.removesuffix(' --help')} ") and other != command for other in commands())
+
+
+@pytest.mark.parametrize("command", [each for each in commands() if not is_group(each)])
+def test_every_command_has_json(command: str) -> None:
+    name = command.removesuffix(" --help")
+    text = (CHECKOUT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
+    said = text.partition(f"$ {command}\n")[2].partition("```")[0]
+    assert ("--json" in said) == (name not in WITHOUT_JSON)
+
+
+def test_what_waits_is_json(staged: tuple[Site, Stage]) -> None:
+    site, stage = staged
+    request = stage.waiting(name="migrate")
+    (found,) = as_json(site.gate(APPROVER, "list", "--json"))
+    assert (found["key"], found["facts"]["name"]) == (request.key, "migrate")
+    assert as_json(site.gate(APPROVER, "show", request.key, "--json"))["waiting"] is True
+
+
+def test_an_answer_is_json(staged: tuple[Site, Stage]) -> None:
+    site, stage = staged
+    request = stage.waiting()
+    told = as_json(site.gate(APPROVER, "approve", request.key, "--no-wait", "--json"))
+    assert (told["job"], told["answer"], told["outcome"]) == (request.key, "approve", "left")
+    assert told["says"].startswith("left ")
+
+
+def test_gate_yaml_is_shown_with_its_defaults(staged: tuple[Site, Stage]) -> None:
+    site, _stage = staged
+    shown = as_json(site.gate(APPROVER, "config", "show", "--json"))
+    assert shown["exit_codes"] == {"rejected": 80, "expired": 81, "superseded": 82, "refused": 83}
+    assert shown["rules"][0]["after_rejection"] == "5m"
+    assert shown["site"] == "test.example"
+    assert "after_rejection: 5m" in site.gate(APPROVER, "config", "show").stdout
+
+
+def test_the_schema_is_printed(staged: tuple[Site, Stage]) -> None:
+    assert as_json(staged[0].gate(APPROVER, "config", "schema")) == schema()
+
+
+def test_watching_shows_what_comes_and_goes(staged: tuple[Site, Stage]) -> None:
+    site, stage = staged
+    with site.start_gate(APPROVER, "list", "--watch", "--json") as watching:
+        assert watching.stdout is not None
+        assert json.loads(watching.stdout.readline()) == []
+        request = stage.waiting()
+        assert [each["key"] for each in json.loads(watching.stdout.readline())] == [request.key]
+        stage.decided(request, "expired")
+        assert json.loads(watching.stdout.readline()) == []
+        watching.terminate()
+
+
+@pytest.mark.parametrize(("words", "expected"), [("gate ap", ["approve"]), ("gate config s", ["schema", "show"]),
+                                                 ("gate list --w", ["--watch"])])  # fmt: skip
+def test_bash_completes_words(staged: tuple[Site, Stage], words: str, expected: list[str]) -> None:
+    assert completed(staged[0], words) == expected
+
+
+def test_bash_completes_the_jobs_that_wait(staged: tuple[Site, Stage]) -> None:
+    site, stage = staged
+    numbers = [str(stage.waiting().facts["job_id"]) for _ in range(2)]
+    assert completed(site, f"gate --config {site.yaml} approve 1") == numbers
+    assert completed(site, "gate --config /nowhere approve 1") == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_is_what_its_shell_reads(staged: tuple[Site, Stage], shell: str) -> None:
+    printed = staged[0].gate(APPROVER, "completion", shell).stdout
+    assert "_GATE_COMPLETE" in printed
+    if shutil.which(shell):
+        assert subprocess.run([shell, "-n"], input=printed, text=True, check=False, timeout=60).returncode == 0
+
+
+def test_what_does_not_go_to_a_terminal_has_no_colours(staged: tuple[Site, Stage]) -> None:
+    site, stage = staged
+    stage.waiting()
+    for words in (["list"], ["check"], ["--help"], ["show", "1001"]):
+        done = site.gate(APPROVER, *words)
+        assert "\x1b" not in done.stdout + done.stderr
+
+
+def completed(site: Site, words: str) -> list[str]:
+    """What bash would offer for a line that ends there."""
+    script = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); sys.argv[0] = 'gate'; import gitlab_runner_gate as g; g.gate_main()"
+    environment = {"_GATE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    command = [sys.executable, "-I", "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return [line.partition(",")[2] for line in done.stdout.split()]

@@ -1,0 +1,127 @@
+"""Who is let in at a door: not those whom jobs run as, nor more than there is room for (threats T28)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+
+from gate.page import connection
+from gate.page.connection import Connection, Door
+from tests.support.gate_state import IS_ROOT
+from tests.support.peers import OTHER_UID, ended, start_client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BARRED = OTHER_UID if IS_ROOT else os.geteuid()
+REQUEST = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        listening.setblocking(False)
+        yield Door("listen", listening)
+
+
+class Served:
+    """What came of everybody who had connected before the server began: the paths that were asked for, and its words."""
+
+    def __init__(self, door: Door, barred: set[int]) -> None:
+        self.door, self.barred, self.paths = door, barred, list[str]()
+
+    def run(self, until: str) -> list[str]:
+        """Serve until that path was asked for."""
+        asyncio.run(self._serve(until))
+        return self.paths
+
+    async def _serve(self, until: str) -> None:
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            self.paths.append(request.path)
+            if request.path == until:
+                done.set()
+            return web.Response(text="ok")
+
+        server = web.Server(answer)
+        made = partial(Connection, server, self.door, lambda: self.barred, loop=loop)
+        listening = await loop.create_server(made, sock=self.door.sock)
+        async with asyncio.timeout(30):
+            await done.wait()
+        listening.close()
+        await server.shutdown(1)
+
+
+def asks(path: bytes) -> Callable[[socket.socket], Any]:
+    """A client that asks, and reads until it is let go."""
+
+    def ask(client: socket.socket) -> None:
+        client.sendall(REQUEST % path)
+        while client.recv(4096):
+            pass
+
+    return ask
+
+
+def asks_and_goes(client: socket.socket) -> None:
+    client.sendall(REQUEST % b"/blind")
+
+
+def test_whom_jobs_run_as_is_not_even_heard(door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+    if not IS_ROOT:
+        pytest.skip("another user needs root")
+    job = start_client(door.sock, asks(b"/job"), BARRED)
+    with socket.create_connection(door.sock.getsockname()) as first, first.makefile("rb"):
+        first.sendall(REQUEST % b"/ours")
+        assert Served(door, {BARRED}).run("/ours") == ["/ours"]
+    ended(job)
+    assert f"uid {BARRED}, which jobs run as, may not connect" in capsys.readouterr().err
+
+
+def test_a_job_that_is_gone_before_it_is_asked_about_is_not_heard(
+    door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = start_client(door.sock, asks_and_goes, BARRED)
+    assert ended(job)
+    with socket.create_connection(door.sock.getsockname()) as ours:
+        ours.sendall(REQUEST % b"/ours")
+        assert Served(door, {BARRED if IS_ROOT else 1}).run("/ours") == ["/ours"]
+    assert "cannot be told" in capsys.readouterr().err
+
+
+def test_where_nobody_is_barred_anybody_is_heard(door: Door) -> None:
+    assert ended(start_client(door.sock, asks_and_goes, BARRED))
+    with socket.create_connection(door.sock.getsockname()) as ours:
+        ours.sendall(REQUEST % b"/ours")
+        assert set(Served(door, set()).run("/ours")) == {"/blind", "/ours"}
+
+
+def test_a_crowd_is_closed_and_told_of_once(
+    door: Door, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(connection, "CONNECTIONS_MAX", 3)
+    address = door.sock.getsockname()
+    crowd = [socket.create_connection(address) for _ in range(6)]
+    crowd[2].sendall(REQUEST % b"/third")
+    crowd[5].sendall(REQUEST % b"/sixth")
+    assert Served(door, set()).run("/third") == ["/third"]
+    assert capsys.readouterr().err.count("3 connections are open already") == 1
+    assert door.connections == set()
+    for each in crowd:
+        each.close()
+
+
+def test_a_door_is_named_by_its_address(door: Door) -> None:
+    host, port = door.sock.getsockname()
+    assert door.name == f"{host}:{port}"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(f"/tmp/gate-door-{os.urandom(8).hex()}")
+        os.unlink(other.getsockname())
+        assert Door("socket", other).name == other.getsockname()
