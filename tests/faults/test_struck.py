@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.site import Site
-from tests.support.struck import BUILD_FAILURE, NOBODY, Call, Jobs, Stages, calls_of
+from tests.support.struck import NOBODY, Call, Jobs, Stages, calls_of
 from tests.support.struck_stage import STEP_DONE, STEP_FAULT
+from tests.support.struck_verdict import wrong_now, wrong_then
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     Case = Callable[[Stages, int], str]
 
 ATTEMPTS = 3
-APPROVED = ["requested", "vote", "decided", "released"]
 MARGIN = 30  # of calls: what no process makes beyond those of a good run
 BATCH = 60  # of cases for one strace, since it also counts the calls of the process that does the stages
 MADE_FOR_EACH_STAGE, CALLS_OF_STAGE = {"read", "write", "clone", "wait4", "close"}, 6
@@ -137,28 +137,6 @@ def faults_for(call: Call, fault: str, share: str | None) -> list[str]:
     if call.name == "exit_group" or (call.name in NEVER_FAIL and fault != "signal=KILL"):
         return []
     return ITS_OWN.get(call.name, []) if fault == "its own" else [fault]
-
-
-def wrong_now(jobs: Jobs, job: int, codes: list[int]) -> str:
-    """After each attempt: what must not be, in words."""
-    released = (jobs.directory(job) / "release.json").exists()  # first: an orphaned step may still be at it
-    events = jobs.events(job)
-    report = jobs.site.verify(jobs.heads)
-    wrong = [str(problem) for problem in report.problems]
-    wrong += ["recorded twice"] if len(events) != len(set(events)) else []
-    recorded = {"decided", "released"} <= set(events)
-    wrong += ["released unrecorded"] if released and not recorded else []
-    wrong += ["went on unreleased"] if codes[-1] == 0 and not (released and recorded) else []
-    wrong += ["a fault that is a no"] if {1, BUILD_FAILURE} & set(codes) else []
-    return f"{codes}, {events}: {', '.join(wrong)}" if wrong else ""
-
-
-def wrong_then(jobs: Jobs, job: int, codes: list[int], said: str) -> str:
-    """After the last attempt: what is not as it would be without a fault, in words."""
-    left = [path.name for path in jobs.site.state.glob(f"drop/*/{job}.*")]
-    if codes[-1] == 0 and jobs.events(job) == APPROVED and not left:
-        return ""
-    return f"{codes}: did not come through: {jobs.events(job)}, drops {left}; {said!r}"
 
 
 @pytest.mark.parametrize("share", SHARES)

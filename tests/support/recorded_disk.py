@@ -5,8 +5,9 @@ a kernel of Debian's does not have. What was written before a flush that has bee
 came after it may be there or not, in any choice. (A copy of an image that is being written to has blocks of different
 moments in it, and only such choices as the kernel happened to make.)
 
-`recorded_disk.py IMAGE FILE RECORD` serves FILE, which must exist, with IMAGE's content, until it is unmounted; says `ready`.
-A RECORD is: offset and length of each write, then its bytes; a flush has the length 0.
+`recorded_disk.py IMAGE FILE RECORD FAILS` serves FILE, which must exist, with IMAGE's content, until it is unmounted; says
+`ready`. A RECORD is: offset and length of each write, then its bytes; a flush has the length 0. While there is a file FAILS, writes that
+have its content in them fail with EIO, and where it is empty, flushes do.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import stat
 import struct
 import subprocess
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class Opcode(enum.IntEnum):
 class Server:
     """One file, each write to which is recorded before it is answered."""
 
-    def __init__(self, image: str, record: str) -> None:
+    def __init__(self, image: str, record: str, fails: str) -> None:
+        self.fails = fails
         self.image = os.open(image, os.O_RDWR | os.O_CLOEXEC)
         self.record = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.size = os.fstat(self.image).st_size
@@ -76,12 +78,18 @@ class Server:
             _length, opcode, unique, *_ = _IN.unpack_from(request)
             if opcode == Opcode.FORGET:
                 continue
-            answer = self.answer(opcode, request[_IN.size :])
-            fault = -errno.ENOSYS if answer is None else 0
-            os.write(device, _OUT.pack(_OUT.size + len(answer or b""), fault, unique) + (answer or b""))
+            try:
+                answer, fault = self.answer(opcode, request[_IN.size :]), 0
+            except OSError as error:
+                answer, fault = b"", -(error.errno or errno.EIO)
+            os.write(device, _OUT.pack(_OUT.size + len(answer), fault, unique) + answer)
 
-    def answer(self, opcode: int, body: bytes) -> bytes | None:
-        """The answer to one request; None where there is none to give."""
+    def answer(self, opcode: int, body: bytes) -> bytes:
+        """The answer to one request.
+
+        Raises:
+            OSError: its error.
+        """
         answers: dict[int, Callable[[bytes], bytes]] = {
             Opcode.READ: self._read,
             Opcode.WRITE: self._write,
@@ -93,7 +101,9 @@ class Server:
             Opcode.RELEASE: lambda _: b"",
             Opcode.FLUSH: lambda _: b"",
         }
-        return answers[opcode](body) if opcode in answers else None
+        if opcode not in answers:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        return answers[opcode](body)
 
     def _read(self, body: bytes) -> bytes:
         _handle, offset, length = _READ_IN.unpack_from(body)
@@ -102,13 +112,25 @@ class Server:
     def _write(self, body: bytes) -> bytes:
         _handle, offset, length = _WRITE_IN.unpack_from(body)
         content = body[_WRITE_IN.size :][:length]
+        failing = self._failing()
+        if failing and failing in content:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         os.write(self.record, ENTRY.pack(offset, length) + content)
         os.pwrite(self.image, content, offset)
         return struct.pack("<II", length, 0)
 
     def _flush(self, _body: bytes) -> bytes:
+        if self._failing() == b"":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         os.write(self.record, ENTRY.pack(0, 0))
         return b""
+
+    def _failing(self) -> bytes | None:
+        try:
+            with open(self.fails, "rb") as source:
+                return source.read()
+        except FileNotFoundError:
+            return None
 
     def _attributes(self, _body: bytes) -> bytes:
         times = (0,) * 6
@@ -118,7 +140,7 @@ class Server:
         return _ATTR_OUT.pack(_VALID_S, 0, 0, _ROOT_INODE, self.size, sectors, *times, mode, *owner_and_device)
 
 
-def main(image: str, file: str, record: str) -> None:
+def main(image: str, file: str, record: str, fails: str) -> None:
     """Mount and serve."""
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     options = f"fd={device},rootmode={stat.S_IFREG:o},user_id={os.geteuid()},group_id={os.getegid()}"
@@ -126,7 +148,7 @@ def main(image: str, file: str, record: str) -> None:
     if libc.mount(b"recorded-disk", os.fsencode(file), b"fuse", 0, options.encode()) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), file)
     print("ready", flush=True)
-    Server(image, record).serve(device)
+    Server(image, record, fails).serve(device)
 
 
 class RecordedDisk:
@@ -134,24 +156,44 @@ class RecordedDisk:
 
     def __init__(self, scratch: Path) -> None:
         self.first, self.record = scratch / "first.image", scratch / "record"
-        self._image, self._file = scratch / "image", scratch / "file"
+        self._image, self.file, self._fails = scratch / "image", scratch / "file", scratch / "fails"
 
     @contextmanager
     def mounted(self, at: Path) -> Iterator[None]:
         """A new file system on it, mounted at `at`."""
+        with self.served(), mounted(self.file, at):
+            yield
+
+    @contextmanager
+    def served(self) -> Iterator[None]:
+        """A new file system on it, that can be mounted from `file`."""
         with self.first.open("wb") as image:
             image.truncate(IMAGE_BYTES)
         subprocess.run([*MKFS, str(self.first)], check=True)
         subprocess.run(["cp", "--sparse=always", str(self.first), str(self._image)], check=True)
-        self._file.touch()
-        command = [sys.executable, "-I", "-S", __file__, str(self._image), str(self._file), str(self.record)]
-        with ExitStack() as stack:
-            server = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        self.file.touch()
+        paths = [str(path) for path in (self._image, self.file, self.record, self._fails)]
+        with subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__, *paths], stdout=subprocess.PIPE, text=True
+        ) as server:
             assert server.stdout
             assert server.stdout.readline() == "ready\n", "no FUSE file can be mounted here"
-            stack.callback(subprocess.run, ["umount", str(self._file)], check=True)
-            stack.enter_context(mounted(self._file, at))
+            try:
+                yield
+            finally:
+                # Lazily: the kernel takes its time to let go of the loop device's file. The server ends when it has.
+                subprocess.run(["umount", "--lazy", str(self.file)], check=True)
+
+    @contextmanager
+    def failing(self, marker: bytes = b"") -> Iterator[None]:
+        """Writes that have `marker` in them fail; without one, flushes do."""
+        made = self._fails.with_suffix(".new")
+        made.write_bytes(marker)
+        made.rename(self._fails)
+        try:
             yield
+        finally:
+            self._fails.unlink()
 
     def position(self) -> int:
         """How much is recorded by now: what was answered before is in it."""

@@ -64,6 +64,7 @@ class Jobs:
     def __init__(self, site: Site, scratch: Path) -> None:
         self.site, self.scratch = site, scratch
         self.heads: list[tuple[str, str]] = []
+        self.log = scratch / "log"
         self.numbers = itertools.count()
         self._ids = itertools.count(1001)
         self._made_at: dict[int, tuple[int, int]] = {}
@@ -78,6 +79,10 @@ class Jobs:
         self._respond(job)
         self._plan(job, 1)
         return job
+
+    def said(self) -> str:
+        """The job log of the newest stage, so far."""
+        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
 
     def answer(self, job: int, answer: str) -> Path:
         """Leave a drop, whole at once."""
@@ -162,6 +167,12 @@ class Stages:
         assert process.stdin
         assert process.stdout
         self._jobs, self._to, self._from = jobs, process.stdin, process.stdout
+        self.pid = process.pid
+
+    def stage_pid(self) -> int:
+        """The process of the stage that runs now."""
+        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as source:
+            return int(source.read().split()[0])
 
     def do(
         self,
@@ -175,7 +186,7 @@ class Stages:
 
         The last of `answers` is taken off and called when the job waits, if it gets there.
         """
-        said_to = self._jobs.scratch / f"log.{next(self._jobs.numbers)}"
+        said_to = self._jobs.log = self._jobs.scratch / f"log.{next(self._jobs.numbers)}"
         words = [stage, strike[0], str(strike[1]), str(said_to), *self._jobs.environment(job, attempt)]
         self._to.write("\t".join(words) + "\n")
         self._to.flush()
@@ -184,7 +195,7 @@ class Stages:
                 answers.pop()()
                 break
         code = int(self._from.readline())
-        said = said_to.read_text(encoding="utf-8") if said_to.exists() else ""
+        said = self._jobs.said()
         self._jobs.heads += HEAD.findall(said)
         return code, said
 
