@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from audit import chain, copies, segments
+from audit import chain, copies, disk, segments
 from audit.chain import Head
 from audit.lock import Locked
 from audit.reading import head, lines_from, newest, placed_records, position, record_at, records, unusable
@@ -97,7 +97,7 @@ def extend(directory: str, folder: int, fields: list[dict[str, Any]], version: s
     path = os.path.join(directory, segments.name(number))
     log = segments.open_to_append(folder, number, path, make=True)
     try:
-        segments.forget_cached_tail(log)
+        disk.make_end_true(log, path)
         last, end, torn_bytes = segments.tail(log)
         before = last or _end_of_segment_before(directory, folder, number)
         new = [*fields]
@@ -140,10 +140,7 @@ def make_sure(directory: str, folder: int, number: int, offset: int, line: bytes
     log = segments.open_own(folder, number, path)
     try:
         os.fsync(log)
-        # After a failed fsync the kernel takes the pages for clean, and the next fsync succeeds with the data gone
-        # (Rebello et al., ATC '20). So drop them, and look at what the disk has.
-        os.posix_fadvise(log, 0, 0, os.POSIX_FADV_DONTNEED)
-        if os.pread(log, len(line), offset) != line:
+        if not disk.has(log, offset, line):
             raise AuditError(
                 f"{path} lost a record at byte {offset} which could not be written to disk; check the disk"
             )

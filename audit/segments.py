@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 FIRST_SEGMENT = 1
 READ_ONLY_MODE = 0o440
 TAIL_BYTES = 2 * RECORD_MAX_BYTES  # holds the last record whole, unless much is torn behind it
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _BEFORE, _AFTER = "audit.", ".jsonl"
 # O_NOFOLLOW: a link planted in place of the log must not make us write, or believe, another file.
 _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -133,18 +132,6 @@ def pieces(source: BinaryIO) -> Iterator[tuple[int, bytes, bool]]:
         if not begins and len(piece) <= RECORD_MAX_BYTES:
             return
         offset += len(piece)
-
-
-def forget_cached_tail(log: int) -> None:
-    """Have the end of a segment read from the disk next.
-
-    After a failed fsync the kernel takes the pages for clean: what the disk never took can still be read, and the next
-    fsync succeeds (Rebello et al., ATC '20). Whoever was told may have been killed since. A record that goes on from such
-    a one would stand behind a hole; as the disk has it, it is a torn line, and is mended like any other. What nobody
-    has synced yet is kept: that is still to be written.
-    """
-    start = max(os.fstat(log).st_size - TAIL_BYTES, 0)
-    os.posix_fadvise(log, start - start % _PAGE_BYTES, 0, os.POSIX_FADV_DONTNEED)
 
 
 def tail(log: int) -> tuple[tuple[Head, str] | None, int, bytes]:

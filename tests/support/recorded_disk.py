@@ -39,6 +39,7 @@ _READ_IN, _WRITE_IN = struct.Struct("<QQI"), struct.Struct("<QQI20x")
 _INIT_OUT = struct.Struct("<IIIIHHIIHHI28x")
 _ATTR_OUT = struct.Struct("<QIIQQQQQQIIIIIIIIII")
 _MAX_WRITE_BYTES = 1 << 17
+_DIRECT_IO = 1  # what a write that failed should have left is not to be read from a cache
 _ROOT_INODE, _SECTOR_BYTES, _BLOCK_BYTES, _VALID_S = 1, 512, 4096, 3600
 
 
@@ -97,7 +98,7 @@ class Server:
             Opcode.INIT: lambda _: _INIT_OUT.pack(7, 31, _MAX_WRITE_BYTES, 0, 12, 9, _MAX_WRITE_BYTES, 1, 0, 0, 0),
             Opcode.GETATTR: self._attributes,
             Opcode.SETATTR: self._attributes,
-            Opcode.OPEN: lambda _: struct.pack("<QII", 0, 0, 0),
+            Opcode.OPEN: lambda _: struct.pack("<QII", 0, _DIRECT_IO, 0),
             Opcode.RELEASE: lambda _: b"",
             Opcode.FLUSH: lambda _: b"",
         }

@@ -86,12 +86,20 @@ class Jobs:
 
     def answer(self, job: int, answer: str) -> Path:
         """Leave a drop, whole at once."""
-        directory = self.site.state / "drop" / APPROVER
-        made, dropped = directory / f".{job}", directory / f"{job}.{answer}"
+        dropped = self._box / f"{job}.{answer}"
+        self.written(job).rename(dropped)
+        return dropped
+
+    def written(self, job: int) -> Path:
+        """An answer that is not given yet."""
+        made = self._box / f".{job}"
         made.touch()
         os.chown(made, self.site.uid(APPROVER), -1)
-        made.rename(dropped)
-        return dropped
+        return made
+
+    @property
+    def _box(self) -> Path:
+        return self.site.state / "drop" / APPROVER
 
     def directory(self, job: int) -> Path:
         """The job's own, under jobs/."""

@@ -21,7 +21,7 @@ def wrong_now(jobs: Jobs, job: int, codes: list[int]) -> str:
     wrong += ["recorded twice"] if len(events) != len(set(events)) else []
     recorded = {"decided", "released"} <= set(events)
     wrong += ["released unrecorded"] if released and not recorded else []
-    wrong += ["went on unreleased"] if codes[-1] == 0 and not (released and recorded) else []
+    wrong += ["went on unreleased"] if codes[-1:] == [0] and not (released and recorded) else []
     wrong += ["a fault that is a no"] if {1, BUILD_FAILURE} & set(codes) else []
     return f"{codes}, {events}: {', '.join(wrong)}" if wrong else ""
 

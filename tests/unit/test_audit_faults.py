@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import mmap
 import os
 import resource
 import shutil
@@ -288,6 +289,27 @@ def test_the_next_record_goes_on_from_what_the_disk_has(ext4: tuple[Path, Path])
     assert lost not in image.read_bytes()
     report = verify(str(disk), [head])
     assert (report.problems, report.records, report.mended) == ((), 5, 1)
+
+
+def test_what_a_reader_keeps_in_the_page_cache_is_not_taken_for_what_the_disk_has(ext4: tuple[Path, Path]) -> None:
+    """The kernel drops no page that somebody has mapped, as posix_fadvise(2) asks it to."""
+    image, disk = ext4
+    fields = {"event": "released", "request": "r-1"}
+    once = partial(log.append_once, str(disk), fields, same=("event", "request"), since=(1, 0), version=VERSION)
+    log.append(str(disk), fields, version=VERSION)
+    line = lines_of(disk / "audit.1.jsonl")[1]
+    with (disk / "audit.1.jsonl").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as reader:
+        assert line in reader[:]
+        _lose_on_disk(image, line)
+        for append in (once, once, partial(add, disk)):
+            with pytest.raises(log.AuditError, match="check the disk"):
+                append()
+        assert lines_of(disk / "audit.1.jsonl")[-1] == line
+    with pytest.raises(log.AuditError, match="lost a record"):
+        once()
+
+    report = verify(str(disk), [once(), add(disk)])
+    assert (report.problems, report.mended) == ((), 1)
 
 
 def _lose_on_disk(image: Path, line: bytes) -> None:

@@ -1,0 +1,228 @@
+"""A disk that is full, fails, or takes no more writes: the job waits, says why, and goes on by itself when that is over."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import time
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.recorded_disk import RecordedDisk, mounted
+from tests.support.site import Site
+from tests.support.struck import SYSTEM_FAILURE, Jobs
+from tests.support.struck_verdict import wrong_now, wrong_then
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from tests.support.struck import Stages
+
+GIVE_UP_S = 15
+IMAGE_BYTES = 16 << 20
+FREE_BLOCKS = [*range(12), 14, 16, 20, 24, 32]  # of 1 KiB: more than a decision needs
+IN_VAIN = "gate: cannot decide now: "
+MENDED = "gate: that is mended; the wait goes on"
+
+
+def until(over: Callable[[], bool]) -> bool:
+    give_up = time.monotonic() + GIVE_UP_S
+    while not over() and time.monotonic() < give_up:
+        time.sleep(0.01)
+    return over()
+
+
+class Struck:
+    """A job that is answered while a fault holds, which ends when the gate has met it, or has let the job through."""
+
+    def __init__(self, jobs: Jobs, fault: Callable[[], AbstractContextManager[None]]) -> None:
+        self.jobs, self.fault = jobs, fault
+        self.job = jobs.new()
+        jobs.written(self.job)
+        self.met = ""
+
+    def answered(self) -> None:
+        """While it waits."""
+        with self.fault():
+            self.jobs.answer(self.job, "approve")
+            assert until(lambda: IN_VAIN in self.jobs.said() or self._is_through()), self.jobs.said()
+            self.met = self.jobs.said().partition(IN_VAIN)[2].partition("\n")[0]
+            assert not wrong_now(self.jobs, self.job, [])
+
+    def wrong(self, stages: Stages) -> str:
+        """What is wrong once it came through, in one attempt."""
+        code, said = stages.do("prepare", self.job, answers=[self.answered])
+        lost = f"met {self.met!r} and never said that it is over: {said}" if self.met and MENDED not in said else ""
+        return wrong_now(self.jobs, self.job, [code]) or wrong_then(self.jobs, self.job, [code], said) or lost
+
+    def _is_through(self) -> bool:
+        return (self.jobs.directory(self.job) / "release.json").exists()
+
+
+class Disk:
+    """A small file system of a site's own, with files that take up what is left of it."""
+
+    def __init__(self, site: Site) -> None:
+        self.filler, self.empty = site.state / "filler", site.state / "empty"
+
+    @contextmanager
+    def without_blocks(self, left: int) -> Iterator[None]:
+        """It has only so many blocks left."""
+        with self.filler.open("wb", buffering=0) as filler:
+            self._fill(lambda: filler.write(b"x" * 1024))
+            filler.truncate(max(filler.tell() - left * 1024, 0))
+            os.fsync(filler.fileno())
+        try:
+            yield
+        finally:
+            self.filler.unlink()
+
+    @contextmanager
+    def without_inodes(self, left: int) -> Iterator[None]:
+        """It has only so many inodes left."""
+        self.empty.mkdir()
+        names = iter(range(10_000_000))
+        self._fill(lambda: (self.empty / str(next(names))).touch(exist_ok=False))
+        for made in sorted(self.empty.iterdir())[:left]:
+            made.unlink()
+        try:
+            yield
+        finally:
+            subprocess.run(["rm", "-r", str(self.empty)], check=True)
+
+    @staticmethod
+    def _fill(one_more: Callable[[], object]) -> None:
+        try:
+            while True:
+                one_more()
+        except OSError as error:
+            assert error.errno == errno.ENOSPC  # noqa: PT017
+
+
+def no_fault() -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def jobs_on(site: Site, scratch: Path) -> Jobs:
+    """Jobs whose log has begun."""
+    (scratch / "jobs").mkdir()
+    jobs = Jobs(site, scratch / "jobs")
+    with jobs.stages() as stages:
+        assert Struck(jobs, no_fault).wrong(stages) == ""
+    return jobs
+
+
+@pytest.fixture
+def disk(tmp_path: Path, root: None) -> Iterator[tuple[Disk, Jobs]]:
+    """A disk with few inodes and small blocks, and jobs on it."""
+    image = tmp_path / "image"
+    with image.open("wb") as made:
+        made.truncate(IMAGE_BYTES)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-b", "1024", "-N", "2048", str(image)], check=True)
+    with Site() as site:
+        site.state.mkdir()
+        with mounted(image, site.state):
+            yield Disk(site), jobs_on(site, tmp_path)
+
+
+@pytest.mark.parametrize("what", ["blocks", "inodes"])
+def test_a_full_disk_is_waited_out(disk: tuple[Disk, Jobs], what: str) -> None:
+    small, jobs = disk
+    wrong, met = [], []
+    with jobs.stages() as stages:
+        for left in FREE_BLOCKS:
+            without = small.without_blocks if what == "blocks" else small.without_inodes
+            struck = Struck(jobs, lambda: without(left))  # noqa: B023
+            wrong += [f"{left} {what} left: {found}" for found in [struck.wrong(stages)] if found]
+            met.append(struck.met)
+    assert not wrong, "\n".join(wrong)
+    assert "No space left" in met[0] or "no space left" in met[0]
+    assert not met[-1]
+
+
+def test_a_disk_that_is_full_at_the_start_fails_the_attempt_and_nothing_else(disk: tuple[Disk, Jobs]) -> None:
+    small, jobs = disk
+    with jobs.stages() as stages:
+        job = jobs.new()
+        jobs.answer(job, "approve")
+        with small.without_blocks(0):
+            codes = [stages.do("prepare", job)]
+        assert codes[0][0] == SYSTEM_FAILURE
+        assert codes[0][1].count("\n") == 1, codes[0][1]
+        assert not wrong_now(jobs, job, [SYSTEM_FAILURE])
+        code, said = stages.do("prepare", job, 2, answers=[lambda: jobs.answer(job, "approve")])
+    assert not wrong_now(jobs, job, [SYSTEM_FAILURE, code]) + wrong_then(jobs, job, [code], said)
+
+
+def test_a_read_only_disk_fails_the_attempts_and_nothing_else(disk: tuple[Disk, Jobs]) -> None:
+    _small, jobs = disk
+    job, state = jobs.new(), str(jobs.site.state)
+    with jobs.stages() as stages:
+        subprocess.run(["mount", "-o", "remount,ro", state], check=True)
+        config = subprocess.run(
+            [*jobs.site.driver(), "config"],
+            env=dict(pair.split("=", 1) for pair in jobs.environment(job, 1)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        code, said = stages.do("prepare", job)
+        cleaned, _ = stages.do("cleanup", job)
+        subprocess.run(["mount", "-o", "remount,rw", state], check=True)
+        assert (config.returncode, code, cleaned) == (SYSTEM_FAILURE, SYSTEM_FAILURE, 0)
+        for line in (config.stderr, said):
+            assert "Read-only file system" in line
+            assert line.count("\n") == 1
+        code, said = stages.do("prepare", job, 2, answers=[lambda: jobs.answer(job, "approve")])
+    assert not wrong_now(jobs, job, [SYSTEM_FAILURE, code]) + wrong_then(jobs, job, [code], said)
+
+
+@pytest.fixture
+def failing(tmp_path: Path, root: None) -> Iterator[tuple[RecordedDisk, Jobs, ExitStack]]:
+    """A disk that can fail, jobs on it, and the stack that unmounts it."""
+    disk = RecordedDisk(tmp_path)
+    with Site() as site, disk.served(), ExitStack() as stack:
+        site.state.mkdir()
+        stack.enter_context(mounted(disk.file, site.state))
+        yield disk, jobs_on(site, tmp_path), stack
+
+
+@pytest.mark.parametrize("event", ["vote", "decided", "released"])
+def test_a_disk_that_takes_no_record_is_waited_out(failing: tuple[RecordedDisk, Jobs, ExitStack], event: str) -> None:
+    """The write goes into the page cache, and the fsync fails; afterwards the kernel takes the pages for clean."""
+    disk, jobs, stack = failing
+    with jobs.stages() as stages:
+        struck = Struck(jobs, lambda: disk.failing(f'"event":"{event}"'.encode()))
+        assert struck.wrong(stages) == ""
+        assert "Input/output error" in struck.met
+        again = Struck(jobs, no_fault)
+        assert again.wrong(stages) == ""
+    stack.close()
+    with mounted(disk.file, jobs.site.state):  # what the disk has, not what the page cache had
+        assert not wrong_now(jobs, struck.job, [0]) + wrong_now(jobs, again.job, [0])
+
+
+def test_a_disk_that_flushes_no_more_lets_nothing_through(failing: tuple[RecordedDisk, Jobs, ExitStack]) -> None:
+    """The file system takes no writes from then on, until it is mounted anew, and for that the wait has to end."""
+    disk, jobs, stack = failing
+    struck = Struck(jobs, disk.failing)
+    with jobs.stages() as stages:
+
+        def answered_and_ended() -> None:
+            struck.answered()
+            os.kill(stages.stage_pid(), signal.SIGTERM)
+
+        code, said = stages.do("prepare", struck.job, answers=[answered_and_ended])
+        assert code == SYSTEM_FAILURE, said
+        assert struck.met
+        assert not wrong_now(jobs, struck.job, [code])
+    stack.close()
+    with mounted(disk.file, jobs.site.state), jobs.stages() as stages:
+        code, said = stages.do("prepare", struck.job, 2)
+        assert not wrong_now(jobs, struck.job, [SYSTEM_FAILURE, code]) + wrong_then(jobs, struck.job, [code], said)
