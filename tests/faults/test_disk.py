@@ -6,8 +6,7 @@ import errno
 import os
 import signal
 import subprocess
-import time
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,53 +15,15 @@ from tests.support.recorded_disk import RecordedDisk, mounted
 from tests.support.site import Site
 from tests.support.struck import SYSTEM_FAILURE, Jobs
 from tests.support.struck_verdict import wrong_now, wrong_then
+from tests.support.struck_wait import StruckWait, jobs_on, no_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from tests.support.struck import Stages
 
-GIVE_UP_S = 15
 IMAGE_BYTES = 16 << 20
 FREE_BLOCKS = [*range(12), 14, 16, 20, 24, 32]  # of 1 KiB: more than a decision needs
-IN_VAIN = "gate: cannot decide now: "
-MENDED = "gate: that is mended; the wait goes on"
-
-
-def until(over: Callable[[], bool]) -> bool:
-    give_up = time.monotonic() + GIVE_UP_S
-    while not over() and time.monotonic() < give_up:
-        time.sleep(0.01)
-    return over()
-
-
-class Struck:
-    """A job that is answered while a fault holds, which ends when the gate has met it, or has let the job through."""
-
-    def __init__(self, jobs: Jobs, fault: Callable[[], AbstractContextManager[None]]) -> None:
-        self.jobs, self.fault = jobs, fault
-        self.job = jobs.new()
-        jobs.written(self.job)
-        self.met = ""
-
-    def answered(self) -> None:
-        """While it waits."""
-        with self.fault():
-            self.jobs.answer(self.job, "approve")
-            assert until(lambda: IN_VAIN in self.jobs.said() or self._is_through()), self.jobs.said()
-            self.met = self.jobs.said().partition(IN_VAIN)[2].partition("\n")[0]
-            assert not wrong_now(self.jobs, self.job, [])
-
-    def wrong(self, stages: Stages) -> str:
-        """What is wrong once it came through, in one attempt."""
-        code, said = stages.do("prepare", self.job, answers=[self.answered])
-        lost = f"met {self.met!r} and never said that it is over: {said}" if self.met and MENDED not in said else ""
-        return wrong_now(self.jobs, self.job, [code]) or wrong_then(self.jobs, self.job, [code], said) or lost
-
-    def _is_through(self) -> bool:
-        return (self.jobs.directory(self.job) / "release.json").exists()
 
 
 class Disk:
@@ -105,19 +66,6 @@ class Disk:
             assert error.errno == errno.ENOSPC  # noqa: PT017
 
 
-def no_fault() -> AbstractContextManager[None]:
-    return nullcontext()
-
-
-def jobs_on(site: Site, scratch: Path) -> Jobs:
-    """Jobs whose log has begun."""
-    (scratch / "jobs").mkdir()
-    jobs = Jobs(site, scratch / "jobs")
-    with jobs.stages() as stages:
-        assert Struck(jobs, no_fault).wrong(stages) == ""
-    return jobs
-
-
 @pytest.fixture
 def disk(tmp_path: Path, root: None) -> Iterator[tuple[Disk, Jobs]]:
     """A disk with few inodes and small blocks, and jobs on it."""
@@ -138,7 +86,7 @@ def test_a_full_disk_is_waited_out(disk: tuple[Disk, Jobs], what: str) -> None:
     with jobs.stages() as stages:
         for left in FREE_BLOCKS:
             without = small.without_blocks if what == "blocks" else small.without_inodes
-            struck = Struck(jobs, lambda: without(left))  # noqa: B023
+            struck = StruckWait(jobs, lambda: without(left))  # noqa: B023
             wrong += [f"{left} {what} left: {found}" for found in [struck.wrong(stages)] if found]
             met.append(struck.met)
     assert not wrong, "\n".join(wrong)
@@ -197,10 +145,10 @@ def test_a_disk_that_takes_no_record_is_waited_out(failing: tuple[RecordedDisk, 
     """The write goes into the page cache, and the fsync fails; afterwards the kernel takes the pages for clean."""
     disk, jobs, stack = failing
     with jobs.stages() as stages:
-        struck = Struck(jobs, lambda: disk.failing(f'"event":"{event}"'.encode()))
+        struck = StruckWait(jobs, lambda: disk.failing(f'"event":"{event}"'.encode()))
         assert struck.wrong(stages) == ""
         assert "Input/output error" in struck.met
-        again = Struck(jobs, no_fault)
+        again = StruckWait(jobs, no_fault)
         assert again.wrong(stages) == ""
     stack.close()
     with mounted(disk.file, jobs.site.state):  # what the disk has, not what the page cache had
@@ -210,7 +158,7 @@ def test_a_disk_that_takes_no_record_is_waited_out(failing: tuple[RecordedDisk, 
 def test_a_disk_that_flushes_no_more_lets_nothing_through(failing: tuple[RecordedDisk, Jobs, ExitStack]) -> None:
     """The file system takes no writes from then on, until it is mounted anew, and for that the wait has to end."""
     disk, jobs, stack = failing
-    struck = Struck(jobs, disk.failing)
+    struck = StruckWait(jobs, disk.failing)
     with jobs.stages() as stages:
 
         def answered_and_ended() -> None:
