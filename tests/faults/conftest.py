@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.site import IS_ROOT
 
-# `make soak` sets it: so many times the rounds, the points, and the kinds of fault.
+# `make soak` sets it: so many times the rounds and the power cuts; from 2 on, each byte and each kind of fault everywhere.
 SOAK = int(os.environ.get("GATE_SOAK", "1"))
 
 
