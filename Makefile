@@ -27,6 +27,16 @@ lint: .venv/ready
 demo: bytecode
 	$(BIN)/python -m tests.support.demo $(ANSWER)
 
+# The reference pages, made anew from the schema and from what the commands say of themselves.
+.PHONY: docs check-docs
+docs: bytecode
+	$(BIN)/python -m config.reference > docs/reference/gate-yaml.md
+	$(BIN)/python -m tests.support.help_text
+
+# Whether README and docs/ are true: quoted help, reference pages, links, commands, examples.
+check-docs: bytecode
+	$(BIN)/python -m pytest tests/unit/test_docs.py tests/unit/test_config_policy.py tests/stages/test_backup.py
+
 # The pictures of the page in docs/images; needs chromium.
 screenshots: bytecode
 	$(BIN)/python -m tests.support.screenshots

@@ -167,7 +167,7 @@ http {{
 
 
 def nginx_location(page: Path) -> str:
-    """The location block that docs/how-to/page.md shows."""
+    """The location block that docs/how-to/nginx.md shows."""
     return page.read_text(encoding="utf-8").partition("    location / {\n")[2].partition("\n    }")[0]
 
 
@@ -179,7 +179,7 @@ def test_behind_nginx_as_the_docs_have_it(shown: Start, browser: Browsers, tmp_p
     start = shown(page={"proxy_socket": True, "url": f"https://gate.localhost:{port}"})
     request = start.stage.waiting()
     _start_files(tmp_path)
-    shown_block = nginx_location(start.site.checkout / "docs" / "how-to" / "page.md")
+    shown_block = nginx_location(start.site.checkout / "docs" / "how-to" / "nginx.md")
     block = shown_block.replace("/run/gitlab-runner-gate/proxy.sock", start.site.config["page"]["proxy_socket"])
     block = block.replace("/etc/nginx/gate.htpasswd", f"{tmp_path}/htpasswd")
     (tmp_path / "nginx.conf").write_text(NGINX.format(tmp=tmp_path, port=port, location=block))
