@@ -29,9 +29,9 @@ def test_killed_writers_lose_nothing_and_never_fork_the_chain(tmp_path: Path) ->
     heads = [(int(seq), sha256) for seq, sha256, _number in lines] + [add(directory)]
     report = verify(str(directory), heads)
     assert (report.problems, report.unfinished) == ((), None)
-    assert len(heads) > ROUNDS
+    assert len(heads) > ROUNDS * SOAK / 2
 
     began = Counter(record["request"] for _head, record in log.records(str(directory)) if record["event"] == "decided")
     assert set(began.values()) == {1}
     assert began.keys() >= {f"r-{number}" for _seq, _sha256, number in lines if number != "-"}
-    assert log.position(str(directory))[0] > SOAK
+    assert log.position(str(directory))[0] > 2
