@@ -12,7 +12,7 @@ import pytest
 from audit import log
 from tests.support.audit_logs import add
 from tests.support.harness import RehearsalHarness
-from tests.support.recorded_disk import mounted
+from tests.support.loop_mount import mounted
 from tests.support.site import APPROVER, Site
 
 if TYPE_CHECKING:

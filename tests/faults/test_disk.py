@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.recorded_disk import RecordedDisk, mounted
+from tests.support.loop_mount import mounted
+from tests.support.recorded_disk import RecordedDisk
 from tests.support.site import Site
 from tests.support.struck import SYSTEM_FAILURE, Jobs
 from tests.support.struck_verdict import wrong_now, wrong_then

@@ -23,7 +23,8 @@ from gate.files import write_once
 from gate.request import keys, load
 from gate.sweep import sweep
 from tests.faults.conftest import SOAK
-from tests.support.recorded_disk import PowerCut, RecordedDisk, entries, mounted
+from tests.support.loop_mount import mounted
+from tests.support.recorded_disk import PowerCut, RecordedDisk, entries
 from tests.support.site import Site
 from tests.support.struck import BUILD_FAILURE, NOBODY, Jobs
 from tests.support.struck_stage import BY_ALARM

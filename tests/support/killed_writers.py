@@ -21,6 +21,7 @@ from audit.rotate import rotate
 WRITERS = 8
 ROTATE_AT_BYTES = 64 * 1024
 LIVES_S = 0.01  # at most; in every other round from when one was told something
+GIVE_UP_S = 30
 
 
 def write(directory: str, number: int, since: tuple[int, int], told: int) -> None:
@@ -44,7 +45,8 @@ def one_round(directory: str, number: int, chance: random.Random, told: int) -> 
         writers.append(os.fork())
         if writers[-1] == 0:
             write(directory, number, since, told)
-    while number % 2 and os.fstat(told).st_size == before:  # however slow the machine is
+    give_up = time.monotonic() + GIVE_UP_S
+    while number % 2 and os.fstat(told).st_size == before and time.monotonic() < give_up:
         time.sleep(0.0005)
     killed_at = sorted((time.monotonic() + chance.uniform(0, LIVES_S), writer) for writer in writers)
     for at, writer in killed_at:

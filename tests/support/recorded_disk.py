@@ -15,15 +15,17 @@ from __future__ import annotations
 import ctypes
 import enum
 import errno
-import glob
 import os
 import stat
 import struct
 import subprocess
 import sys
-import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from tests.support.loop_mount import mounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
 ENTRY = struct.Struct("<QI")
 IMAGE_BYTES = 24 << 20
-UNMOUNT_S = 10
 # Small blocks, so that few bytes are many writes; a journal that holds a whole run, so that nothing is written twice.
 MKFS = ["mkfs.ext4", "-q", "-F", "-b", "1024", "-J", "size=8", "-E", "lazy_itable_init=0,lazy_journal_init=0"]
 
@@ -236,37 +237,6 @@ def entries(record: Path) -> list[tuple[int, int, bytes]]:
         at += ENTRY.size + length
         found.append((at, offset, content[at - length : at]))
     return found
-
-
-@contextmanager
-def mounted(image: Path, at: Path) -> Iterator[None]:
-    """An image mounted from a loop device, which goes with the mount."""
-    # Whoever makes a mount namespace just then holds on to an unmounted one: what is mounted now would be what was before.
-    _soon(lambda: not _has_loop_device(image))
-    subprocess.run(["mount", "-t", "ext4", "-o", "loop", str(image), str(at)], check=True)
-    try:
-        yield
-    finally:
-        if not _soon(lambda: subprocess.run(["umount", str(at)], check=False, capture_output=True).returncode == 0):
-            subprocess.run(["umount", "--lazy", str(at)], check=True)
-
-
-def _soon(done: Callable[[], bool]) -> bool:
-    give_up = time.monotonic() + UNMOUNT_S
-    while not done():
-        if time.monotonic() >= give_up:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def _has_loop_device(image: Path) -> bool:
-    backing = glob.glob("/sys/block/loop*/loop/backing_file")
-    for name in backing:
-        with suppress(OSError), open(name, encoding="utf-8") as source:
-            if source.read().rstrip("\n") == str(image):
-                return True
-    return False
 
 
 def _write(image: BinaryIO, writes: list[tuple[int, bytes]]) -> None:

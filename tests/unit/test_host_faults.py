@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from executor import prepare, run
+from executor import cleanup, prepare, run
 from executor.response import sha256
 from gate.clock import boot_id
+from gate.decide import decide
 from gate.files import StateError, write_json_once, write_once
+from tests.support.gate_state import made, open_request, records
 from tests.support.site import ENTRY
 
 if TYPE_CHECKING:
@@ -54,6 +56,23 @@ def test_a_job_is_not_run_where_it_cannot_be_told_whether_it_has_ended(
     monkeypatch.setattr(os, "lstat", failing)
     with pytest.raises(StateError, match=r"cannot look for .*/ended\.json: Input/output error"):
         run._release(str(job))
+
+
+def test_a_decision_that_may_not_be_on_disk_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = made(tmp_path / "state")
+    request = open_request(policy)
+    decide(request, "expired", "nobody answered", rule="all", config="")
+
+    def failing(_directory: str) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gate.request.fsync_directory", failing)
+        with pytest.raises(StateError, match=f"cannot make sure of {request.directory}: Input/output error"):
+            cleanup._end(policy, request.key, "")
+    assert records(policy, "decided") == []
+    cleanup._end(policy, request.key, "")
+    assert [len(records(policy, event)) for event in ("decided", "ended")] == [1, 1]
 
 
 @pytest.mark.parametrize(("told", "code"), [("33", 33), ("", 2), ("0", 2), ("x", 2)])
