@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from tests.support.recorded_disk import RecordedDisk
 from tests.support.site import IS_ROOT
 
 # `make soak` sets it: so many times the rounds and the power cuts; from 2 on, each byte and each kind of fault everywhere.
@@ -24,9 +25,17 @@ def strace() -> str:
 
 
 @pytest.fixture(scope="session")
-def root() -> None:
-    """Mounting a disk of one's own needs root, mkfs.ext4 and loop devices."""
+def root(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Mounting a disk of one's own needs root, mkfs.ext4, loop devices and FUSE."""
+    without = "no full, failing, read-only or powerless disk is tried"
     if not IS_ROOT:
-        pytest.skip("NOT ROOT: no full, failing, read-only or powerless disk is tried; run the tests as root")
+        pytest.skip(f"NOT ROOT: {without}; run the tests as root")
     if shutil.which("mkfs.ext4") is None:
-        pytest.skip("NO MKFS.EXT4 (apt install e2fsprogs): no full, failing, read-only or powerless disk is tried")
+        pytest.skip(f"NO MKFS.EXT4 (apt install e2fsprogs): {without}")
+    scratch = tmp_path_factory.mktemp("probe")
+    (scratch / "at").mkdir()
+    try:
+        with RecordedDisk(scratch).mounted(scratch / "at"):
+            pass
+    except (OSError, AssertionError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"NO DISK CAN BE MOUNTED, from /dev/fuse and a loop device: {without}; {error}")
