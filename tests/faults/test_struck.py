@@ -32,6 +32,7 @@ MARGIN = 30  # of calls: what no process makes beyond those of a good run
 BATCH = 60  # of cases for one strace, since it also counts the calls of the process that does the stages
 MADE_FOR_EACH_STAGE, CALLS_OF_STAGE = {"read", "write", "clone", "wait4", "close"}, 6
 IMPORTED = "executor.steps,json"  # by a step, before it touches the state
+MAY_MISS = 0.2  # of the waiting process's calls: it makes fewer where it is woken less often, as by a busy machine
 DIED = "a process of the gate died while"
 
 ANY = ["error=EIO", "error=ENOSPC", "signal=KILL"]
@@ -69,6 +70,7 @@ class Striker:
 
     def __init__(self, jobs: Jobs, strace: str, target: str, modules: str = IMPORTED) -> None:
         self.jobs, self.strace, self.target, self.modules = jobs, strace, target, modules
+        self.tried = self.missed = 0
         with jobs.stages() as stages:  # not the first job, which makes the log
             assert self.comes_through("", stages) == ""
         job = jobs.new()
@@ -87,6 +89,7 @@ class Striker:
         for call in self.calls:
             for each in faults_for(call, fault, share):
                 wrong += self.one_by_one(call, each, call.early + call.late, partial(self.comes_through, each))
+        assert self.missed <= self.tried * MAY_MISS
         assert not wrong, "\n".join(wrong)
 
     def one_by_one(self, call: Call, fault: str, count: int, case: Case) -> list[str]:
@@ -104,7 +107,10 @@ class Striker:
                 found = [case(stages, when - call.before - place) for place in batch]
             wrong += [f"{call.name} {place} {fault}: {what}" for place, what in zip(batch, found, strict=True) if what]
             hits = record.read_text(encoding="utf-8").count("(INJECTED)")
-            if "signal" not in fault and call.name not in UNSTEADY and hits != len(batch):
+            self.tried += len(batch)
+            if "signal" not in fault and self.target == "itself":
+                self.missed += len(batch) - hits
+            elif "signal" not in fault and call.name not in UNSTEADY and hits != len(batch):
                 wrong.append(f"{call.name} {batch} {fault}: {hits} were struck")
         return wrong
 
@@ -127,7 +133,12 @@ class Striker:
 
     def _not_killed(self, fault: str, codes: list[int], said: str) -> str:
         killed = codes[0] == -signal.SIGKILL if self.target == "itself" else f"{DIED} {self.target}" in said
-        return f"{codes}: was not killed: {said!r}" if "signal" in fault and not killed else ""
+        if "signal" not in fault or killed:
+            return ""
+        if self.target == "itself" and codes == [0]:
+            self.missed += 1
+            return ""
+        return f"{codes}: was not killed: {said!r}"
 
 
 def faults_for(call: Call, fault: str, share: str | None) -> list[str]:
