@@ -18,6 +18,12 @@ bytecode: .venv/ready
 test: bytecode
 	$(BIN)/python -m pytest $(TESTS)
 
+# Faults of the host (tests/faults), for hours: SOAK times the killed writers and power cuts, and every byte and error. As root.
+SOAK ?= 10
+.PHONY: soak
+soak: bytecode
+	GATE_SOAK=$(SOAK) GATE_TESTS_DEMAND_ALL=1 $(BIN)/python -m pytest --timeout=0 tests/faults
+
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

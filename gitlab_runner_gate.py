@@ -4,6 +4,7 @@
 before anything else is imported: a job starts ten or so of these processes, and one of them may wait for days.
 """
 
+import os
 import sys
 from os.path import abspath, dirname, isdir, join
 
@@ -16,8 +17,13 @@ sys.dont_write_bytecode = True
 
 def executor_main() -> None:
     """Run the stage that the command line names; ends the process with the stage's exit code."""
-    from executor.main import main
-
+    try:
+        from executor.main import main
+    except Exception as error:  # noqa: BLE001
+        # Python would exit 1, which tells the runner that the job has failed, for good; executor/surroundings.py says more.
+        print(f"gate: cannot read its own code: {error}", file=sys.stderr, flush=True)
+        code = os.environ.get("SYSTEM_FAILURE_EXIT_CODE", "")
+        os._exit(int(code) if code.isascii() and code.isdigit() and 0 < int(code) < 256 else 2)  # noqa: PLR2004
     main(sys.argv[1:])
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from audit import chain, copies, segments
+from audit import chain, copies, disk, segments
 from audit.chain import Head
 from audit.lock import Locked
 from audit.reading import (
@@ -150,6 +150,7 @@ def extend(
     path = os.path.join(directory, segments.name(number))
     log = segments.open_to_append(folder, number, path, make=True)
     try:
+        disk.make_end_true(log, path)
         last, end, torn_bytes = segments.tail(log)
         if any(map(is_newer, torn_bytes.splitlines(keepends=True))):
             raise AuditError(f"{path} ends with a record of a newer version of the gate: install that one")
@@ -202,10 +203,7 @@ def make_sure(directory: str, folder: int, number: int, offset: int, line: bytes
     log = segments.open_own(folder, number, path)
     try:
         os.fsync(log)
-        # After a failed fsync the kernel takes the pages for clean, and the next fsync succeeds with the data gone
-        # (Rebello et al., ATC '20). So drop them, and look at what the disk has.
-        os.posix_fadvise(log, 0, 0, os.POSIX_FADV_DONTNEED)
-        if os.pread(log, len(line), offset) != line:
+        if not disk.has(log, offset, line):
             raise AuditError(
                 f"{path} lost a record at byte {offset} which could not be written to disk; check the disk"
             )

@@ -49,7 +49,8 @@ def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:
         return faults
     decision = request.file("decision.json")
     if decision and decision["decision"] in FINAL_AND_NEGATIVE:
-        record_decided(request, decision)  # prepare may have been killed just before it
+        request.make_durable()  # prepare may have been killed just before this, or that
+        record_decided(request, decision)
         notice.decided(request, policy, decision)
         end(request, decision["decision"])
     return []

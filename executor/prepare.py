@@ -40,6 +40,7 @@ TALK_AFTER_MS = (60_000, 120_000, 300_000, 600_000, 1_200_000, 1_800_000)
 _OWN_CODE = ("executor", "gate", "audit", "config")
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _PR_SET_PDEATHSIG = 1
+_UNKNOWN = "/"
 
 
 class Signals:
@@ -210,11 +211,12 @@ class Wait:
 
     def _glance(self) -> tuple[Any, ...]:
         """What could be an answer, cheaply: names in the drop directories that are for this job, votes, gate.yaml."""
+        names = self.now["names"] | {_UNKNOWN}
         dropped = tuple(
             (directory, name, _identity(os.path.join(directory, name)))
             for directory in self.now["drops"] + self.now["signed"]
             for name in sorted(_listed(directory))
-            if name in self.now["names"] or (directory in self.now["signed"] and name[0] != "." and name[-4:] != ".tmp")
+            if name in names or (directory in self.now["signed"] and name[0] != "." and name[-4:] != ".tmp")
         )
         votes = tuple(sorted(_listed(self.now["votes"])))
         decided = _identity(os.path.join(self.now["job_dir"], "decision.json"))  # by a newer job, or a sweep
@@ -281,8 +283,13 @@ def step(name: str, context: dict[str, Any], signals: Signals) -> dict[str, Any]
     """Do one step of work in a forked child; returns its result, or state "fault" where it failed or died."""
     try:
         reader, writer = os.pipe2(os.O_CLOEXEC)
+    except OSError as error:
+        return fault(f"cannot start a process: {error.strerror}")
+    try:
         child = os.fork()
     except OSError as error:
+        os.close(reader)  # else an hour without free processes would use up the descriptors of a job that waits
+        os.close(writer)
         return fault(f"cannot start a process: {error.strerror}")
     if child == 0:
         _in_child(name, context, signals.has_ended, writer)
@@ -334,10 +341,16 @@ def _forget_own_code() -> None:
 
 
 def _listed(directory: str) -> list[str]:
+    """The names there; where the host cannot tell them (no file handle left, a failing disk), one that no file can have.
+
+    So that a look is due, which says why.
+    """
     try:
         return os.listdir(directory)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
+    except OSError:
+        return [_UNKNOWN]
 
 
 def _identity(path: str) -> tuple[int, ...]:

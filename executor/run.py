@@ -12,7 +12,7 @@ from executor import backend
 from executor.response import read_response, sha256
 from executor.surroundings import StageError, build_failure_code, from_config, tell_exit_code
 from gate.clock import boot_id
-from gate.files import read_json, write_once
+from gate.files import exists, read_json, write_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> int:
     job_dir = from_config("GATE_JOB_DIR")
     released = _release(job_dir)
     work_dir, started = released["work_dir"], os.path.join(job_dir, "started")
-    if not os.path.lexists(started):
+    if not exists(started):
         # `started` comes first: from here on it is cleanup that ends the request, whatever becomes of the stage.
         write_once(job_dir, "started", b"")
         backend.make_work(released["backend"], work_dir, released["cache_dir"])
@@ -55,7 +55,7 @@ def _release(job_dir: str) -> dict[str, Any]:
         raise StageError("refused: nobody has let this job through; is prepare_exec wired in the runner's config.toml?")
     if released["key"] != os.path.basename(job_dir) or released["response_sha256"] != sha256(read_response()):
         raise StageError("refused: what was let through is another job than this one")
-    if released["boot_id"] != boot_id() or os.path.lexists(os.path.join(job_dir, "ended.json")):
+    if released["boot_id"] != boot_id() or exists(os.path.join(job_dir, "ended.json")):
         raise StageError(
             "refused: this job was let through once and has ended; run it again, so that it is asked for again"
         )

@@ -62,6 +62,8 @@ def opening(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
         _check_not_archived(plan)
         request = _open(plan, rule, context)
     _check_resumable(request, plan, response)
+    if resumed:
+        request.make_durable()
     decision = request.file("decision.json")
     why = plan["refused"] or (repeated.of_rejected(request, rule) if rule else "")
     if why and not decision:
@@ -89,6 +91,7 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     request = _request(plan)
     decision = request.file("decision.json")
     if decision:
+        request.make_durable()
         return _settle(request, decision, plan, interrupted)
     late = boottime_ms() >= context["deadline_ms"]
     try:

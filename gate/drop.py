@@ -10,6 +10,8 @@ Rules, in this order; the first that fails decides (threats T9, T15 to T17):
   A writer that comes while we read breaks the lease, and what was read is thrown away. Where leases are not allowed, a
   file is ready when it has not changed for SETTLED_S.
 - In `drop/signed/`, which is the gate's own and shared, a file may be anybody's: its signature tells whose answer it is.
+- An error that tells nothing of the drop or its directory (no descriptor left, a failing disk) is raised: what somebody said
+  cannot be known then, so nothing may be decided without it, and their answer is not turned away for it.
 - What is counted or turned away is first moved to a directory of ours by rename(2). If the inode that arrives is not the
   one judged, somebody swapped it: it is moved back without replacing anything.
 """
@@ -21,7 +23,9 @@ import fcntl
 import os
 import stat
 import time
+from contextlib import suppress
 
+from gate.files import rename_without_replacing
 from gate.words import ascii_json_bytes
 
 TYPE_CHECKING = False
@@ -47,6 +51,8 @@ COMMENT_MAX_CHARACTERS = 1000
 COMMENT_MAX_RECORD_BYTES = 5000  # as ASCII JSON, so that a record with it stays under the log's 8 KiB
 SETTLED_S = 1.0
 SECOND_LINK_GRACE_S = 5.0
+# What open(2) says of the thing itself; all else is a fault of the host.
+_ITS_OWN_FAULT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENOTCONN)
 
 
 class DropDirectoryError(Exception):
@@ -58,11 +64,9 @@ def open_directory(root: int, person: str, uid: int) -> int:
 
     Raises:
         DropDirectoryError: it is not there, or is not the person's alone.
+        OSError: it cannot be opened, through no fault of its own.
     """
-    try:
-        directory = os.open(person, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
-    except OSError as error:
-        raise DropDirectoryError(f"drop/{person} cannot be opened: {error.strerror}") from error
+    directory = _open(root, person)
     found = os.fstat(directory)
     why = _directory_fault(found, uid, os.fstat(root).st_dev)
     if why:
@@ -87,16 +91,23 @@ def open_signed(root: int) -> int:
 
     Raises:
         DropDirectoryError: it is not there, or is not the gate's own.
+        OSError: it cannot be opened, through no fault of its own.
     """
-    try:
-        directory = os.open("signed", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
-    except OSError as error:
-        raise DropDirectoryError(f"drop/signed cannot be opened: {error.strerror}") from error
+    directory = _open(root, "signed")
     found = os.fstat(directory)
     if found.st_uid == os.geteuid() and found.st_dev == os.fstat(root).st_dev:
         return directory
     os.close(directory)
     raise DropDirectoryError(f"drop/signed belongs to uid {found.st_uid}, or is on another file system; move it away")
+
+
+def _open(root: int, name: str) -> int:
+    try:
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+    except OSError as error:
+        if error.errno not in _ITS_OWN_FAULT:
+            raise
+        raise DropDirectoryError(f"drop/{name} cannot be opened: {error.strerror}") from error
 
 
 def is_read(name: str) -> bool:
@@ -123,7 +134,11 @@ def answer_of(name: str) -> tuple[str, str] | None:
 
 
 def read(directory: int, name: str, uid: int) -> Reading:
-    """Judge and read one drop of that user; see the module's rules. Its text is the comment."""
+    """Judge and read one drop of that user; see the module's rules. Its text is the comment.
+
+    Raises:
+        OSError: it cannot be read, through no fault of its own.
+    """
     return _read(directory, name, uid, _judge_comment)
 
 
@@ -137,8 +152,6 @@ def _read(directory: int, name: str, uid: int | None, judge: Callable[[bytes, os
         held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
         return Reading("gone", "", "", None)
-    except OSError as error:
-        return Reading("later", "", f"cannot be opened: {error.strerror}", None)
     try:
         found = os.fstat(held)
         why = _file_fault(found, uid)
@@ -175,6 +188,8 @@ def _read_when_ready(held: int, judged: os.stat_result, judge: Callable[[bytes, 
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.ENOENT):
             return Reading("later", "", "is open for writing", judged)
+        if error.errno not in _ITS_OWN_FAULT:
+            raise
         return Reading("bad", "", f"cannot be opened: {error.strerror}", judged)
     try:
         leased = _lease(source, judged)
@@ -257,14 +272,6 @@ def take(directory: int, name: str, judged: os.stat_result, into: int, new_name:
     moved = os.lstat(new_name, dir_fd=into)
     if (moved.st_ino, moved.st_dev) == (judged.st_ino, judged.st_dev):
         return True
-    _move_back(into, new_name, directory, name)
+    with suppress(OSError):  # that name is taken again already: what we hold stays turned away
+        rename_without_replacing(into, new_name, directory, name)
     return False
-
-
-def _move_back(source: int, source_name: str, target: int, target_name: str) -> None:
-    """rename(2) without replacing: if that name is taken again already, what we hold stays turned away."""
-    import ctypes
-
-    renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    rename_noreplace = 1
-    renameat2(source, os.fsencode(source_name), target, os.fsencode(target_name), rename_noreplace)

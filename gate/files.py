@@ -89,6 +89,37 @@ def read_json(path: str) -> dict[str, Any] | None:
     return value
 
 
+def exists(path: str) -> bool:
+    """Whether something has that name.
+
+    os.path.lexists() answers no where the disk answers nothing at all, and a request would seem not to have ended.
+
+    Raises:
+        StateError: it cannot be told.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StateError(f"cannot look for {path}: {error.strerror}") from error
+    return True
+
+
+def rename_without_replacing(source: int, name: str, target: int, new_name: str) -> None:
+    """renameat2(2) with RENAME_NOREPLACE, between two directories given by their descriptors.
+
+    Raises:
+        OSError: it could not be renamed; FileExistsError where that name is taken.
+    """
+    import ctypes
+
+    rename_noreplace = 1
+    renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    if renameat2(source, os.fsencode(name), target, os.fsencode(new_name), rename_noreplace) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), name)
+
+
 def fsync_directory(directory: str) -> None:
     """Make a new name in `directory` durable: fsync of a file does not (fsync(2))."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,8 +1,8 @@
 """From drops to votes: what waits in the drop directories is counted, turned away, or left for later.
 
 For a drop that counts: vote file, then its record, then the drop goes. For one that does not: its record, then it is
-moved to turned-away/. A crash in between leaves the drop where it is, and the next look does the rest: the vote's name
-comes from the drop's inode, and a record is appended once.
+moved to turned-away/ (gate/turned_away.py). A crash in between leaves the drop where it is, and the next look does the
+rest: the vote's name comes from the drop's inode, and a record is appended once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from gate import drop, layout, page_inbox, signed_inbox
+from gate import drop, layout, page_inbox, signed_inbox, turned_away
 from gate.clock import boottime_ms
 from gate.files import StateError, read_json, write_json_once
 from gate.request import WHY_MAX_RECORD_BYTES, dropped_fields, fit, is_open, load, meant_by
@@ -88,7 +88,7 @@ class Inbox:
         why = reading.why or self._why_not(name, person, reading.text, reading.file)
         if why:
             by = {"person": person, "via": "drop"}
-            self.record_turned_away(f"a drop of {person}", name, reading.file, by, why)
+            self.record_turned_away(f"a drop of {person}", directory, name, reading.file, by, why)
             self.take(directory, name, reading.file)
         else:
             self._count(directory, name, person, reading)
@@ -168,9 +168,9 @@ class Inbox:
         if found.st_uid == os.geteuid():
             return read_json(path)
         why = "it is not the gate's own, and stood where a vote is kept"
-        self.record_turned_away("a file of the page's", vote_name, found, {"via": "page"}, why)
         votes = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            self.record_turned_away("a file of the page's", votes, vote_name, found, {"via": "page"}, why)
             self.take(votes, vote_name, found)
         finally:
             os.close(votes)
@@ -188,31 +188,24 @@ class Inbox:
         before = " (answered before the job was here)" if vote["early"] else ""
         self.lines.append(f"{vote['person']} {verb}{before}{said(vote['comment'])}")
 
-    def record_turned_away(self, what: str, name: str, file: os.stat_result, by: dict[str, str], why: str) -> None:
+    def record_turned_away(
+        self, what: str, directory: int, name: str, file: os.stat_result, by: dict[str, str], why: str
+    ) -> None:
         """Record that a file does not count, and say so; `what` it is, in words. The file is still to be taken away."""
+        if turned_away.note(self.request.state_dir, directory, name, file) is None:
+            return
         self.request.record("drop-turned-away", "by", "drop", by=by, drop=dropped_fields(name, file), why=why)
         self.lines.append(f"{what} was turned away: {shown(name)}: {shown(why, 500)}")
 
     def take(self, directory: int, name: str, file: os.stat_result) -> str:
-        """Move a drop into turned-away/; see `take_away`."""
-        return take_away(self.request.state_dir, directory, name, file)
+        """Move a drop into turned-away/; see gate/turned_away.py."""
+        return turned_away.take_away(self.request.state_dir, directory, name, file)
 
     def remove(self, directory: int, name: str, file: os.stat_result) -> None:
         """Take a drop away for good: what it said is kept already."""
         taken = self.take(directory, name, file)
         if taken:
             os.unlink(taken)
-
-
-def take_away(state_dir: str, directory: int, name: str, file: os.stat_result) -> str:
-    """Move a drop into turned-away/ under a name of our own; returns its path, or "" where it was swapped or has gone."""
-    path = layout.turned_away(state_dir)
-    into = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        own_name = f"{int(time.time())}-{file.st_uid}-{os.urandom(8).hex()}"
-        return os.path.join(path, own_name) if drop.take(directory, name, file, into, own_name) else ""
-    finally:
-        os.close(into)
 
 
 def votes_on(request: Request) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from gate.files import StateError, make_directory, write_once
+from gate.files import StateError, exists, make_directory, rename_without_replacing, write_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -178,31 +178,48 @@ def _make_page(path: str, page_of: dict[str, Any]) -> None:
     """
     if os.geteuid() not in (0, page_of["uid"]):
         return
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise StateError(f"cannot make {path}: {error.strerror}") from error
-    os.chmod(path, stat.S_IRWXU)
-    os.chown(path, page_of["uid"], page_of["gid"])
+    _make_for(path, page_of["uid"], page_of["gid"])
 
 
 def _make_drop(state_dir: str, person: str, uid: int | None) -> str | None:
     """A person's drop directory; never mends an existing one: what is wrong with it is told where it is read."""
-    path, own = os.path.join(drops(state_dir), person), os.geteuid()
+    own = os.geteuid()
     if uid is None:
         return None
     if own not in (0, uid):
         return f"{person} cannot answer by drop: a gate that is not root serves no drop directory but its own uid's"
+    _make_for(os.path.join(drops(state_dir), person), uid)
+    return None
+
+
+def _make_for(path: str, uid: int, gid: int = -1) -> None:
+    """Make a directory that is somebody else's, unless something has that name.
+
+    Under another name first: whatever comes in between, none is left that is not theirs yet, which nobody would mend.
+    """
+    if exists(path):
+        return
     try:
-        os.mkdir(path, 0o700)
+        _make_whole(os.path.dirname(path), os.path.basename(path), uid, gid)
     except FileExistsError:
-        return None
+        return
     except OSError as error:
         raise StateError(f"cannot make {path}: {error.strerror}") from error
-    # The umask may have taken bits away; the mode is set before the owner, since the new owner could be at work at once.
-    os.chmod(path, stat.S_IRWXU)
-    if uid != own:
-        os.chown(path, uid, -1)
-    return None
+
+
+def _make_whole(parent: str, name: str, uid: int, gid: int) -> None:
+    fresh = f".{name}.{os.urandom(8).hex()}"
+    directory = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.mkdir(fresh, stat.S_IRWXU, dir_fd=directory)
+        try:
+            # The umask may have taken bits away; the mode is set before the owner, who could be at work at once.
+            os.chmod(fresh, stat.S_IRWXU, dir_fd=directory)
+            if (uid, gid) != (os.geteuid(), -1):
+                os.chown(fresh, uid, gid, dir_fd=directory)
+            rename_without_replacing(directory, fresh, directory, name)
+        except OSError:
+            os.rmdir(fresh, dir_fd=directory)
+            raise
+    finally:
+        os.close(directory)

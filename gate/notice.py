@@ -76,9 +76,11 @@ def _rule(request: Request, policy: dict[str, Any]) -> dict[str, Any] | None:
 
 def _tell(request: Request, policy: dict[str, Any], name: str, event: str, about: dict[str, Any]) -> None:
     command = policy.get("on_event")
-    if not command or request.has(f"notice.{name}"):
+    if not command:
         return
     try:
+        if request.has(f"notice.{name}"):
+            return
         from gate import courier
 
         content = message(request, policy, event, about)

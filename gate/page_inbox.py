@@ -96,7 +96,7 @@ def _judge(inbox: Inbox, directory: int, name: str, uid: int) -> None:
         return
     by = {"via": "page", **({"person": said["person"]} if said else {})}
     of = f" of {said['person']}" if said else ""
-    inbox.record_turned_away(f"a vote{of} on the page", name, reading.file, by, why)
+    inbox.record_turned_away(f"a vote{of} on the page", directory, name, reading.file, by, why)
     try:
         inbox.take(directory, name, reading.file)
     except OSError as error:  # a directory of another user's, where the gate is not root: it hinders nobody's answer

@@ -12,7 +12,7 @@ import os
 from audit import log
 from gate import __version__, layout
 from gate.clock import boot_id
-from gate.files import STATE_VERSION, StateError, read_json
+from gate.files import STATE_VERSION, StateError, exists, fsync_directory, read_json
 from gate.words import ascii_json_bytes, shown
 
 TYPE_CHECKING = False
@@ -45,8 +45,23 @@ class Request:
         return read_json(os.path.join(self.directory, name))
 
     def has(self, name: str) -> bool:
-        """Whether one of the request's files is there."""
-        return os.path.lexists(os.path.join(self.directory, name))
+        """Whether one of the request's files is there.
+
+        Raises:
+            StateError: it cannot be told.
+        """
+        return exists(os.path.join(self.directory, name))
+
+    def make_durable(self) -> None:
+        """Have the names of its files on disk, of which others are to be recorded: their writer may have been killed before.
+
+        Raises:
+            StateError: that cannot be made sure.
+        """
+        try:
+            fsync_directory(self.directory)
+        except OSError as error:
+            raise StateError(f"cannot make sure of {self.directory}: {error.strerror}") from error
 
     @property
     def of_this_boot(self) -> bool:

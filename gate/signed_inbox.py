@@ -18,7 +18,7 @@ import os
 import time
 
 from audit import log
-from gate import __version__, drop, layout, signed
+from gate import __version__, drop, layout, signed, turned_away
 from gate.clock import boottime_ms
 from gate.request import WHY_MAX_RECORD_BYTES, dropped_fields, fit
 from gate.rules import may_answer
@@ -133,12 +133,14 @@ def _answer(
 
 def _turn_away(inbox: Inbox, directory: int, name: str, file: os.stat_result, statement: Statement, why: str) -> None:
     by = {"person": statement.person, "via": "signed"}
-    inbox.record_turned_away(f"a signed drop in the name of {statement.person}", name, file, by, why)
+    inbox.record_turned_away(f"a signed drop in the name of {statement.person}", directory, name, file, by, why)
     _take(inbox, directory, name, file)
 
 
 def _turn_away_unread(inbox: Inbox, directory: int, name: str, file: os.stat_result, why: str) -> None:
-    since = inbox.request.opened["log_position"]
+    since = turned_away.note(inbox.request.state_dir, directory, name, file)
+    if since is None:
+        return
     fields = {
         "event": "drop-turned-away",
         "by": {"via": "signed"},
@@ -149,7 +151,7 @@ def _turn_away_unread(inbox: Inbox, directory: int, name: str, file: os.stat_res
         layout.audit(inbox.request.state_dir),
         fields,
         same=("event", "drop"),
-        since=(since[0], since[1]),
+        since=since,
         version=__version__,
     )
     _take(inbox, directory, name, file)

@@ -20,11 +20,10 @@ import time
 
 from audit import log, retention
 from audit.rotate import rotate
-from gate import __version__, drop, housekeeping, layout, notice, signed, waiting
+from gate import __version__, drop, housekeeping, layout, notice, signed, turned_away, waiting
 from gate.clock import boottime_ms
 from gate.decide import decide, end, record_decided
-from gate.files import StateError
-from gate.inbox import take_away
+from gate.files import StateError, exists
 from gate.request import Request, dropped_fields, keys, load, meant_by
 from gate.words import shown
 
@@ -86,7 +85,7 @@ def _first_needed(state_dir: str) -> int:
 def _sweep_request(policy: dict[str, Any], key: str) -> None:
     state_dir = policy["state_dir"]
     directory = layout.job(state_dir, key)
-    if os.path.lexists(os.path.join(directory, "ended.json")):
+    if exists(os.path.join(directory, "ended.json")):
         return
     request = load(state_dir, key)
     if request is None or not over(request):
@@ -96,6 +95,7 @@ def _sweep_request(policy: dict[str, Any], key: str) -> None:
         decide(request, "abandoned", why, rule=request.opened["rule"], config="")
     decision = request.file("decision.json")
     if decision:
+        request.make_durable()
         record_decided(request, decision)
         notice.decided(request, policy, decision)
     end(request, "nobody held or ran this job any more")
@@ -146,9 +146,12 @@ def _look_at(directory: int, name: str) -> os.stat_result | None:
 
 def _turn_away(state_dir: str, directory: int, name: str, file: os.stat_result, by: dict[str, str], why: str) -> None:
     fields = {"event": "drop-turned-away", "by": by, "drop": dropped_fields(name, file), "why": why}
-    # Recorded before it goes, so that no drop goes unrecorded; a crash in between leaves two records of one drop.
-    log.append(layout.audit(state_dir), fields, version=__version__)
-    take_away(state_dir, directory, name, file)
+    # Recorded before it goes, so that no drop goes unrecorded; once, though a look or a sweep was killed in between.
+    since = turned_away.note(state_dir, directory, name, file)
+    if since is None:
+        return
+    log.append_once(layout.audit(state_dir), fields, same=("event", "drop"), since=since, version=__version__)
+    turned_away.take_away(state_dir, directory, name, file)
 
 
 def _sweep_signed(policy: dict[str, Any]) -> list[str]:
@@ -205,5 +208,5 @@ def _why_old(state_dir: str, name: str, file: os.stat_result) -> str:
 
 
 def _why_ended(state_dir: str, found: list[str]) -> str:
-    ended = [key for key in found if os.path.lexists(os.path.join(layout.job(state_dir, key), "ended.json"))]
+    ended = [key for key in found if exists(os.path.join(layout.job(state_dir, key), "ended.json"))]
     return f"its job has ended: {shown(ended[0])}" if found and found == ended else ""

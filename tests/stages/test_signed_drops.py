@@ -76,7 +76,8 @@ class Case:
         return sorted(os.listdir(self.directory))
 
     def away(self) -> int:
-        return len(os.listdir(layout.turned_away(self.policy["state_dir"])))
+        names = os.listdir(layout.turned_away(self.policy["state_dir"]))
+        return sum(not name.endswith(".note") for name in names)
 
     def judged(self, content: bytes) -> str | None:
         """The fingerprint where that content counts, as one look judges it; None where it does not."""

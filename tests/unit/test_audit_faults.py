@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import mmap
 import os
 import resource
 import shutil
@@ -239,8 +240,9 @@ def test_a_fault_at_any_call_never_looks_like_success(tmp_path: Path, strace: st
     assert (report.problems, report.unfinished) == ((), None)
 
 
-def test_append_once_sees_through_a_sync_that_failed_before(tmp_path: Path) -> None:
-    """The kernel holds a record for written that the disk never took: it must not count."""
+@pytest.fixture
+def ext4(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """An image, and the directory where its file system is mounted."""
     image, disk = tmp_path / "image", tmp_path / "disk"
     disk.mkdir()
     if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
@@ -248,20 +250,66 @@ def test_append_once_sees_through_a_sync_that_failed_before(tmp_path: Path) -> N
     with image.open("wb") as made:
         made.truncate(8 * 1024 * 1024)
     subprocess.run(["mkfs.ext4", "-q", "-O", "^metadata_csum", str(image)], check=True)
-    if subprocess.run(
-        ["mount", "-o", "loop", str(image), str(disk)], check=False, stderr=subprocess.DEVNULL
-    ).returncode:
+    mount = ["mount", "-o", "loop", str(image), str(disk)]
+    if subprocess.run(mount, check=False, stderr=subprocess.DEVNULL).returncode:
         pytest.skip("no loop device can be mounted here")
     try:
-        fields = {"event": "released", "request": "r-1"}
-        first = log.append(str(disk), fields, version=VERSION)
-        once = partial(log.append_once, str(disk), fields, same=("event", "request"), since=(1, 0), version=VERSION)
-        assert once() == first
-        _lose_on_disk(image, lines_of(disk / "audit.1.jsonl")[1])
-        with pytest.raises(log.AuditError, match="check the disk"):
-            once()
+        yield image, disk
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_append_once_sees_through_a_sync_that_failed_before(ext4: tuple[Path, Path]) -> None:
+    """The kernel holds a record for written that the disk never took: it must not count."""
+    image, disk = ext4
+    fields = {"event": "released", "request": "r-1"}
+    once = partial(log.append_once, str(disk), fields, same=("event", "request"), since=(1, 0), version=VERSION)
+    first = log.append(str(disk), fields, version=VERSION)
+    assert once() == first
+    _lose_on_disk(image, lines_of(disk / "audit.1.jsonl")[1])
+
+    with pytest.raises(log.AuditError, match="check the disk"):
+        once()
+    again = once()
+
+    report = verify(str(disk), [again])
+    assert (report.problems, report.records, report.mended) == ((), 3, 1)
+
+
+def test_the_next_record_goes_on_from_what_the_disk_has(ext4: tuple[Path, Path]) -> None:
+    """Else it would name a record that nobody ever sees again, and stand behind a hole."""
+    image, disk = ext4
+    file = filled(disk, 3)
+    lost = lines_of(file)[-1]
+    _lose_on_disk(image, lost)
+    assert lines_of(file)[-1] == lost
+
+    head = add(disk)
+
+    assert lost not in image.read_bytes()
+    report = verify(str(disk), [head])
+    assert (report.problems, report.records, report.mended) == ((), 5, 1)
+
+
+def test_what_a_reader_keeps_in_the_page_cache_is_not_taken_for_what_the_disk_has(ext4: tuple[Path, Path]) -> None:
+    """The kernel drops no page that somebody has mapped, as posix_fadvise(2) asks it to."""
+    image, disk = ext4
+    fields = {"event": "released", "request": "r-1"}
+    once = partial(log.append_once, str(disk), fields, same=("event", "request"), since=(1, 0), version=VERSION)
+    log.append(str(disk), fields, version=VERSION)
+    line = lines_of(disk / "audit.1.jsonl")[1]
+    with (disk / "audit.1.jsonl").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as reader:
+        assert line in reader[:]
+        _lose_on_disk(image, line)
+        for append in (once, once, partial(add, disk)):
+            with pytest.raises(log.AuditError, match="check the disk"):
+                append()
+        assert lines_of(disk / "audit.1.jsonl")[-1] == line
+    with pytest.raises(log.AuditError, match="lost a record"):
+        once()
+
+    report = verify(str(disk), [once(), add(disk)])
+    assert (report.problems, report.mended) == ((), 1)
 
 
 def _lose_on_disk(image: Path, line: bytes) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate import drop
+from gate import drop, files
 from gate.words import ascii_json_bytes
 from tests.support.gate_state import IS_ROOT, UIDS
 
@@ -74,6 +74,26 @@ def test_a_closed_file_is_ready(box: Box) -> None:
 
 def test_nothing_there_is_gone(box: Box) -> None:
     assert box.read() == ("gone", "", "", None)
+
+
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("fault", [errno.EIO, errno.EMFILE])
+def test_a_fault_of_the_host_turns_no_drop_away(
+    box: Box, monkeypatch: pytest.MonkeyPatch, call: int, fault: int
+) -> None:
+    box.put()
+    left, true_open = [call], os.open
+
+    def failing(*words: Any, **named: Any) -> int:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError(fault, os.strerror(fault))
+        return true_open(*words, **named)
+
+    monkeypatch.setattr(os, "open", failing)
+    with pytest.raises(OSError, match=os.strerror(fault)):
+        box.read()
+    assert box.read().state == "ready"
 
 
 def a_socket(path: Path) -> None:
@@ -321,13 +341,13 @@ def test_one_swapped_after_judging_is_moved_back(box: Box) -> None:
 
 def test_moving_back_replaces_nothing(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     reading = swap(box)
-    true_move = drop._move_back
+    true_move = files.rename_without_replacing
 
     def move_back(*words: Any) -> None:
         box.put(b"a third")
         true_move(*words)
 
-    monkeypatch.setattr(drop, "_move_back", move_back)
+    monkeypatch.setattr(drop, "rename_without_replacing", move_back)
     assert not drop.take(box.directory, NAME, reading.file, box.into, "ours")
     assert (box.own / NAME).read_bytes() == b"a third"
     assert (box.away / "ours").read_bytes() == b"swapped"

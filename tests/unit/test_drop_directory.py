@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -106,6 +107,20 @@ def test_a_directory_on_another_file_system_counts_for_nobody(own: Path) -> None
     subprocess.run(["umount", str(own)], check=True)
 
     assert "is on another file system" in why
+
+
+@pytest.mark.parametrize("fault", [errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_fault_of_the_host_is_not_the_directorys(own: Path, monkeypatch: pytest.MonkeyPatch, fault: int) -> None:
+    true_open = os.open
+
+    def failing(path: str, *rest: int, **named: int) -> int:
+        if path == "alice":
+            raise OSError(fault, os.strerror(fault))
+        return true_open(path, *rest, **named)
+
+    monkeypatch.setattr(os, "open", failing)
+    with pytest.raises(OSError, match=os.strerror(fault)):
+        opened(own)
 
 
 def test_a_refused_directory_leaves_no_descriptor(own: Path) -> None:

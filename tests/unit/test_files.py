@@ -34,6 +34,43 @@ def small(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(path)], check=True)
 
 
+@pytest.mark.parametrize("what", ["file", "dangling symlink"])
+def test_what_has_a_name_exists(tmp_path: Path, what: str) -> None:
+    if what == "file":
+        (tmp_path / "a").touch()
+    else:
+        (tmp_path / "a").symlink_to("nowhere")
+
+    assert files.exists(str(tmp_path / "a"))
+    assert not files.exists(str(tmp_path / "b"))
+    assert not files.exists(str(tmp_path / "b" / "c"))
+
+
+@pytest.mark.parametrize("fault", [errno.EIO, errno.EACCES, errno.ENOMEM])
+def test_what_cannot_be_told_does_not_count_as_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int
+) -> None:
+    def failing(path: str) -> None:
+        raise OSError(fault, os.strerror(fault), path)
+
+    monkeypatch.setattr(os, "lstat", failing)
+    with pytest.raises(StateError, match=f"cannot look for {tmp_path}: {os.strerror(fault)}"):
+        files.exists(str(tmp_path))
+
+
+def test_renaming_replaces_nothing_not_even_an_empty_directory(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    here = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with pytest.raises(FileExistsError):
+            files.rename_without_replacing(here, "a", here, "b")
+        files.rename_without_replacing(here, "a", here, "c")
+    finally:
+        os.close(here)
+    assert sorted(os.listdir(tmp_path)) == ["b", "c"]
+
+
 def test_the_first_of_many_writers_wins(tmp_path: Path) -> None:
     won = in_children(8, lambda n: write_once(str(tmp_path), "decision.json", b"writer %d" % n))
 

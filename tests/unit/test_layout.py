@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,34 @@ def test_an_existing_drop_directory_is_never_touched(tmp_path: Path) -> None:
     layout.make(policy)
 
     assert (own.stat().st_uid, mode_of(own)) == (R, 0o777)
+
+
+class Crash(BaseException):
+    """The process is killed here."""
+
+
+@pytest.mark.parametrize("step", [(os, "chmod"), (os, "chown"), (layout, "rename_without_replacing")])
+@pytest.mark.parametrize("fault", [Crash(), OSError(errno.EIO, os.strerror(errno.EIO))])
+def test_a_drop_directory_is_whole_or_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: tuple[Any, str], fault: BaseException
+) -> None:
+    if not IS_ROOT:
+        pytest.skip("giving a directory away needs root")
+    policy = policy_of(tmp_path / "state")
+    layout.make(policy)
+    own = tmp_path / "state" / "drop" / "alice"
+    own.rmdir()
+
+    def cut_short(*_words: Any, **_named: Any) -> None:
+        raise fault
+
+    with monkeypatch.context() as patched:
+        patched.setattr(*step, cut_short)
+        with pytest.raises((Crash, StateError)):
+            layout.make(policy)
+    assert not own.exists()
+    layout.make(policy)
+    assert (own.stat().st_uid, mode_of(own)) == (UIDS["alice"], 0o700)
 
 
 def test_a_person_without_a_user_here_has_no_drop_directory(tmp_path: Path) -> None:

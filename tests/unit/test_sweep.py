@@ -10,11 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import layout, sweep, waiting
+from audit import log
+from gate import drop, layout, sweep, waiting
 from gate.clock import boottime_ms
 from gate.files import write_json_once
+from gate.inbox import Inbox
 from gate.request import Request, load
-from tests.support.gate_state import HOUR_MS, drop_file, fork, made, open_request, records, same_json
+from tests.support.gate_state import (
+    HOUR_MS,
+    drop_file,
+    fork,
+    in_children,
+    made,
+    open_request,
+    records,
+    rule_of,
+    same_json,
+)
 from tests.support.notified import Notified
 
 if TYPE_CHECKING:
@@ -243,6 +255,61 @@ def test_drops_over_seven_days_old_are_swept(
     assert told == (
         [] if stays else [("1002.approve", "it is over 7 days old"), ("whatever \\x1b[31m\\n", "it is over 7 days old")]
     )
+
+
+class Crash(BaseException):
+    """The process is killed here."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", [(log, "append_once"), (drop, "take"), (os, "unlink")])
+def test_a_sweep_cut_short_anywhere_records_a_drop_once(
+    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch, step: tuple[Any, str], when: str
+) -> None:
+    ended(policy, KEY)
+    drop_file(policy, "alice", "1001.approve")
+    true = getattr(*step)
+
+    def killed(*words: Any, **named: Any) -> None:
+        if when == "after":
+            true(*words, **named)
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(*step, killed)
+        with pytest.raises(Crash):
+            sweep.sweep(policy, "own")
+    for _ in range(2):
+        assert sweep.sweep(policy, "own") == []
+    assert (len(records(policy, "drop-turned-away")), left(policy)) == (1, [])
+
+
+def test_a_drop_that_a_look_has_recorded_is_not_recorded_by_a_sweep(
+    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = open_request(policy)
+    drop_file(policy, "carol", "1001.approve")
+    with monkeypatch.context() as patched:
+        patched.setattr(drop, "take", lambda *_: (_ for _ in ()).throw(Crash))
+        with pytest.raises(Crash):
+            Inbox(request, policy, rule_of()).collect()
+    write_json_once(request.directory, "ended.json", {})
+
+    assert sweep.sweep(policy, "own") == []
+    assert (len(records(policy, "drop-turned-away")), left(policy, "carol")) == (1, [])
+
+
+def test_sweeps_at_once_record_each_drop_once(policy: dict[str, Any]) -> None:
+    ended(policy, KEY)
+    names = [f"{KEY}.approve", f"{KEY}.reject", "1001.approve", "1001.reject"]
+    for person in ("alice", "bob", "carol"):
+        for name in names:
+            drop_file(policy, person, name)
+
+    in_children(6, lambda _n: sweep.sweep(policy, "own") == [])
+    swept = [record["drop"]["inode"] for record in records(policy, "drop-turned-away")]
+    assert (len(swept), len(set(swept))) == (12, 12)
+    assert not [name for name in os.listdir(layout.turned_away(policy["state_dir"])) if name.endswith(".note")]
 
 
 def test_a_name_that_is_no_text_is_swept_too(policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
