@@ -89,7 +89,8 @@ def test_a_sweep_leaves_a_newer_request_alone(tmp_path: Path, name: str) -> None
     request = open_request(policy, boot_id="another")
     path = Path(request.directory) / name
     path.write_text(json.dumps({"v": 2, "key": request.key}), encoding="utf-8")
-    os.utime(path, (0, 0))
+    for each in (path, request.directory):
+        os.utime(each, (0, 0))
     before = sorted(os.listdir(request.directory))
 
     (fault,) = sweep.sweep(policy, "own")
