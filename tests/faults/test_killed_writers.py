@@ -25,13 +25,13 @@ def test_killed_writers_lose_nothing_and_never_fork_the_chain(tmp_path: Path) ->
     script = [sys.executable, "-I", "-S", killed_writers.__file__]
     subprocess.run([*script, str(directory), str(ROUNDS * SOAK), str(SOAK), str(told)], check=True)
 
-    lines = [line.split() for line in told.read_text(encoding="ascii").splitlines()]
-    heads = [(int(seq), sha256) for seq, sha256, _number in lines] + [add(directory)]
+    lines = [line.split() for line in told.read_text(encoding="ascii").splitlines() if line.endswith(" .")]
+    heads = [(int(seq), sha256) for seq, sha256, _number, _end in lines] + [add(directory)]
     report = verify(str(directory), heads)
     assert (report.problems, report.unfinished) == ((), None)
     assert len(heads) > ROUNDS * SOAK / 2
 
     began = Counter(record["request"] for _head, record in log.records(str(directory)) if record["event"] == "decided")
     assert set(began.values()) == {1}
-    assert began.keys() >= {f"r-{number}" for _seq, _sha256, number in lines if number != "-"}
+    assert began.keys() >= {f"r-{number}" for _seq, _sha256, number, _end in lines if number != "-"}
     assert log.position(str(directory))[0] > 2

@@ -1,8 +1,9 @@
 """Rounds of writers of one audit log, each of which is killed; `killed_writers.py DIRECTORY ROUNDS SEED TOLD`.
 
 In each round eight of them begin at once. Each records once for all that the round began, then appends on and on, and
-begins a new segment where the last one has grown. TOLD gets a line, `<seq> <sha256> <round or ->`, for each record that
-one of them was told is on disk, before it does anything else. Runs under `python -I -S`, as the stages do.
+begins a new segment where the last one has grown. TOLD gets `<seq> <sha256> <round or -> .`, between line feeds, for each
+record that one of them was told is on disk, before it does anything else; what lacks its full stop was cut by a kill. Runs
+under `python -I -S`, as the stages do.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ def write(directory: str, number: int, since: tuple[int, int], told: int) -> Non
     """Be a writer, until killed."""
     began = {"event": "decided", "request": f"r-{number}"}
     head = log.append_once(directory, began, same=("event", "request"), since=since, version="0")
-    os.write(told, b"%d %s %d\n" % (head.seq, head.sha256.encode(), number))
+    os.write(told, b"\n%d %s %d .\n" % (head.seq, head.sha256.encode(), number))
     while True:
         head = log.append(directory, {"event": "vote", "request": f"w-{os.getpid()}"}, version="0")
-        os.write(told, b"%d %s -\n" % (head.seq, head.sha256.encode()))
+        os.write(told, b"\n%d %s - .\n" % (head.seq, head.sha256.encode()))
         rotated = rotate(directory, ROTATE_AT_BYTES, version="0")
         if rotated:
-            os.write(told, b"%d %s -\n" % (rotated.seq, rotated.sha256.encode()))
+            os.write(told, b"\n%d %s - .\n" % (rotated.seq, rotated.sha256.encode()))
 
 
 def one_round(directory: str, number: int, chance: random.Random, told: int) -> bool:

@@ -29,6 +29,8 @@ TREE = {
     f"{STATE}/jobs": ("d", "root", "gate-approvers", "2750"),
     f"{STATE}/page": ("d", "gitlab-gate", "gitlab-gate", "0700"),
     f"{STATE}/turned-away": ("d", "root", "root", "0700"),
+    f"{STATE}/archive": ("d", "root", "root", "0700"),
+    f"{STATE}/archive/removing": ("d", "root", "root", "0700"),
     f"{STATE}/work": ("d", "root", "root", "0711"),
     "/home/gitlab-job": ("d", "gitlab-job", "gitlab-job", "0700"),
 }
