@@ -7,6 +7,8 @@ posix_fadvise(2) passes over those that somebody reads just then. So the disk is
 
 from __future__ import annotations
 
+import errno
+import mmap
 import os
 import time
 
@@ -52,9 +54,6 @@ def make_end_true(log: int, path: str) -> None:
 
 def _past_the_cache(log: int, start: int, end: int) -> bytes | None:
     """The disk's own bytes; None where the file system cannot tell (O_DIRECT is refused with EINVAL, open(2))."""
-    import errno
-    import mmap
-
     if start == end:
         return b""
     skipped = start % _ALIGNED_BYTES

@@ -38,6 +38,7 @@ POLL_WITHOUT_INOTIFY_MS = 1000
 FAULT_RETRY_MS = 10_000
 TALK_AFTER_MS = (60_000, 120_000, 300_000, 600_000, 1_200_000, 1_800_000)
 _OWN_CODE = ("executor", "gate", "audit", "config")
+_OWN_PLACE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _PR_SET_PDEATHSIG = 1
 _UNKNOWN = "/"
@@ -337,7 +338,8 @@ def _forget_own_code() -> None:
     """Have a step import all of our code anew: what this process has of it may be another version's by now."""
     for module in [each for each in sys.modules if each.partition(".")[0] in _OWN_CODE]:
         del sys.modules[module]
-    sys.path_importer_cache.clear()
+    for path in [each for each in sys.path_importer_cache if each.startswith(_OWN_PLACE)]:
+        del sys.path_importer_cache[path]
 
 
 def _listed(directory: str) -> list[str]:

@@ -22,7 +22,7 @@ ROUNDS = 2000
 def test_killed_writers_lose_nothing_and_never_fork_the_chain(tmp_path: Path) -> None:
     directory, told = tmp_path / "audit", tmp_path / "told"
     directory.mkdir()
-    script = [sys.executable, "-I", "-S", killed_writers.__file__]
+    script = [sys.executable, "-I", "-S", "-B", killed_writers.__file__]
     subprocess.run([*script, str(directory), str(ROUNDS * SOAK), str(SOAK), str(told)], check=True)
 
     lines = [line.split() for line in told.read_text(encoding="ascii").splitlines() if line.endswith(" .")]

@@ -179,7 +179,7 @@ class RecordedDisk:
         self.file.touch()
         paths = [str(path) for path in (self._image, self.file, self.record, self._fails)]
         with subprocess.Popen(
-            [sys.executable, "-I", "-S", __file__, *paths], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-I", "-S", "-B", __file__, *paths], stdout=subprocess.PIPE, text=True
         ) as server:
             assert server.stdout
             assert server.stdout.readline() == "ready\n", "no FUSE file can be mounted here"

@@ -119,7 +119,7 @@ class Jobs:
     @contextmanager
     def stages(self, *before: str, call: int = 0, modules: str = "") -> Iterator[Stages]:
         """A process that does stages; words `before` its command may be those of strace."""
-        command = [sys.executable, "-I", "-S", struck_stage.__file__, str(call), str(self.site.yaml), modules]
+        command = [sys.executable, "-I", "-S", "-B", struck_stage.__file__, str(call), str(self.site.yaml), modules]
         pipe = subprocess.PIPE
         with subprocess.Popen([*before, *command], stdin=pipe, stdout=pipe, text=True) as process:
             yield Stages(self, process)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-WRITER = [sys.executable, "-I", "-S", audit_writer.__file__]
+WRITER = [sys.executable, "-I", "-S", "-B", audit_writer.__file__]
 WAIT_S = 30
 FILL_MAX = 200
 

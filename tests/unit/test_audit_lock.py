@@ -72,7 +72,7 @@ def test_who_waits_gets_it_as_soon_as_it_is_free(tmp_path: Path, monkeypatch: py
     filled(tmp_path, 1)
     held = os.open(tmp_path / lock.LOCK, os.O_RDWR)
     fcntl.flock(held, fcntl.LOCK_EX)
-    words = [sys.executable, "-I", "-S", audit_writer.__file__, str(tmp_path), "w", "1"]
+    words = [sys.executable, "-I", "-S", "-B", audit_writer.__file__, str(tmp_path), "w", "1"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as writer:
         with pytest.raises(subprocess.TimeoutExpired):
             writer.wait(0.3)
