@@ -1,5 +1,6 @@
 """gate.yaml: whose it is, who can read it, every fault in it, and what is odd."""
 
+import os
 from collections.abc import Iterator
 
 import yaml
@@ -37,7 +38,12 @@ def find(context: Context) -> Iterator[Finding]:
     yield from weak
     for fault in faults.faults:
         if fault.line or not weak:
-            yield fail(str(fault), fault.mend or _other_user(fault) or in_editor(path, fault.line))
+            yield fail(str(fault), fault.mend or _other_user(fault) or _by_hand(context, fault.line))
+
+
+def _by_hand(context: Context, line: int) -> str:
+    path = context.gate_yaml.path
+    return in_editor(path, line) if os.path.lexists(path) else f"{context.with_config(path)} init"
 
 
 def _weaknesses(context: Context) -> list[Finding]:

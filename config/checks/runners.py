@@ -20,7 +20,7 @@ def find(context: Context) -> Iterator[Finding]:
         yield warn(Need.RUNNERS.value)
         return
     if not context.runners:
-        mend = f"{in_editor(config.path)}  # paste the [[runners]] block of runner-config.example.toml"
+        mend = f"{in_editor(config.path)}  # paste the [[runners]] block that `gate config runner` prints"
         yield fail(f'no [[runners]] of {config.path} with executor = "custom" calls gate-executor', mend)
         return
     for runner in context.runners:

@@ -7,6 +7,7 @@ import os
 import shlex
 import socket
 import stat
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from config.checks.context import Context
 
 ANSWERS_WITHIN_S = 10
+READY_WITHIN_S, LOOK_EVERY_S = 5, 0.2  # one that was just started has still to read the log
 SOCKET_MODE = 0o660
 _UNIT = "gate-page.service"
 
@@ -67,7 +69,7 @@ def _socket(path: str, gid: int | None, uid: int, context: Context) -> Iterator[
 def _answer(context: Context, page: dict[str, Any], door: str | tuple[str, int]) -> Finding:
     name = door if isinstance(door, str) else f"{door[0]}:{door[1]}"
     try:
-        status = _status(door, urlsplit(page["url"]).netloc)
+        status = _settled_status(door, urlsplit(page["url"]).netloc)
     except (OSError, http.client.HTTPException) as error:
         why = reason(error) if isinstance(error, OSError) else str(error)
         return warn(f"nobody answers at {name} ({why}): the page does not run", _start(context))
@@ -78,6 +80,13 @@ def _answer(context: Context, page: dict[str, Any], door: str | tuple[str, int])
             f"the page answers at {name}, and is not well: it reads no gate.yaml or no audit log; its log says more"
         )
     return fail(f"what answers at {name} is not this page: it says {status} for {page['url']}/healthz")
+
+
+def _settled_status(door: str | tuple[str, int], host: str) -> int:
+    until_s = time.monotonic() + READY_WITHIN_S
+    while (status := _status(door, host)) == http.HTTPStatus.SERVICE_UNAVAILABLE and time.monotonic() < until_s:
+        time.sleep(LOOK_EVERY_S)
+    return status
 
 
 def _status(door: str | tuple[str, int], host: str) -> int:

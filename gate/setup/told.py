@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 from gate import DEFAULT_CONFIG
@@ -85,7 +87,13 @@ def _gate(plan: Plan) -> str:
     return shlex.join([program("gate"), *([] if config == DEFAULT_CONFIG else ["--config", config])])
 
 
+def _units() -> str:
+    """Where the page's systemd units are: the wheel brings them along; a checkout has them in packaging/."""
+    installed = os.path.join(sys.prefix, "share", "gitlab-runner-gate", "systemd")
+    return shlex.quote(installed) if os.path.isdir(installed) else "packaging/systemd"
+
+
 def _page(plan: Plan) -> str:
     if plan.answers.has_users:
-        return "start it by the units in packaging/systemd, see docs/how-to/page.md"
+        return f"cp {_units()}/gate-page.* /etc/systemd/system/, and start them; see docs/how-to/page.md"
     return f"it runs while this does: {_gate(plan)} page"

@@ -205,3 +205,9 @@ def test_a_group_that_is_gone_is_mended_step_by_step(host: WholeHost) -> None:
         for command in dict.fromkeys(each["mend"] for each in found):
             host.sh(command, check=True)
     assert "no Unix group 'gate-approvers'" in said[0]
+
+
+def test_where_there_is_no_gate_yaml_init_is_shown(host: WholeHost) -> None:
+    host.sh(f"rm {GATE_YAML}", check=True)
+    (found,) = faults(host.check("--only", "gate-yaml"))
+    assert found["mend"].endswith(f"--config {GATE_YAML} init")

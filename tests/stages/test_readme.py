@@ -68,10 +68,10 @@ def readme() -> Iterator[Block]:
     return (block for block in blocks(CHECKOUT / "README.md") if block.section in FOLLOWED)
 
 
-def put_into_config_toml(host: BareHost, said: str, url: str) -> None:
-    """What `gate init` printed, with url and token; `concurrent` as README says."""
+def put_into_config_toml(host: BareHost, top: str, said: str, url: str) -> None:
+    """What README has for its top, and what `gate init` printed, with url and token."""
     block = "[[runners]]\n" + said.partition("[[runners]]\n")[2].partition("\n\nCheckpoints")[0]
-    text = re.sub(r"^( *url = ).*$", rf'\g<1>"{url}"', f"concurrent = 50\n{block}\n", flags=re.MULTILINE)
+    text = re.sub(r"^( *url = ).*$", rf'\g<1>"{url}"', f"{top}{block}\n", flags=re.MULTILINE)
     text = re.sub(r'^( *token = )"[^"]*"', r'\g<1>"glrt-test-token-of-nobody"', text, flags=re.MULTILINE)
     tomllib.loads(text)
     host.at(CONFIG).parent.mkdir(mode=0o700)
@@ -92,12 +92,12 @@ def mended(host: BareHost, check: Block) -> list[str]:
 
 
 def test_readme_word_for_word(host: BareHost, runner: HostRunner, wheels: Path) -> None:
-    install, init, page, check, user, gate_yaml, pipeline, ssh, answers, drop = readme()
+    install, init, page, top, check, user, gate_yaml, pipeline, ssh, answers, drop = readme()
 
     host.sh(install.text, check=True, PIP_FIND_LINKS=f"{wheels} {os.environ.get('PIP_FIND_LINKS', '')}")
     said = host.sh(init.text, check=True).stdout
     host.sh(page.text, check=True)
-    put_into_config_toml(host, said, runner.url)
+    put_into_config_toml(host, top.text, said, runner.url)
     assert mended(host, check) == []
 
     host.sh(user.text, check=True)

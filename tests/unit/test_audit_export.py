@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from audit import log, reading, record
@@ -140,7 +140,6 @@ TEXTS = st.text() | st.builds(
 )
 
 
-@settings(deadline=None)
 @given(TEXTS, st.dictionaries(st.sampled_from(["comment", "why", "rule", "other", "drop"]), TEXTS), st.none() | TEXTS)
 def test_no_value_is_a_formula_or_moves_a_cursor(person: str, fields: dict[str, str], path: str | None) -> None:
     by, job = {"person": person, "x": person}, {"path": path, "y": [person]}

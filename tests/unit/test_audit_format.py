@@ -97,7 +97,7 @@ PIECES = [b'"', b"\\", b"\\u00e9", b"\\ud83d", b"\\ude00", b"\\/", b"{", b"}", b
           b"\xff", b"\t", b"true", b"null", b"9007199254740992", b'"v":1,', b'"a":1,', b'"zz":1', b"\\n", b"#", b"\n"]  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(
     st.lists(
         st.tuples(st.integers(0, len(RECORD)), st.integers(0, 3), st.sampled_from(PIECES) | st.binary(max_size=3)),

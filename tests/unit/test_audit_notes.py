@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.keys import Signer, signer, verifier
@@ -107,7 +107,6 @@ def test_what_is_no_note_is_told(note: bytes) -> None:
         open_note(note, [ALICE.verifier])
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(NOTE) - 1), st.integers(0, 255))
 def test_no_changed_byte_goes_unseen(at: int, value: int) -> None:
     changed = NOTE[:at] + bytes([value]) + NOTE[at + 1 :]
@@ -116,7 +115,6 @@ def test_no_changed_byte_goes_unseen(at: int, value: int) -> None:
             open_note(changed, [ALICE.verifier])
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_to_an_answer(note: bytes) -> None:
     with pytest.raises(AuditError):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.chain import Head
@@ -123,7 +123,6 @@ def _verified(lines: list[bytes], anchors: list[Head]) -> Report:
         return verify(directory, anchors)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 6), st.sets(st.integers(1, 6)))
 def test_nothing_that_was_changed_is_called_sound_where_anything_can_tell(changed: int, anchored: set[int]) -> None:
     """Whatever record is changed: it is in no range, unless it is the last and no anchor is of it."""

@@ -107,7 +107,7 @@ def test_a_torn_mend_is_mended_with_what_it_was_to_mend(tmp_path: Path) -> None:
         assert (report.ok, report.unfinished) == (True, None), cut
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(TORN, min_size=1, max_size=4), st.booleans())
 def test_any_torn_end_is_mended_again_and_again(tails: list[bytes], new: bool) -> None:
     with tempfile.TemporaryDirectory() as directory:

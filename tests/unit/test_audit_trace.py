@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.record import AuditError
@@ -77,13 +77,11 @@ def test_a_line_that_goes_on_is_no_line_of_its_own() -> None:
     assert heads_in(log) == HEADS
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([*SCRIPT, *BEFORE, *AFTER]) | st.text(), max_size=12), st.sampled_from(sorted(FORMS)))
 def test_no_script_adds_a_head(script: list[str], form: str) -> None:
     assert heads_in(FORMS[form](raw(script=script))) == HEADS
 
 
-@settings(deadline=None)
 @given(st.binary())
 def test_any_file_is_read_to_an_answer(content: bytes) -> None:
     with pytest.raises(AuditError, match="no audit head"):

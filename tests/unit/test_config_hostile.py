@@ -34,7 +34,7 @@ PIECES = [
     ),
     *('"\\ud800"', '"\\UFFFFFFFF"', "\ufeff", "\x85", "9" * 5_000, "1e999", ".nan", "=", "~", "\t", "\0", "}", "\r"),
 ]
-QUIET = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUIET = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 
 def faults_in(data: bytes) -> list[Fault]:

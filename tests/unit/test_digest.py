@@ -300,7 +300,7 @@ ODD_VARIABLE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(
     parts=st.dictionaries(st.sampled_from(PARTS), ODD),
     variables=st.lists(ODD_VARIABLE | ODD, max_size=3),

@@ -280,7 +280,7 @@ def test_no_content_does_worse_than_being_refused(content: str) -> None:
     found["comment"].encode()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.binary(max_size=200))
 def test_no_bytes_disturb_a_wait(policy: dict[str, Any], request_: Request, content: bytes) -> None:
     left_as(request_, content)

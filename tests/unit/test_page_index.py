@@ -296,7 +296,7 @@ def grown(directory: Path) -> bytes:
     return log.path.read_bytes()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 6000), max_size=6))
 def test_however_a_log_grows_its_index_is_the_same(cuts: list[int]) -> None:
     with tempfile.TemporaryDirectory() as directory:

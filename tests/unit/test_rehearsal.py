@@ -8,7 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from executor import rehearsal_scripts as scripts
@@ -169,7 +169,6 @@ def test_variables_are_expanded_once(value: str, expanded: str) -> None:
 HOSTILE = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
 
 
-@settings(deadline=None)  # each example starts a shell
 @given(value=HOSTILE)
 def test_script_gets_hostile_values_as_they_are(tmp_path_factory: pytest.TempPathFactory, value: str) -> None:
     root = tmp_path_factory.mktemp("job")
