@@ -1,4 +1,4 @@
-"""What the gate costs, each against something bare in the same run: `make bench`. See docs/reference/costs.md.
+"""What the gate costs, each against something bare in the same run: `make bench`. See bench/README.md.
 
 Ratios can be compared between machines, milliseconds cannot. Needs no root; as root, jobs run in a process-id namespace.
 """
