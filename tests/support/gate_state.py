@@ -6,6 +6,7 @@ checks of gate.yaml forbid.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -210,3 +211,19 @@ def same_json(path: str) -> Any:
     """The JSON in a file."""
     with open(path, encoding="utf-8") as source:
         return json.load(source)
+
+
+def end_before_call(at: int, *names: str) -> None:
+    """From now on this process ends, with 36, before its call number `at`, from 0, of those functions of os."""
+    calls = itertools.count()
+
+    def around(function: Callable[..., Any]) -> Callable[..., Any]:
+        def stopping(*args: Any, **kwargs: Any) -> Any:
+            if next(calls) == at:
+                os._exit(36)
+            return function(*args, **kwargs)
+
+        return stopping
+
+    for name in names:
+        setattr(os, name, around(getattr(os, name)))

@@ -13,7 +13,17 @@ import pytest
 from gate import archive, housekeeping, layout
 from gate.decide import decide, end, record_decided
 from gate.files import StateError, write_json_once
-from tests.support.gate_state import DAY_S, IS_ROOT, fork, in_children, made, open_request, records, rule_of
+from tests.support.gate_state import (
+    DAY_S,
+    IS_ROOT,
+    end_before_call,
+    fork,
+    in_children,
+    made,
+    open_request,
+    records,
+    rule_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -249,18 +259,9 @@ def test_a_removal_that_was_stopped_anywhere_is_gone_on_with(tmp_path: Path) -> 
 
 
 def _stopped_at(policy: dict[str, Any], at: int) -> bool:
-    calls = iter(range(2000))
-
-    def around(function: Any) -> Any:
-        def stopping(*args: Any, **kwargs: Any) -> Any:
-            if next(calls) == at:
-                os._exit(36)
-            return function(*args, **kwargs)
-
-        return stopping
-
-    for name in ("open", "rename", "unlink", "rmdir", "mkdir", "link", "fsync", "listdir", "scandir", "lstat", "chmod"):
-        setattr(os, name, around(getattr(os, name)))
+    end_before_call(
+        at, "open", "rename", "unlink", "rmdir", "mkdir", "link", "fsync", "listdir", "scandir", "lstat", "chmod"
+    )
     return tidy(policy) == []
 
 

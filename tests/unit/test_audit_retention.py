@@ -18,7 +18,7 @@ from audit.rotate import rotate
 from audit.verify import verify
 from gate import layout, sweep
 from tests.support.audit_logs import VERSION, add, filled, lines_of
-from tests.support.gate_state import DAY_S, fork, made, open_request
+from tests.support.gate_state import DAY_S, end_before_call, fork, made, open_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -267,18 +267,7 @@ def test_letting_go_that_was_stopped_anywhere_is_gone_on_with(tmp_path: Path) ->
 
 
 def _stopped_at(directory: Path, at: int) -> bool:
-    calls = iter(range(1000))
-
-    def around(function: Any) -> Any:
-        def stopping(*args: Any, **kwargs: Any) -> Any:
-            if next(calls) == at:
-                os._exit(36)
-            return function(*args, **kwargs)
-
-        return stopping
-
-    for name in ("open", "write", "fsync", "fchmod", "unlink", "listdir", "pread"):
-        setattr(os, name, around(getattr(os, name)))
+    end_before_call(at, "open", "write", "fsync", "fchmod", "unlink", "listdir", "pread")
     rotate(str(directory), 1, version=VERSION, limits=LONG_AGO)
     retention.let_go(str(directory))
     return True
