@@ -82,7 +82,7 @@ class Jobs:
 
     def said(self) -> str:
         """The job log of the newest stage, so far."""
-        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+        return _text(self.log)
 
     def answer(self, job: int, answer: str) -> Path:
         """Leave a drop, whole at once."""
@@ -203,7 +203,7 @@ class Stages:
                 answers.pop()()
                 break
         code = int(self._from.readline())
-        said = self._jobs.said()
+        said = _text(said_to)  # not said(): another thread's stage may be the newest by now
         self._jobs.heads += HEAD.findall(said)
         return code, said
 
@@ -239,6 +239,10 @@ def _calls_in(record: str, state: str) -> list[Call]:
         most = max(count[name] for count in made.values())
         found.append(Call(name, numbers[name], before[name], early[name], late, most))
     return found
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def _parsed(line: str) -> tuple[str, int, str, str] | None:
