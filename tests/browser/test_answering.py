@@ -167,6 +167,7 @@ def test_everything_is_reached_and_done_by_keyboard(shown: Start, browser: Brows
     request = start.stage.waiting()
     seen = browser.open()
     seen.goto(start.page.url + "/")
+    expect(seen.get_by_label("Name")).to_be_focused()
     seen.keyboard.type(APPROVER)
     seen.keyboard.press("Tab")
     seen.keyboard.type("correct horse battery staple")
