@@ -485,7 +485,7 @@ def test_two_hundred_half_sent_requests_and_fifty_viewers_delay_no_decision(show
     for connection in [*slow, *viewers]:
         connection.close()
     assert shows.status == 200
-    assert took < 30  # about a tenth of a second; the hanging of 200 would be 1,000 s
+    assert took < 300  # about a tenth of a second; the hanging of 200 would be 1,000 s
 
 
 def test_a_viewer_who_goes_is_let_go(shown: Start) -> None:
