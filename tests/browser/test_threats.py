@@ -471,9 +471,7 @@ def test_two_hundred_half_sent_requests_and_fifty_viewers_delay_no_decision(show
     slow = [start.page.client(door="listen").connect() for _ in range(200)]
     for connection in slow:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: ")
-    viewers = [start_connection(start.page.client(APPROVER)) for _ in range(50)]
-    for viewer in viewers:
-        viewer.sendall(f"GET /live HTTP/1.1\r\nHost: {start.page.host}\r\n\r\n".encode())
+    viewers = [looks_on(start.page.client(APPROVER)) for _ in range(50)]
     assert all(b"retry: 3000" in until(viewer, b"retry: 3000") for viewer in viewers)
     began = time.monotonic()
     client = start.page.client(door="listen")
@@ -490,8 +488,7 @@ def test_two_hundred_half_sent_requests_and_fifty_viewers_delay_no_decision(show
 
 def test_a_viewer_who_goes_is_let_go(shown: Start) -> None:
     start = shown()
-    viewer = start_connection(start.page.client(APPROVER))
-    viewer.sendall(f"GET /live HTTP/1.1\r\nHost: {start.page.host}\r\n\r\n".encode())
+    viewer = looks_on(start.page.client(APPROVER))
     until(viewer, b"retry: 3000")
     viewer.close()
     start.stage.waiting()
@@ -607,10 +604,15 @@ def until(connection: socket.socket, *wanted: bytes) -> bytes:
     return content
 
 
+def looks_on(client: Client, path: str = "/live") -> socket.socket:
+    connection = start_connection(client)
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {client.page.host}\r\n\r\n".encode())
+    return connection
+
+
 def first_event(client: Client, since: str) -> bytes:
     """What a page of that version is told first: that something has changed or, in the end, nothing."""
-    with start_connection(client) as viewer:
-        viewer.sendall(f"GET /live?since={since} HTTP/1.1\r\nHost: {client.page.host}\r\n\r\n".encode())
+    with looks_on(client, f"/live?since={since}") as viewer:
         return until(viewer, b"event: change", b": still here")
 
 
