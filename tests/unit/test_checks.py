@@ -111,7 +111,7 @@ def mended(text: str, tmp_path: Path, *edits: Edit) -> dict[str, Any] | None:
     command = toml_edit.mend(config_of(text, str(path)), *edits)
     if command.startswith("${EDITOR:-vi} "):
         return None
-    subprocess.run(["sh", "-c", command], check=True, timeout=20)
+    subprocess.run(["sh", "-c", command], check=True, timeout=60)
     return tomllib.loads(path.read_bytes().decode())
 
 
