@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok, warn
 from config.checks.runner_unit import DROP_INS, NAME, Unit
+from config.checks.sandbox import hindrances
 from config.checks.stages import exec_timeout
 
 STOP_AFTER_S = 3600  # beyond the longest wait: for the job itself
 FILES_PER_JOB = 8  # pipes, the trace, a connection
 FILES = 64
+TASKS_PER_JOB, TASKS = 4, 64  # a stage, and what it starts; the threads of the runner itself
 
 
 def find(context: Context) -> Iterator[Finding]:
@@ -36,10 +38,12 @@ def _faults(context: Context, unit: Unit) -> Iterator[Finding]:
     if unit.open_files is not None and unit.open_files < needed:
         says = f"LimitNOFILE is {unit.open_files}, and {context.runner_config.concurrent} jobs at once need {needed} open files"
         yield warn(says, _drop_in(unit, "files", f"LimitNOFILE={2 * needed}"))
-    for key in ("RestrictNamespaces", "PrivateUsers"):
-        if unit.is_on(key):
-            says = f"{key} is on: no process-id namespace can be made for jobs there, or no user changed"
-            yield fail(says, _drop_in(unit, key.lower(), f"{key}=no"))
+    tasks = TASKS_PER_JOB * context.runner_config.concurrent + TASKS
+    if unit.tasks is not None and unit.tasks < tasks:
+        says = f"TasksMax is {unit.tasks}, and {context.runner_config.concurrent} jobs at once need {tasks} processes and threads"
+        yield warn(says, _drop_in(unit, "tasks", f"TasksMax={4 * tasks}"))
+    for each in hindrances(context, unit):
+        yield (fail if each.is_certain else warn)(str(each), _drop_in(unit, each.key.lower(), each.line))
     if len(unit.command) > 1 and _other_file(context, unit):
         says = f"{NAME} reads {_other_file(context, unit)}, and this looked at {context.runner_config.path}"
         yield warn(says, f"{context.again} --runner-config {shlex.quote(_other_file(context, unit))}")

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.accounts import SystemHost
-from config.checks import capacity, runner_config, runner_unit, sed, service, timeouts, toml_edit
+from config.checks import capacity, runner_config, runner_unit, sandbox, sed, service, timeouts, toml_edit
 from config.checks.context import Context, GateYaml
 from config.checks.runner_config import Runner, RunnerConfig
 from config.checks.toml_edit import Edit
@@ -25,6 +25,9 @@ EXAMPLE = (CHECKOUT / "runner-config.example.toml").read_text(encoding="utf-8")
 VALUES = st.one_of(
     st.integers(-(2**40), 2**40), st.booleans(), st.text(max_size=20), st.lists(st.text(max_size=8), max_size=3)
 )
+JOB_USER = {"run_as": "gitlab-job", "uid": 1001, "gid": 1001, "home": "/home/gitlab-job"}
+POLICY = {"state_dir": "/var/lib/gitlab-runner-gate", "rules": [{"name": "all", "decide_within_s": 3600, "run_as": None}],
+          "backend": JOB_USER}  # fmt: skip
 
 
 class FakeSystem:
@@ -54,7 +57,7 @@ def config_of(text: str, path: str = "/etc/gitlab-runner/config.toml") -> Runner
 
 
 def context_of(text: str = EXAMPLE, **changes: Any) -> Context:
-    policy = changes.pop("policy", {"rules": [{"name": "all", "decide_within_s": 3600}]})
+    policy = changes.pop("policy", POLICY)
     yaml = GateYaml("/etc/gitlab-runner-gate/gate.yaml", policy)
     return Context(yaml, config_of(text), 0, 0, host=SystemHost(), system=FakeSystem({}), **changes)
 
@@ -215,9 +218,44 @@ def test_time_spans_are_systemd_s(span: str, seconds: float | None) -> None:
 
 
 def test_a_live_unit_is_reloaded() -> None:
-    unit = runner_unit.Unit({"KillSignal": "SIGTERM"}, is_live=True)
+    unit = runner_unit.Unit({"KillSignal": ("SIGTERM",)}, is_live=True)
     (found,) = service.find(context_of(unit=unit))
     assert found.mend.endswith("/zz-gate-stop.conf && systemctl daemon-reload")
+
+
+STOPPED_WELL = "[Service]\nKillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=25h\n"
+
+
+@pytest.mark.parametrize(("lines", "told"), [
+    ("", ""), ("NoNewPrivileges=yes\nPrivateTmp=yes\nProtectSystem=full\nLimitNOFILE=infinity\nTasksMax=infinity", ""),
+    ("RestrictNamespaces=yes", "RestrictNamespaces"), ("RestrictNamespaces=no", ""), ("RestrictNamespaces=yes\nRestrictNamespaces=", ""),
+    ("RestrictNamespaces=~pid", "RestrictNamespaces"), ("RestrictNamespaces=~user net", ""),
+    ("RestrictNamespaces=user mnt", "RestrictNamespaces"), ("RestrictNamespaces=mnt pid", ""),
+    ("PrivateUsers=self", "PrivateUsers"), ("DynamicUser=yes", "DynamicUser"), ("RestrictSUIDSGID=true", "RestrictSUIDSGID"),
+    ("CapabilityBoundingSet=CAP_CHOWN", "CapabilityBoundingSet"), ("CapabilityBoundingSet=~CAP_SYS_ADMIN", "CapabilityBoundingSet"),
+    ("CapabilityBoundingSet=~CAP_SYS_TIME\nCapabilityBoundingSet=~cap_setuid", "CapabilityBoundingSet"),
+    ("CapabilityBoundingSet=~CAP_SYS_TIME CAP_BPF", ""), ("CapabilityBoundingSet=", "CapabilityBoundingSet"),
+    ("CapabilityBoundingSet=CAP_CHOWN\nCapabilityBoundingSet=~", ""),
+    (f"CapabilityBoundingSet={' '.join(sandbox.CAPABILITIES[:4])}\nCapabilityBoundingSet={' '.join(sandbox.CAPABILITIES[4:])}", ""),
+    ("ProtectSystem=strict", "ProtectSystem"), ("ProtectSystem=strict\nReadWritePaths=/srv -/var/lib/", ""),
+    ("ProtectSystem=strict\nReadWritePaths=/var/lib/gitlab-runner", "ProtectSystem"),
+    ("ReadOnlyPaths=/", "ReadOnlyPaths"), ("ReadOnlyPaths=/usr\nReadOnlyPaths=-/var", "ReadOnlyPaths"), ("ReadOnlyPaths=/usr", ""),
+    ("ReadOnlyPaths=/\nReadWritePaths=/var", ""), ("InaccessiblePaths=/etc", "InaccessiblePaths"), ("InaccessiblePaths=/boot", ""),
+    ("TemporaryFileSystem=/var/lib:ro", "TemporaryFileSystem"), ("ProtectHome=tmpfs", "ProtectHome"), ("RootDirectory=/srv/jail", "RootDirectory"),
+    ("SystemCallFilter=@system-service", "SystemCallFilter"), ("TasksMax=50", "TasksMax"), ("TasksMax=5000", ""),
+    ("TimeoutSec=90", "is killed 90 s after"), ("TimeoutSec=90\nTimeoutStopSec=25h", ""),
+])  # fmt: skip
+def test_a_sandbox_that_is_in_the_gate_s_way_is_told_and_its_drop_in_opens_it(lines: str, told: str) -> None:
+    files = {UNIT: f"{STOPPED_WELL}{lines}\n"}
+    found = list(service.find(context_of(unit=runner_unit.find(FakeSystem(files)))))
+    assert len(found) == 1
+    assert found[0].says.startswith(told or "gitlab-runner.service runs as root, and waits") or f" {told} " in found[0].says
+    assert (found[0].state == "ok") == (told == "")
+    if told:
+        words = shlex.split(found[0].mend)
+        files[words[-1]] = words[words.index("printf") + 1].replace("\\n", "\n")
+        (mended,) = service.find(context_of(unit=runner_unit.find(FakeSystem(files))))
+        assert mended.state == "ok"
 
 
 # numbers
