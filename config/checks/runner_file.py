@@ -10,7 +10,7 @@ from config.checks import toml_edit
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok, warn
 from config.checks.mending import in_editor
-from config.checks.runner_config import STAGES, Runner, RunnerConfig
+from config.checks.runner_config import BYTE_ORDER_MARK, STAGES, Runner, RunnerConfig
 from config.checks.toml_edit import Edit
 from config.host import weaknesses
 
@@ -53,7 +53,9 @@ def _others(context: Context) -> Iterator[Finding]:
 def _forms(config: RunnerConfig) -> Iterator[Finding]:
     """Yield what would keep the runner from starting: it takes no other types."""
     if config.tables is None:
-        yield fail(f"{config.path} is {config.fault}", in_editor(config.path))
+        unmarked = rf"sed -i '1s/^\xEF\xBB\xBF//' {shlex.quote(config.path)}"
+        is_marked = config.text.startswith(BYTE_ORDER_MARK)
+        yield fail(f"{config.path} is {config.fault}", unmarked if is_marked else in_editor(config.path))
         return
     yield from _no_numbers(config, config.tables, _NUMBERS, Edit(""))
     for runner in config.custom():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import subprocess
@@ -33,8 +34,8 @@ POLICY = {"state_dir": "/var/lib/gitlab-runner-gate", "rules": [{"name": "all", 
 class FakeSystem:
     """A host that has these files, and a systemd that says this of the runner's unit."""
 
-    def __init__(self, files: dict[str, str], live: str | None = None) -> None:
-        self._files, self._live = files, live
+    def __init__(self, files: dict[str, str], live: str | None = None, said: str = "") -> None:
+        self._files, self._live, self._said = files, live, said
 
     def text(self, path: str) -> str | None:
         return self._files.get(path)
@@ -45,7 +46,10 @@ class FakeSystem:
     def output(self, *command: str) -> str | None:
         return self._live if command == ("systemctl", "cat", "gitlab-runner.service") else None
 
-    def clock_is_set(self) -> bool:
+    def said(self, *_command: str) -> str:
+        return self._said
+
+    def clock_is_set(self) -> bool | None:
         return True
 
     def now_s(self) -> float:
@@ -223,6 +227,13 @@ def test_a_live_unit_is_reloaded() -> None:
     assert found.mend.endswith("/zz-gate-stop.conf && systemctl daemon-reload")
 
 
+@pytest.mark.parametrize(("said", "is_told"), [("Version:      17.8.4\nGit revision: 1\n", True), ("Version:      17.9.0\n", False),
+    ("Version: 9.30.0\n", True), ("Version:      18.0.1~pre\n", False), ("Version:      development version\n", False), ("", False)])  # fmt: skip
+def test_a_runner_that_is_too_old_is_told(said: str, is_told: bool) -> None:
+    context = dataclasses.replace(context_of(), system=FakeSystem({}, said=said))
+    assert any("17.9 or newer" in each.says for each in service.find(context)) == is_told
+
+
 STOPPED_WELL = "[Service]\nKillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=25h\n"
 
 
@@ -249,7 +260,10 @@ def test_a_sandbox_that_is_in_the_gate_s_way_is_told_and_its_drop_in_opens_it(li
     files = {UNIT: f"{STOPPED_WELL}{lines}\n"}
     found = list(service.find(context_of(unit=runner_unit.find(FakeSystem(files)))))
     assert len(found) == 1
-    assert found[0].says.startswith(told or "gitlab-runner.service runs as root, and waits") or f" {told} " in found[0].says
+    assert (
+        found[0].says.startswith(told or "gitlab-runner.service runs as root, and waits")
+        or f" {told} " in found[0].says
+    )
     assert (found[0].state == "ok") == (told == "")
     if told:
         words = shlex.split(found[0].mend)
