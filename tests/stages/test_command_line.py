@@ -12,6 +12,7 @@ import pytest
 
 from config.schema import schema
 from tests.support.help_text import commands
+from tests.support.private_host import GATE
 from tests.support.site import APPROVER, CHECKOUT, Site
 from tests.support.stage import Stage
 
@@ -46,6 +47,14 @@ def test_every_command_has_json(command: str) -> None:
     text = (CHECKOUT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
     said = text.partition(f"$ {command}\n")[2].partition("```")[0]
     assert ("--json" in said) == (name not in WITHOUT_JSON)
+
+
+@pytest.mark.parametrize("words", ["--help", "config schema", "check --only runner-config", "check --json"])
+def test_a_full_disk_behind_stdout_is_told_in_one_line(words: str) -> None:
+    with open("/dev/full", "w", encoding="ascii") as full:
+        command = [sys.executable, "-I", "-c", GATE, *words.split()]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, "gate: no space left on device\n")
 
 
 def test_what_waits_is_json(staged: tuple[Site, Stage]) -> None:
