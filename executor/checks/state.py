@@ -15,6 +15,8 @@ from config.checks.finding import FAIL, Finding, fail, ok, warn
 from config.checks.mending import in_editor
 from config.host import entry_weaknesses, weaknesses
 from gate import layout
+from gate.files import StateError
+from gate.request import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,6 +186,14 @@ def _secret(context: Context) -> Iterator[Finding]:
 
 def _request(context: Context, path: str) -> Iterator[Finding]:
     policy, uid, gid = context.policy, context.runner_uid, context.policy["approvers_gid"]
+    away = f"mv {shlex.quote(path)} {shlex.quote(os.path.join(policy['state_dir'], f'{os.path.basename(path)}.odd'))}"
+    if not os.path.isdir(path):
+        yield fail(f"{path} is no directory: look who put it there, and move it away", away)
+        return
+    try:
+        load(policy["state_dir"], os.path.basename(path))
+    except StateError as error:
+        yield fail(f"{error}; until that is away, `gate list` shows nothing", away)
     if os.path.exists(os.path.join(path, "ended.json")):
         # Of an earlier gate.yaml, maybe, with another group, or no page: all that matters is who can change it.
         wanted = Wanted(path, uid, None, 0o2750), Wanted(layout.votes(path), uid, None, 0o1770)

@@ -64,6 +64,8 @@ MISTAKES = [
     (f"mv {STATE}/work {STATE}/w && touch {STATE}/work && rmdir {STATE}/w", {"state": "fail"}, "is no directory"),
     (f"chmod 0777 {STATE}/jobs/*", {"requests": "fail"}, "has to be root:gate-approvers 2750"),
     (f"chown alice {STATE}/jobs/*/votes", {"requests": "fail"}, "votes is alice"),
+    (f"echo '{{' > {STATE}/jobs/git.example-42-1001/request.json", {"requests": "fail"}, "is not valid JSON"),
+    (f"touch {STATE}/jobs/notes.txt", {"requests": "fail"}, "notes.txt is no directory"),
     (f"chmod 0770 {STATE}/drop/alice", {"drops": "fail"}, "has to be alice 0700"),
     (f"chown root {STATE}/drop/bob", {"drops": "fail"}, "has to be bob 0700"),
     (f"chown alice {OPT}/bin/gate-executor", {"programs": "fail"}, "belongs to"),
