@@ -15,6 +15,7 @@ from config.checks.toml_edit import Edit
 from config.host import weaknesses
 
 _NUMBERS = ("concurrent", "check_interval", "shutdown_timeout")
+_RUNNER_TEXTS = ("name", "url", "token", "shell", "builds_dir", "cache_dir")
 _RUNNER_NUMBERS = ("limit", "request_concurrency", "output_limit")
 _CUSTOM_NUMBERS = ("config_exec_timeout", "prepare_exec_timeout", "cleanup_exec_timeout", "graceful_kill_timeout", "force_kill_timeout")  # fmt: skip
 
@@ -62,6 +63,8 @@ def _forms(config: RunnerConfig) -> Iterator[Finding]:
         yield from _no_numbers(config, runner.table, _RUNNER_NUMBERS, Edit("", None, runner))
         yield from _no_numbers(config, runner.custom, _CUSTOM_NUMBERS, Edit("", None, runner, ("custom",)))
         yield from _no_texts(config, runner)
+        for key in (key for key in _RUNNER_TEXTS if not isinstance(runner.table.get(key, ""), str)):
+            yield fail(f"{key} is {runner.table[key]!r}: write one text, in quotes", in_editor(config.path))
 
 
 def _no_texts(config: RunnerConfig, runner: Runner) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ def _rules(context: Context) -> Iterator[Finding]:
 CHECKS = (
     Check("gate-yaml", "every fault in gate.yaml, and what is odd; whose it is, and who can write it", gate_yaml.find),
     Check("rules", "what each rule asks for", _rules, _POLICY),
-    Check("approvers", "that people who have a user here are in `approvers_group`, and get at gate.yaml and their drop directories", people.approvers, _POLICY),
+    Check("approvers", "that people who have a user here are in `approvers_group`, and get at the command, gate.yaml and their drop directories", people.approvers, _POLICY),
     Check("state", "owner and mode of `state_dir`, its parents, and what the gate keeps in it", state.find, _POLICY),
     Check("requests", "owner and mode of each request's directory, and of its `votes/`", state.requests, _INSIDE),
     Check("drops", "that each person's drop directory is theirs alone", state.drops, _INSIDE),

@@ -141,6 +141,7 @@ BY_HAND = [
     (toml('/^ *shell/a\\  environment = ["A=hush", "GATE_COMMENT=hush"]'), {"runners": "fail"}, "environment sets GATE_COMMENT"),
     (toml(r"/^\[\[runners/,$d"), {"runners": "fail"}, "no [[runners]]"),
     (toml("s/^concurrent.*/concurrent = /"), {"runner-config": "fail"}, "is not TOML"),
+    (toml('s/name = "gate"/name = ["gate"]/'), {"runner-config": "fail"}, "name is ['gate']: write one text"),
     (toml("s/prepare_exec = .*/prepare_exec = 1/"), {"runner-config": "fail", "stages": "fail"}, "prepare_exec is 1"),
     (toml(r"/^ *shell/a\  experimental = {boot_verify = {enabled = true}}"), {"runners": "fail"}, "boot_verify is on"),
     (yaml(r"s/release-managers: \[alice, bob\]/release-managers: [alice, robert]/"), {"gate-yaml": "fail"}, "robert"),

@@ -18,6 +18,7 @@ from tests.support.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # a server, texts, and what is JSON unless asked for otherwise
 WITHOUT_JSON = {"gate", "gate-executor", "gate page", "gate completion", "gate config schema", "gate audit export",
@@ -55,6 +56,14 @@ def test_a_full_disk_behind_stdout_is_told_in_one_line(words: str) -> None:
         command = [sys.executable, "-I", "-c", GATE, *words.split()]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (1, "gate: no space left on device\n")
+
+
+def test_it_works_in_a_directory_that_is_gone(staged: tuple[Site, Stage], tmp_path: Path) -> None:
+    site = staged[0]
+    script = f"import os; os.chdir({str(tmp_path)!r}); os.rmdir({str(tmp_path)!r})\n{GATE}"
+    command = [sys.executable, "-I", "-c", script, "--config", str(site.yaml), "list"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing waits\n")
 
 
 def test_what_waits_is_json(staged: tuple[Site, Stage]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import shlex
 import subprocess
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.accounts import SystemHost
-from config.checks import capacity, runner_config, runner_unit, sandbox, sed, service, timeouts, toml_edit
+from config.checks import capacity, people, runner_config, runner_unit, sandbox, sed, service, timeouts, toml_edit
 from config.checks.context import Context, GateYaml
 from config.checks.runner_config import Runner, RunnerConfig
 from config.checks.toml_edit import Edit
@@ -270,6 +271,30 @@ def test_a_sandbox_that_is_in_the_gate_s_way_is_told_and_its_drop_in_opens_it(li
         files[words[-1]] = words[words.index("printf") + 1].replace("\\n", "\n")
         (mended,) = service.find(context_of(unit=runner_unit.find(FakeSystem(files))))
         assert mended.state == "ok"
+
+
+# people
+
+
+def test_programs_that_people_cannot_use_are_told_and_the_command_opens_them(tmp_path: Path) -> None:
+    """As pip leaves them where root has umask 077."""
+    venv, gid = tmp_path / "it's a venv", os.getegid() + 1
+    package = venv / "lib" / "gate"
+    for place in (*tmp_path.parents, tmp_path):
+        if place.stat().st_uid == os.geteuid():
+            place.chmod(place.stat().st_mode | 0o055)
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to("/usr/bin/env")
+    package.mkdir(parents=True)
+    for place in (package.parent, package):
+        place.chmod(0o700)
+    policy = {**POLICY, "approvers_group": "gate-approvers", "approvers_gid": gid, "people": {"me": {"unix": "root"}}}
+    context = context_of(policy=policy, executor=str(venv / "bin" / "gate-executor"), code=(str(package),))
+    context = dataclasses.replace(context, gate_yaml=dataclasses.replace(context.gate_yaml, path="/etc/passwd"))
+    (found,) = [each for each in people.approvers(context) if "`gate` command" in each.says]
+    assert found.says.startswith(f"{package.parent} has mode 0700")
+    subprocess.run(["sh", "-c", found.mend], check=True, timeout=20)
+    assert [each for each in people.approvers(context) if "`gate` command" in each.says] == []
 
 
 # numbers
