@@ -89,6 +89,7 @@ def test_gate_yaml_is_shown_with_its_defaults(staged: tuple[Site, Stage]) -> Non
     assert shown["rules"][0]["after_rejection"] == "5m"
     assert shown["site"] == "test.example"
     assert "after_rejection: 5m" in site.gate(APPROVER, "config", "show").stdout
+    assert list(shown) == [key for key in schema()["properties"] if key in shown]
 
 
 def test_the_schema_is_printed(staged: tuple[Site, Stage]) -> None:
