@@ -33,16 +33,17 @@ class Hindrance:
 
 def hindrances(context: Context, unit: Unit) -> Iterator[Hindrance]:
     """Yield each setting of the unit that is in the gate's way."""
-    if _denies_namespaces(unit.value("RestrictNamespaces")) or unit.value("PrivateUsers") not in _OFF:
-        key = "RestrictNamespaces" if _denies_namespaces(unit.value("RestrictNamespaces")) else "PrivateUsers"
-        yield Hindrance(key, "no process-id namespace can be made for jobs there, or no user changed", f"{key}=no")
-    if unit.value("DynamicUser") not in _OFF:
-        yield Hindrance("DynamicUser", "the gate has to be one and the same user, who owns its files", "DynamicUser=no")
-    if unit.value("RestrictSUIDSGID") not in _OFF:
-        yield Hindrance(
-            "RestrictSUIDSGID", "directories of requests cannot be made for their group", "RestrictSUIDSGID=no"
-        )
-    lacking = _lacking(unit.values("CapabilityBoundingSet"))
+    no_spaces = "no process-id namespace can be made for jobs there, or no user changed"
+    if _denies_namespaces(unit.value("RestrictNamespaces").lower()):
+        yield Hindrance("RestrictNamespaces", no_spaces, "RestrictNamespaces=no")
+    for key, why in (
+        ("PrivateUsers", no_spaces),
+        ("DynamicUser", "the gate has to be one and the same user, who owns its files"),
+        ("RestrictSUIDSGID", "directories of requests cannot be made for their group"),
+    ):
+        if _is_on(unit, key):
+            yield Hindrance(key, why, f"{key}=no")
+    lacking = _lacking(unit.values("CapabilityBoundingSet")) if context.runner_uid == 0 else []
     if lacking:
         yield Hindrance(
             "CapabilityBoundingSet", f"the gate lacks {', '.join(lacking)} there", "CapabilityBoundingSet=~"
@@ -70,17 +71,20 @@ def _hidden(context: Context, unit: Unit) -> Iterator[Hindrance]:
         if gone:
             yield Hindrance(key, f"{', '.join(gone)} cannot be seen there", f"{key}=")
     homes = [user.home for user in job_users(context) if _covers(_HOMES, user.home or "")]
-    if homes and unit.value("ProtectHome") not in _OFF:
+    if homes and _is_on(unit, "ProtectHome"):
         why = f"{', '.join(homes)}, home of jobs, cannot be used there"
         yield Hindrance("ProtectHome", why, "ProtectHome=no", is_certain=False)
 
 
+def _is_on(unit: Unit, key: str) -> bool:
+    """Whether a setting that is off by default is anything else, as yes, self or tmpfs."""
+    return unit.value(key).lower() not in _OFF
+
+
 def _denies_namespaces(value: str) -> bool:
-    if value.lower() in ("yes", "true", "on", "1"):
-        return True
-    named = value.removeprefix("~").split()
-    is_denied = value.startswith("~")
-    return value.lower() not in _OFF and any((space in named) == is_denied for space in _SPACES)
+    """`yes`, a list of those that are allowed, or `~` and a list of those that are not."""
+    named, is_of_denied = value.removeprefix("~").split(), value.startswith("~")
+    return value not in _OFF and any((space in named) == is_of_denied for space in _SPACES)
 
 
 def _lacking(values: tuple[str, ...]) -> list[str]:

@@ -94,7 +94,7 @@ def _start(context: Context, runner: Runner) -> Iterator[Finding]:
     """Really start it, as the runner does, unless somebody else could have changed it: then `programs` tells."""
     program, own = _program(context, runner), runner.own_arguments("config") or []
     before = runner.arguments("config")[: len(runner.arguments("config")) - len(own)]
-    if path_problems(program, context.runner_uid):
+    if any(path_problems(path, context.runner_uid) for path in (program, *filter(os.path.isabs, before))):
         return
     said = context.system.said(program, *before, "--help").strip()
     if USAGE in said:
