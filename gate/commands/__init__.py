@@ -10,6 +10,7 @@ import click
 
 from audit.log import AuditError
 from config.faults import ConfigError
+from config.host import reason
 from gate import DEFAULT_CONFIG, __version__
 from gate.commands.answer import approve, reject
 from gate.commands.audit import audit
@@ -60,10 +61,17 @@ def main(more: Iterable[click.Command] = ()) -> None:
     except click.Abort:
         sys.exit(INTERRUPTED)
     except SystemExit as ended:
-        # click makes this of a reader that has seen enough (`| head`); what is still buffered must not be told as a fault.
+        # click makes this of a reader that has seen enough (`| head`).
         if isinstance(ended.__context__, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            _drop_the_rest()
         raise
     except OSError as error:
-        click.echo(f"gate: {error.strerror}: {error.filename}", err=True)
+        where = f": {error.filename}" if error.filename else ""
+        click.echo(f"gate: {reason(error)}{where}", err=True)
+        _drop_the_rest()
         sys.exit(1)
+
+
+def _drop_the_rest() -> None:
+    """What is still buffered for stdout would be tried once more at the end, and told as a fault of Python's."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
