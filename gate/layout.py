@@ -59,6 +59,11 @@ def page(state_dir: str) -> str:
     return os.path.join(state_dir, "page")
 
 
+def accounts(page_dir: str) -> str:
+    """The passwords of people who log in to the page, in its own directory."""
+    return os.path.join(page_dir, "accounts")
+
+
 def audit(state_dir: str) -> str:
     """The directory of the audit log."""
     return os.path.join(state_dir, "audit")

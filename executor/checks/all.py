@@ -40,7 +40,7 @@ CHECKS = (
     Check("job-user", "tries as each user that jobs run as: no secret read, nothing written, no page or container engine reached, no signal sent", job_user.find, _INSIDE),
     Check("namespaces", "that scripts can be run as `backend` says; really starts `true` that way", host.namespaces, (*_POLICY, Need.POWER)),
     Check("clock", "that something keeps the wall clock right, and that it is not behind the log", host.clock, _STATE),
-    Check("page", "that the page answers at each of its doors, and whom its sockets are for", page.find, _POLICY),
+    Check("page", "that the page answers at each of its doors, whom its sockets are for, and that somebody can log in where `listen` is", page.find, _POLICY),
     Check("runner-config", "that config.toml is there, the runner's alone, and of the right form", runner_file.find),
     Check("runners", "that some `[[runners]]` calls the gate, and nothing in it works against that", runners.find),
     Check("stages", "that all four stages are wired to one program, by absolute paths, for one gate.yaml; really starts it", stages.find, (Need.RUNNERS,)),

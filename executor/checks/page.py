@@ -15,6 +15,7 @@ from config.checks.finding import Finding, fail, ok, warn
 from config.checks.runner_config import DEFAULT_GATE_YAML
 from config.checks.runner_unit import DIRECTORIES
 from config.host import reason, weaknesses
+from gate import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,7 @@ def find(context: Context) -> Iterator[Finding]:
         fault for kind, gid in groups.items() if page[kind] for fault in _socket(page[kind], gid, page["uid"], context)
     ]
     yield from faults or [_answer(context, page, door) for door in _doors(page)]
+    yield from _accounts(context)
 
 
 def _doors(page: dict[str, Any]) -> list[str | tuple[str, int]]:
@@ -102,6 +104,22 @@ def _status(door: str | tuple[str, int], host: str) -> int:
         return connection.getresponse().status
     finally:
         connection.close()
+
+
+def _accounts(context: Context) -> Iterator[Finding]:
+    """Behind `listen` people log in; `page/` is its user's alone, so only they and root can tell."""
+    policy = context.policy
+    if not policy["page"]["listen"]:
+        return
+    try:
+        found = os.listdir(layout.accounts(layout.page(policy["state_dir"])))
+    except FileNotFoundError:
+        found = []
+    except PermissionError:
+        return
+    if not any(name.endswith(".json") for name in found):
+        add = f"{context.with_config(context.gate_yaml.path)} user add {shlex.quote(next(iter(policy['people'])))}"
+        yield warn("page in gate.yaml has `listen`, and nobody has a password: no one can log in there", add)
 
 
 def _start(context: Context) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import argon2
 
+from gate import layout
 from gate.files import StateError, fsync_directory, make_directory, read_json
 from gate.words import whole
 
@@ -40,7 +41,7 @@ class Accounts:
 
     def __init__(self, page_dir: str) -> None:
         """`page_dir` is `page/` of the state directory."""
-        self.directory = os.path.join(page_dir, "accounts")
+        self.directory = layout.accounts(page_dir)
 
     def get(self, person: str) -> Account | None:
         """The account of somebody whom gate.yaml names.

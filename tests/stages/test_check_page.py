@@ -129,6 +129,10 @@ def test_the_tcp_door_is_tried_too(host: WholeHost) -> None:
     port = free_port()
     host.sh(f"sed -i 's|page.sock}}|page.sock, listen: \"127.0.0.1:{port}\"}}|' {GATE_YAML}", check=True)
     with Serving(host, PAGE):
+        door, tcp, missing = host.check("--only", "page")
+        assert (door["state"], tcp["state"], missing["state"]) == ("ok", "ok", "warn")
+        assert "nobody has a password" in missing["says"]
+        host.sh(f"echo a long enough password | {missing['mend']} --password-stdin", check=True)
         assert [state for state, _ in found_of(host)] == ["ok", "ok"]
         assert [state for state, _ in found_of(host, "job-user")] == ["ok"]
 
@@ -142,7 +146,7 @@ def test_what_is_not_the_page_is_told(host: WholeHost) -> None:
         f"import http.server as s; print('serves http', flush=True); s.test(port={port}, bind='127.0.0.1')",
     ]
     with Serving(host, command):
-        ((state, says),) = found_of(host)
+        (state, says), _no_password = found_of(host)
         assert (state, says.partition(":")[0]) == ("fail", "what answers at 127.0.0.1")
         assert ("fail", f"deployer, whom jobs run as, can connect to 127.0.0.1 port {port}") in found_of(
             host, "job-user"
