@@ -204,6 +204,15 @@ def test_tampering_is_not_taken_for_letting_go(let_go: tuple[Path, list[log.Head
     assert any(problem.expected.startswith(told) for problem in report.problems), report.problems
 
 
+def test_what_was_cut_is_named_from_where_the_log_says_that_it_is_kept(let_go: tuple[Path, list[log.Head]]) -> None:
+    directory, _heads = let_go
+    os.unlink(directory / "audit.4.jsonl")
+
+    (problem,) = verify(str(directory)).problems
+
+    assert (problem.file, problem.found) == ("audit.4.jsonl", "only audit.5.jsonl after it")
+
+
 def test_an_anchor_of_what_was_let_go_says_nothing_and_one_beside_it_does(let_go: tuple[Path, list[log.Head]]) -> None:
     directory, heads = let_go
     first = verify(str(directory)).first
