@@ -14,6 +14,7 @@ from audit.record import EVENTS, canonical
 from audit.show import as_line, select
 from config.load import load_policy_as_reader
 from gate import layout
+from gate.commands.unread import end_if_unread
 from gate.decide import DECISIONS
 from gate.match import glob
 
@@ -52,6 +53,7 @@ def tail(config: str, count: int, follow: bool, as_json: bool) -> None:
         for place, _head, record in log.placed_records(directory, since):
             click.echo(canonical(record) if as_json else as_line(record))
             since = _behind(place)
+        end_if_unread()
         time.sleep(FOLLOW_EVERY_S)
 
 
