@@ -63,6 +63,15 @@ def open_to_read(directory: str, number: int) -> BinaryIO:
     return open(descriptor, "rb")
 
 
+def is_let_go(directory: str, number: int) -> bool:
+    """Whether a segment that was there when the directory was read has gone since, as the oldest do (audit/retention.py).
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    return os.path.isdir(directory) and number < min(numbers(directory), default=FIRST_SEGMENT)
+
+
 def open_to_append(folder: int, number: int, path: str, *, make: bool = False) -> int:
     """A descriptor that can only add to a segment, which is made, if `make` says so, where it is missing.
 

@@ -34,13 +34,16 @@ def verify(directory: str, anchors: Iterable[tuple[int, str] | Anchor] = ()) -> 
     Raises:
         AuditError: the log cannot be read.
     """
-    reading = _Reading(Anchor(*anchor) for anchor in anchors)
+    kept = [Anchor(*anchor) for anchor in anchors]
+    reading, number = _Reading(kept), segments.FIRST_SEGMENT
     try:
         numbers = segments.numbers(directory)
         for number in numbers:
             with segments.open_to_read(directory, number) as source:
                 reading.segment(number, source, last=number == numbers[-1])
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and segments.is_let_go(directory, number):
+            return verify(directory, kept)  # begun anew: whether it may have gone, a genesis says by now
         where = error.filename or directory
         raise AuditError(f"cannot read the audit log {where}: {error.strerror or error}") from error
     return reading.report(directory)
