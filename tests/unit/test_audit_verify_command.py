@@ -40,11 +40,13 @@ def test_with_an_anchor_it_says_up_to_where_that_vouches(gate: AuditGate) -> Non
     heads = gate.fill(3)
 
     said = gate.audit("verify", "--anchor", f"{heads[0].seq}:{heads[0].sha256}")
-    whole = gate.audit("verify", "--anchor", f"seq={heads[2].seq} sha256={heads[2].sha256}")
+    written = f"seq={heads[2].seq} sha256={heads[2].sha256}"
+    whole = gate.audit("verify", "--anchor", written)
+    as_printed = gate.audit("verify", "--anchor", f"gate: audit head {written}")
 
     assert said.stdout.splitlines()[2] == "anchors met: 2 (--anchor)"
     assert "they vouch for records 1 to 2; of the others, nobody outside" in said.stdout
-    assert whole.stdout.splitlines()[2:] == ["anchors met: 4 (--anchor)"]
+    assert as_printed.stdout.splitlines()[2:] == whole.stdout.splitlines()[2:] == ["anchors met: 4 (--anchor)"]
 
 
 def test_a_changed_log_says_where_and_what_is_still_sound(gate: AuditGate) -> None:
