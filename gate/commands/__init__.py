@@ -54,10 +54,8 @@ def main(more: Iterable[click.Command] = ()) -> None:
     """Run the command line, with `more` subcommands; exits with 1 for a fault that is told in one line, 2 for misuse."""
     for command in more:
         gate.add_command(command)
+    _want_open_streams()
     stdout = sys.stdout
-    if stdout is None:  # Python's for a closed one; a checkpoint, say, must not seem to have been printed
-        click.echo("gate: stdout is closed; open it, if only on /dev/null", err=True)
-        sys.exit(1)
     try:
         sys.exit(gate.main(prog_name="gate", standalone_mode=False) or 0)
     except (CommandError, ConfigError, StateError, AuditError) as error:
@@ -78,6 +76,15 @@ def main(more: Iterable[click.Command] = ()) -> None:
             _drop_output()
         where = f": {error.filename}" if error.filename else _UNNAMED.get(error.errno or 0, "")
         click.echo(f"gate: {error.strerror or error}{where}", err=True)
+        sys.exit(1)
+
+
+def _want_open_streams() -> None:
+    """Python has None for a stream that is closed. Nothing comes from such a stdin; without a stdout it goes no further."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as this process lives
+    if sys.stdout is None:  # a checkpoint, say, must not seem to have been printed
+        click.echo("gate: stdout is closed; open it, if only on /dev/null", err=True)
         sys.exit(1)
 
 

@@ -25,11 +25,11 @@ def gate() -> Iterator[AuditGate]:
         yield made
 
 
-def run(gate: AuditGate, words: str, stdout: int | None) -> subprocess.CompletedProcess[str]:
-    """`gate WORDS`, with its stdout on a descriptor, or closed."""
+def run(gate: AuditGate, words: str, stdout: int | None, closed: str = ">&-") -> subprocess.CompletedProcess[str]:
+    """`gate WORDS`, with its stdout on a descriptor; without one, some are closed."""
     code = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); from gate.commands import main; main()"
     command = [sys.executable, "-I", "-c", code, "--config", str(gate.yaml), *words.split()]
-    close = ["sh", "-c", 'exec "$@" >&-', "sh"] if stdout is None else []
+    close = ["sh", "-c", f'exec "$@" {closed}', "sh"] if stdout is None else []
     return subprocess.run([*close, *command], stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
 
 
@@ -63,3 +63,8 @@ def test_a_reader_that_has_seen_enough_is_no_fault(gate: AuditGate, words: str, 
 @pytest.mark.parametrize("words", ["audit tail -n 0 --follow", "list --watch"])
 def test_what_goes_on_ends_with_its_reader(gate: AuditGate, words: str, unread: int) -> None:
     assert run(gate, words, unread).returncode == 141
+
+
+def test_a_closed_stdin_holds_nothing(gate: AuditGate) -> None:
+    done = run(gate, "audit verify --from-trace -", None, "<&-")
+    assert (done.returncode, done.stderr[:40]) == (1, "gate: stdin holds no audit head before i")
