@@ -74,7 +74,7 @@ def walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
     Raises:
         OSError: one of them does not exist or cannot be looked at, or there are more than `MAX_LINKS` links.
     """
-    todo = deque(os.path.join(os.getcwd(), path).split("/"))
+    todo = deque((path if os.path.isabs(path) else os.path.join(os.getcwd(), path)).split("/"))
     here, links = "/", 0
     yield here, os.lstat(here)
     while todo:

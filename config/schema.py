@@ -63,7 +63,8 @@ def with_defaults(value: Any, part: dict[str, Any] | None = None) -> Any:
     known = part.get("properties", {})
     filled = {key: resolved(rest)["default"] for key, rest in known.items() if "default" in resolved(rest)} | value
     others = part.get("additionalProperties") or {}
-    return {key: with_defaults(item, known.get(key, others)) for key, item in filled.items()}
+    in_order = [*[key for key in known if key in filled], *[key for key in filled if key not in known]]
+    return {key: with_defaults(filled[key], known.get(key, others)) for key in in_order}
 
 
 def as_yaml(value: Any) -> str:

@@ -21,8 +21,10 @@ for _number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.SIG_DFL)
 
-# The checkout may be another user's, and no test asserts a time.
-hypothesis.settings.register_profile("gate", database=None, deadline=None)
+# The checkout may be another user's, and no test asserts a time: nor that of making examples, on a busy machine.
+hypothesis.settings.register_profile(
+    "gate", database=None, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("gate")
 
 DEMAND_ALL = os.environ.get("GATE_TESTS_DEMAND_ALL") == "1"

@@ -29,7 +29,7 @@ def approvers(context: Context) -> Iterator[Finding]:
     users = [
         user for person in policy["people"].values() if person["unix"] and (user := context.host.user(person["unix"]))
     ]
-    shut = list(_shut_out(context, policy["approvers_gid"])) if users else []
+    shut = [*_shut_out(context, policy["approvers_gid"]), *_unusable(context, policy["approvers_gid"])] if users else []
     yield from shut
     outside = [user for user in users if policy["approvers_gid"] not in context.host.gids_of(user)]
     for user in outside:
@@ -44,16 +44,34 @@ def approvers(context: Context) -> Iterator[Finding]:
 def _shut_out(context: Context, gid: int) -> Iterator[Finding]:
     """Yield what keeps people from gate.yaml, which their commands read, and from their drop directories."""
     for path in (context.gate_yaml.path, os.path.dirname(context.policy["state_dir"])):
-        for place, found in walk(path):
-            bit = stat.S_IXOTH if stat.S_ISDIR(found.st_mode) else stat.S_IROTH
-            if found.st_mode & bit or (found.st_gid == gid and found.st_mode & bit << 3):
-                continue
-            mode, quoted = f"{stat.S_IMODE(found.st_mode):04o}", shlex.quote(place)
-            group = shlex.quote(context.policy["approvers_group"])
-            mend = f"chmod o+x {quoted}" if bit == stat.S_IXOTH else f"chgrp {group} {quoted} && chmod 0640 {quoted}"
-            yield warn(
-                f"{place} has mode {mode}: people cannot get at it, so `gate approve` and drops do not work", mend
-            )
+        for place, found in _closed(path, gid):
+            quoted, group = shlex.quote(place), shlex.quote(context.policy["approvers_group"])
+            is_directory = stat.S_ISDIR(found.st_mode)
+            mend = f"chmod o+x {quoted}" if is_directory else f"chgrp {group} {quoted} && chmod 0640 {quoted}"
+            yield _warning(place, found, "people cannot get at it, so `gate approve` and drops do not work", mend)
+
+
+def _unusable(context: Context, gid: int) -> Iterator[Finding]:
+    """Yield what keeps people and the page from the programs: they were installed with a umask such as 077."""
+    venv = os.path.dirname(os.path.dirname(context.executor))
+    for path in (os.path.join(venv, "bin", "python"), *context.code):
+        for place, found in _closed(path, gid) if os.path.exists(path) else []:
+            is_inside = f"{place}/".startswith(f"{venv}/")
+            mend = f"chmod -R go+rX {shlex.quote(venv)}" if is_inside else f"chmod go+rx {shlex.quote(place)}"
+            yield _warning(place, found, "people and the page cannot use the `gate` command from there", mend)
+            return
+
+
+def _closed(path: str, gid: int) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield each place on the way to `path` that neither others nor this group can pass, or read."""
+    for place, found in walk(path):
+        bit = stat.S_IXOTH if stat.S_ISDIR(found.st_mode) else stat.S_IROTH
+        if not (found.st_mode & bit or (found.st_gid == gid and found.st_mode & bit << 3)):
+            yield place, found
+
+
+def _warning(place: str, found: os.stat_result, why: str, mend: str) -> Finding:
+    return warn(f"{place} has mode {stat.S_IMODE(found.st_mode):04o}: {why}", mend)
 
 
 def job_users(context: Context) -> list[User]:

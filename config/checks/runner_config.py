@@ -19,6 +19,7 @@ GRACEFUL_KILL_TIMEOUT_S = 600
 FORCE_KILL_TIMEOUT_S = 10
 SHUTDOWN_TIMEOUT_S = 30
 DEFAULT_CONCURRENT = 1
+BYTE_ORDER_MARK = "\ufeff"
 _EXECUTOR, _ENTRY = "gate-executor", "gitlab_runner_gate.py"
 
 
@@ -126,12 +127,14 @@ def read(path: str | None) -> RunnerConfig:
     """Return the file at `path`, or at the place where GitLab's package has it."""
     place, named = path or DEFAULT_PATH, path is not None
     try:
-        with open(place, encoding="utf-8") as file:
+        with open(place, encoding="utf-8", newline="") as file:  # commands that mend see the ends of lines, too
             text = file.read()
     except FileNotFoundError as error:
         return RunnerConfig(place, named, fault=reason(error), may_be_there=False)
     except (OSError, UnicodeDecodeError) as error:
         return RunnerConfig(place, named, fault=reason(error) if isinstance(error, OSError) else "not UTF-8")
+    if text.startswith(BYTE_ORDER_MARK):
+        return RunnerConfig(place, named, text, fault="not TOML: a byte order mark stands before it")
     try:
         return RunnerConfig(place, named, text, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:

@@ -10,11 +10,12 @@ from config.checks import toml_edit
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok, warn
 from config.checks.mending import in_editor
-from config.checks.runner_config import STAGES, Runner, RunnerConfig
+from config.checks.runner_config import BYTE_ORDER_MARK, STAGES, Runner, RunnerConfig
 from config.checks.toml_edit import Edit
 from config.host import weaknesses
 
 _NUMBERS = ("concurrent", "check_interval", "shutdown_timeout")
+_RUNNER_TEXTS = ("name", "url", "token", "shell", "builds_dir", "cache_dir")
 _RUNNER_NUMBERS = ("limit", "request_concurrency", "output_limit")
 _CUSTOM_NUMBERS = ("config_exec_timeout", "prepare_exec_timeout", "cleanup_exec_timeout", "graceful_kill_timeout", "force_kill_timeout")  # fmt: skip
 
@@ -53,13 +54,17 @@ def _others(context: Context) -> Iterator[Finding]:
 def _forms(config: RunnerConfig) -> Iterator[Finding]:
     """Yield what would keep the runner from starting: it takes no other types."""
     if config.tables is None:
-        yield fail(f"{config.path} is {config.fault}", in_editor(config.path))
+        unmarked = rf"sed -i '1s/^\xEF\xBB\xBF//' {shlex.quote(config.path)}"
+        is_marked = config.text.startswith(BYTE_ORDER_MARK)
+        yield fail(f"{config.path} is {config.fault}", unmarked if is_marked else in_editor(config.path))
         return
     yield from _no_numbers(config, config.tables, _NUMBERS, Edit(""))
     for runner in config.custom():
         yield from _no_numbers(config, runner.table, _RUNNER_NUMBERS, Edit("", None, runner))
         yield from _no_numbers(config, runner.custom, _CUSTOM_NUMBERS, Edit("", None, runner, ("custom",)))
         yield from _no_texts(config, runner)
+        for key in (key for key in _RUNNER_TEXTS if not isinstance(runner.table.get(key, ""), str)):
+            yield fail(f"{key} is {runner.table[key]!r}: write one text, in quotes", in_editor(config.path))
 
 
 def _no_texts(config: RunnerConfig, runner: Runner) -> Iterator[Finding]:

@@ -18,49 +18,59 @@ _UNITS_S = {"us": 1e-6, "ms": 1e-3, "": 1, "s": 1, "sec": 1, "m": 60, "min": 60,
 
 @dataclass(frozen=True)
 class Unit:
-    """Its [Service] section: the last value of each key, systemd's defaults where there is none."""
+    """Its [Service] section: all values of each key, in order; systemd's defaults where there is none."""
 
-    settings: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, tuple[str, ...]] = field(default_factory=dict)
     is_live: bool = False
+
+    def value(self, key: str) -> str:
+        """The last value of a key, which is the one that counts; empty where there is none."""
+        return self.values(key)[-1] if self.values(key) else ""
+
+    def values(self, key: str) -> tuple[str, ...]:
+        """All values of a key that takes several."""
+        return self.settings.get(key, ())
 
     @property
     def user(self) -> str:
         """Whom the runner runs as."""
-        return self.settings.get("User") or "root"
+        return self.value("User") or "root"
 
     @property
     def kill_signal(self) -> str:
         """What the runner gets when it is to stop."""
-        found = self.settings.get("KillSignal") or "SIGTERM"
+        found = self.value("KillSignal") or "SIGTERM"
         return found if found.startswith("SIG") else {"3": "SIGQUIT", "15": "SIGTERM"}.get(found, f"SIG{found}")
 
     @property
     def kill_mode(self) -> str:
         """Who else gets it: control-group, mixed, process, none."""
-        return self.settings.get("KillMode") or "control-group"
+        return self.value("KillMode") or "control-group"
 
     @property
     def stop_within_s(self) -> float:
         """After how long what still runs is killed; infinite where that never comes."""
-        return seconds(self.settings.get("TimeoutStopSec") or self.settings.get("TimeoutSec") or "") or DEFAULT_STOP_S
+        return seconds(self.value("TimeoutStopSec")) or DEFAULT_STOP_S
 
     @property
     def open_files(self) -> int | None:
         """The most files that the runner may have open; None where the unit sets no limit."""
-        found = self.settings.get("LimitNOFILE", "").rpartition(":")[2]
+        found = self.value("LimitNOFILE").rpartition(":")[2]
         return int(found) if found.isascii() and found.isdigit() else None
 
     @property
     def command(self) -> list[str]:
         """ExecStart's words."""
         try:
-            return shlex.split(self.settings.get("ExecStart", "").lstrip("@-:+!"))
+            return shlex.split(self.value("ExecStart").lstrip("@-:+!"))
         except ValueError:
             return []
 
-    def is_on(self, key: str) -> bool:
-        """Whether a yes-or-no setting is on."""
-        return self.settings.get(key, "").lower() in ("yes", "true", "on", "1")
+    @property
+    def tasks(self) -> int | None:
+        """The most processes and threads that it may have; None where that is no plain number."""
+        found = self.value("TasksMax")
+        return int(found) if found.isascii() and found.isdigit() else None
 
 
 def find(system: System) -> Unit | None:
@@ -95,14 +105,16 @@ def _drop_ins(system: System) -> list[str]:
     return [system.text(places[name]) or "" for name in sorted(places)]
 
 
-def _settings(text: str) -> dict[str, str]:
-    settings: dict[str, str] = {}
+def _settings(text: str) -> dict[str, tuple[str, ...]]:
+    settings: dict[str, tuple[str, ...]] = {}
     section = ""
     for line in re.sub(r"\\\n", " ", text).splitlines():
         stripped = line.strip()
         if stripped.startswith("["):
             section = stripped
         elif section == "[Service]" and "=" in stripped and not stripped.startswith(("#", ";")):
-            key, _, value = stripped.partition("=")
-            settings[key.strip()] = value.strip()
+            name, _, value = (each.strip() for each in stripped.partition("="))
+            key = "TimeoutStopSec" if name == "TimeoutSec" else name  # it sets that one, and the one for starting
+            earlier = settings.get(key, ()) if value or key == "CapabilityBoundingSet" else ()  # nothing: begin anew
+            settings[key] = (*earlier, value)
     return settings

@@ -10,6 +10,7 @@ from config.checks.runner_config import Runner
 from config.checks.toml_edit import Edit
 
 SHELLS = ("bash", "sh")
+_EXAMPLE = {"url": "https://gitlab.example.com", "token": "glrt-REPLACE-ME"}  # runner-config.example.toml
 _FLAG = "FF_USE_DYNAMIC_TRACE_FORCE_SEND_INTERVAL"  # stretches the runner's sign of life to 30 minutes
 
 
@@ -34,6 +35,11 @@ def _faults(context: Context, runner: Runner) -> Iterator[Finding]:
     def mend(key: str, value: toml_edit.Value, *table: str) -> str:
         return toml_edit.mend(context.runner_config, Edit(key, value, runner, table))
 
+    for key in ("url", "token"):
+        value = runner.table.get(key)
+        if not isinstance(value, str) or not value or value == _EXAMPLE[key]:
+            says = f"runner {runner.name}: {key} is {'still that of the example' if value else 'missing'}: GitLab tells it where the runner is made"
+            yield fail(says, f'{in_editor(context.runner_config.path)}  # {key} = "…"')
     who, shell = f"runner {runner.name}", runner.table.get("shell", SHELLS[0])
     if shell not in SHELLS:
         yield fail(f"{who}: shell is {shell!r}: the gate runs scripts for bash and sh", mend("shell", SHELLS[0]))

@@ -1,22 +1,27 @@
-"""The runner's unit: whom it runs as, how it is stopped while jobs wait, and what it may not do."""
+"""The runner's version and its unit: whom it runs as, how it is stopped while jobs wait, and what it may not do."""
 
 import os
+import re
 import shlex
 from collections.abc import Iterator
 
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok, warn
 from config.checks.runner_unit import DROP_INS, NAME, Unit
+from config.checks.sandbox import hindrances
 from config.checks.stages import exec_timeout
 
+OLDEST = (17, 9)  # older ones have no BUILD_EXIT_CODE_FILE
 STOP_AFTER_S = 3600  # beyond the longest wait: for the job itself
 FILES_PER_JOB = 8  # pipes, the trace, a connection
 FILES = 64
+TASKS_PER_JOB, TASKS = 4, 64  # a stage, and what it starts; the threads of the runner itself
 
 
 def find(context: Context) -> Iterator[Finding]:
     """See the module."""
     unit = context.unit
+    yield from _version(context)
     if unit is None:
         says = f"no {NAME} is known to this host: how its runner is stopped, and whom it runs as, cannot be told"
         yield warn(says)
@@ -36,13 +41,23 @@ def _faults(context: Context, unit: Unit) -> Iterator[Finding]:
     if unit.open_files is not None and unit.open_files < needed:
         says = f"LimitNOFILE is {unit.open_files}, and {context.runner_config.concurrent} jobs at once need {needed} open files"
         yield warn(says, _drop_in(unit, "files", f"LimitNOFILE={2 * needed}"))
-    for key in ("RestrictNamespaces", "PrivateUsers"):
-        if unit.is_on(key):
-            says = f"{key} is on: no process-id namespace can be made for jobs there, or no user changed"
-            yield fail(says, _drop_in(unit, key.lower(), f"{key}=no"))
+    tasks = TASKS_PER_JOB * context.runner_config.concurrent + TASKS
+    if unit.tasks is not None and unit.tasks < tasks:
+        says = f"TasksMax is {unit.tasks}, and {context.runner_config.concurrent} jobs at once need {tasks} processes and threads"
+        yield warn(says, _drop_in(unit, "tasks", f"TasksMax={4 * tasks}"))
+    for each in hindrances(context, unit):
+        yield (fail if each.is_certain else warn)(str(each), _drop_in(unit, each.key.lower(), each.line))
     if len(unit.command) > 1 and _other_file(context, unit):
         says = f"{NAME} reads {_other_file(context, unit)}, and this looked at {context.runner_config.path}"
         yield warn(says, f"{context.again} --runner-config {shlex.quote(_other_file(context, unit))}")
+
+
+def _version(context: Context) -> Iterator[Finding]:
+    """Nothing is said where it does not tell; a stage that lacks what it needs refuses."""
+    program = context.unit.command[0] if context.unit and context.unit.command else "gitlab-runner"
+    found = re.search(r"^Version:\s*(\d+)\.(\d+)", context.system.said(program, "--version"), re.MULTILINE)
+    if found and (int(found[1]), int(found[2])) < OLDEST:
+        yield fail(f"{program} is version {found[1]}.{found[2]}: every job fails, 17.9 or newer is needed: update it")
 
 
 def _stopping(context: Context, unit: Unit) -> Iterator[Finding]:

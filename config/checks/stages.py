@@ -10,14 +10,17 @@ from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok, warn
 from config.checks.runner_config import DEFAULT_GATE_YAML, EXEC_TIMEOUT_S, STAGES, Runner, split
 from config.checks.toml_edit import Edit
+from config.host import path_problems
 
 PREPARE_TIMEOUT = "--prepare-timeout"
+USAGE = "usage: gate-executor "  # what it answers to --help
 
 
 def find(context: Context) -> Iterator[Finding]:
     """See the module."""
     for runner in context.runners:
         faults = [fault for stage in STAGES for fault in _stage(context, runner, stage)]
+        faults = faults or list(_start(context, runner))
         yield from faults
         if not faults:
             yield ok(f"runner {runner.name}: {', '.join(STAGES)} are wired to {_program(context, runner)}")
@@ -85,6 +88,25 @@ def _stage(context: Context, runner: Runner, stage: str) -> Iterator[Finding]:
         yield fail(f"{who} is {program}, and other stages call {right}", mend(rewire))
     else:
         yield from _arguments(context, runner, stage)
+
+
+def _start(context: Context, runner: Runner) -> Iterator[Finding]:
+    """Really start it, as the runner does, unless somebody else could have changed it: then `programs` tells."""
+    program, own = _program(context, runner), runner.own_arguments("config") or []
+    before = runner.arguments("config")[: len(runner.arguments("config")) - len(own)]
+    if any(path_problems(path, context.runner_uid) for path in (program, *filter(os.path.isabs, before))):
+        return
+    said = context.system.said(program, *before, "--help").strip()
+    if USAGE in said:
+        return
+    ours = [Edit(f"{stage}_exec", context.executor, runner, ("custom",)) for stage in STAGES]
+    is_other = not before and program != context.executor and os.path.isfile(context.executor)
+    says = f"runner {runner.name}: {program} does not start as the gate's: {_last(said) or 'it says nothing'}: install it anew, or wire another"
+    yield fail(says, toml_edit.mend(context.runner_config, *ours) if is_other else "")
+
+
+def _last(text: str) -> str:
+    return text.splitlines()[-1] if text else ""
 
 
 def _arguments(context: Context, runner: Runner, stage: str) -> Iterator[Finding]:

@@ -24,8 +24,11 @@ class System(Protocol):
     def output(self, *command: str) -> str | None:
         """Return what a program prints, None where it cannot be run or fails."""
 
-    def clock_is_set(self) -> bool:
-        """Return whether something keeps the host's clock right."""
+    def said(self, *command: str) -> str:
+        """Return what a program says, on stdout and stderr, and however it ends; empty where it cannot be run."""
+
+    def clock_is_set(self) -> bool | None:
+        """Return whether something keeps the host's clock right, None where that cannot be told."""
 
     def now_s(self) -> float:
         """Return the wall clock, in seconds since 1970."""
@@ -51,19 +54,36 @@ class HostSystem:
 
     def output(self, *command: str) -> str | None:
         """See `System`."""
-        environment = {"PATH": TOOL_PATH, "LANG": "C.UTF-8", "HOME": "/", "SYSTEMD_PAGER": "cat"}
-        options = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdout": subprocess.PIPE}
         try:
-            done = subprocess.run(command, check=False, env=environment, timeout=PROGRAM_WITHIN_S, **options)  # type: ignore[call-overload]
+            done = self._run(command, subprocess.DEVNULL)
         except (OSError, subprocess.SubprocessError):
             return None
         return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
 
-    def clock_is_set(self) -> bool:
-        """See `System`; adjtimex(2) tells, whichever program it is that keeps it."""
+    def said(self, *command: str) -> str:
+        """See `System`."""
+        try:
+            return self._run(command, subprocess.STDOUT).stdout.decode("utf-8", "replace")
+        except (OSError, subprocess.SubprocessError):
+            return ""
+
+    def clock_is_set(self) -> bool | None:
+        """See `System`; adjtimex(2) tells, whichever program it is that keeps it. Containers may not ask it."""
         state: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-        return state != _TIME_ERROR
+        return None if state < 0 else state != _TIME_ERROR
 
     def now_s(self) -> float:
         """See `System`."""
         return time.time()
+
+    @staticmethod
+    def _run(command: tuple[str, ...], stderr: int) -> "subprocess.CompletedProcess[bytes]":
+        return subprocess.run(
+            command,
+            check=False,
+            env={"PATH": TOOL_PATH, "LANG": "C.UTF-8", "HOME": "/", "SYSTEMD_PAGER": "cat"},
+            timeout=PROGRAM_WITHIN_S,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+        )

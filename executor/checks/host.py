@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,17 @@ MIB = 1024**2
 LEAST_MIB, LITTLE_MIB = 64, 1024  # one segment of the audit log; a few jobs' trees
 LEAST_INODES, LITTLE_INODES = 1_000, 50_000
 BACK_S = 60
+_PASSING = {
+    "tmpfs": "is gone after a reboot",
+    "ramfs": "is gone after a reboot",
+    "overlay": "is gone with the container",
+}
 
 
 def disk(context: Context) -> Iterator[Finding]:
     """The file system under state_dir: local, makes nameless files, and really writes."""
     state_dir = context.policy["state_dir"]
-    kind = host.file_system(state_dir)
+    kind, flags = host.file_system(state_dir), os.statvfs(state_dir).f_flag
     if kind and host.is_network(kind):
         yield fail(f"{state_dir} lies on {kind}, where locks and appends cannot be relied on: name one on a local disk")
         return
@@ -42,7 +48,20 @@ def disk(context: Context) -> Iterator[Finding]:
     except OSError as error:
         yield fail(f"{state_dir}, on {kind or 'an unknown file system'}, takes no file: {host.reason(error)}")
         return
-    yield ok(f"{state_dir} lies on {kind or 'an unknown file system'}, which writes what it is told to")
+    if kind in _PASSING:
+        says = f"{state_dir} lies on {kind}, which {_PASSING[kind]}, and the audit log with it: name one on a disk"
+        yield warn(says, in_editor(context.gate_yaml.path))
+    if flags & os.ST_NOEXEC:
+        says = f"{state_dir} is mounted noexec: no job can start a program that it has checked out or built"
+        yield warn(says, f"mount -o remount,exec {_mount_point(state_dir)}  # and in /etc/fstab")
+    if kind not in _PASSING and not flags & os.ST_NOEXEC:
+        yield ok(f"{state_dir} lies on {kind or 'an unknown file system'}, which writes what it is told to")
+
+
+def _mount_point(path: str) -> str:
+    while not os.path.ismount(path):
+        path = os.path.dirname(path)
+    return shlex.quote(path)
 
 
 def space(context: Context) -> Iterator[Finding]:
@@ -77,6 +96,8 @@ def clock(context: Context) -> Iterator[Finding]:
     last = _last_record_s(layout.audit(context.policy["state_dir"]))
     if last and last > context.system.now_s() + BACK_S:
         yield fail("the clock is behind the audit log's last record: the log's times would go back", _SET)
+    elif context.system.clock_is_set() is None:
+        yield warn("whether something keeps the clock right cannot be told here, as in a container: look on its host")
     elif not context.system.clock_is_set():
         yield warn("nothing keeps this host's clock right, and the times in the audit log are its", _SET)
     else:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 READ, WRITE, CONNECT, SIGNAL = "read", "write", "connect to", "signal"
 _BITS = {READ: 4, WRITE: 2, CONNECT: 2}
 _ANSWERS_WITHIN_S = 5
+# Whoever gets at one of these starts what they like, as root.
+_ENGINES = ("/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock", "/var/snap/lxd/common/lxd/unix.socket",
+            "/run/incus/unix.socket")  # fmt: skip
+_LINGER = "/var/lib/systemd/linger"  # loginctl(1), enable-linger
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,18 @@ def find(context: Context) -> Iterator[Finding]:
         for done in succeeded(user, gids, attempts):
             says = f"{user.name}, whom jobs run as, can {done.verb} {done.place}"
             faults.append(fail(says, _mend(done, user, gids, context)))
+    faults += [_lingers(user.name) for user in users if os.path.exists(os.path.join(_LINGER, user.name))]
     yield from faults
     if not faults:
         names = ", ".join(user.name for user in users)
         yield ok(f"tried as {names}: cannot read secrets, write state or programs, reach the page, or signal the gate")
+
+
+def _lingers(user: str) -> Finding:
+    says = (
+        f"{user}, whom jobs run as, has a systemd of its own (linger): by that a job can start what outlives its stage"
+    )
+    return warn(says, f"loginctl disable-linger {shlex.quote(user)}")
 
 
 def succeeded(user: User, gids: frozenset[int], attempts: list[Attempt]) -> list[Attempt]:
@@ -101,7 +113,7 @@ def _attempts(context: Context) -> Iterator[Attempt]:
         parent = os.path.dirname(os.path.abspath(place))
         if not _is_sticky(parent):
             yield Attempt(WRITE, parent)
-    for door in _doors(policy["page"]):
+    for door in (*_doors(policy["page"]), *filter(os.path.exists, _ENGINES)):
         yield Attempt(CONNECT, door)
     yield Attempt(SIGNAL, f"process {os.getpid()}")
 

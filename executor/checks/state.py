@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import stat
@@ -11,8 +12,11 @@ from typing import TYPE_CHECKING
 from audit import copies, segments
 from audit.lock import LOCK
 from config.checks.finding import FAIL, Finding, fail, ok, warn
+from config.checks.mending import in_editor
 from config.host import entry_weaknesses, weaknesses
 from gate import layout
+from gate.files import StateError
+from gate.request import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,10 +45,15 @@ def find(context: Context) -> Iterator[Finding]:
         user = shlex.quote(context.runner_user)
         yield warn(f"{state_dir} is not there yet", f"install -d -o {user} -m 0755 {shlex.quote(state_dir)}")
         return
+    if os.path.islink(state_dir):
+        says = f"{state_dir} is a symbolic link to {os.path.realpath(state_dir)}: name that one"
+        yield fail(says, f"{in_editor(context.gate_yaml.path)}  # state_dir: {os.path.realpath(state_dir)}")
+        return
     faults = [
         fail(each.says, each.mend) for each in weaknesses(state_dir, context.runner_uid) if each.place != state_dir
     ]
-    faults += [fault for wanted in _wanted(context) for fault in compared(wanted, context)]
+    wanted = list(_wanted(context))
+    faults += [fault for each in wanted for fault in (*compared(each, context), *_inherited(each))]
     faults += _others(context, state_dir)
     faults += _secret(context)
     yield from faults
@@ -154,6 +163,20 @@ def _log(directory: str, uid: int, gid: int | None) -> Iterator[Wanted]:
         yield Wanted(path, uid, gid, segments.READ_ONLY_MODE if is_read_only else 0o640, _FILE)
 
 
+def _inherited(wanted: Wanted) -> Iterator[Finding]:
+    """A default ACL lets somebody else into what is made there from now on: acl(5)."""
+    if wanted.kind != _DIRECTORY or not os.path.isdir(wanted.path):
+        return
+    try:
+        os.getxattr(wanted.path, "system.posix_acl_default", follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
+            raise
+        return
+    says = f"{wanted.path} has a default ACL, which lets others into what the gate makes there"
+    yield fail(says, f"setfacl --remove-default {shlex.quote(wanted.path)}")
+
+
 def _secret(context: Context) -> Iterator[Finding]:
     path = os.path.join(context.policy["state_dir"], "secret")
     if os.path.isfile(path) and os.path.getsize(path) != layout.SECRET_BYTES:
@@ -163,6 +186,14 @@ def _secret(context: Context) -> Iterator[Finding]:
 
 def _request(context: Context, path: str) -> Iterator[Finding]:
     policy, uid, gid = context.policy, context.runner_uid, context.policy["approvers_gid"]
+    away = f"mv {shlex.quote(path)} {shlex.quote(os.path.join(policy['state_dir'], f'{os.path.basename(path)}.odd'))}"
+    if not os.path.isdir(path):
+        yield fail(f"{path} is no directory: look who put it there, and move it away", away)
+        return
+    try:
+        load(policy["state_dir"], os.path.basename(path))
+    except StateError as error:
+        yield fail(f"{error}; until that is away, `gate list` shows nothing", away)
     if os.path.exists(os.path.join(path, "ended.json")):
         # Of an earlier gate.yaml, maybe, with another group, or no page: all that matters is who can change it.
         wanted = Wanted(path, uid, None, 0o2750), Wanted(layout.votes(path), uid, None, 0o1770)

@@ -11,6 +11,7 @@ import click
 
 from audit.log import AuditError
 from config.faults import ConfigError
+from config.host import reason
 from gate import DEFAULT_CONFIG, __version__
 from gate.commands.answer import approve, reject
 from gate.commands.audit import audit
@@ -72,10 +73,9 @@ def main(more: Iterable[click.Command] = ()) -> None:
         _drop_output()  # click puts another in its place where a reader has seen enough (`| head`), and exits with 1
         sys.exit(UNREAD)
     except OSError as error:
-        if not error.filename:
-            _drop_output()
+        _drop_output()
         where = f": {error.filename}" if error.filename else _UNNAMED.get(error.errno or 0, "")
-        click.echo(f"gate: {error.strerror or error}{where}", err=True)
+        click.echo(f"gate: {reason(error)}{where}", err=True)
         sys.exit(1)
 
 

@@ -20,7 +20,7 @@ from aiohttp import web
 from gate.page import render
 from gate.page.connection import BODY_WITHIN_S
 from gate.page.headers import HEADERS, OVER_TLS
-from gate.page.render import message_page
+from gate.page.render import VERSION, message_page
 from gate.page.state import PAGE
 from gate.page.visitor import StrangerError, Visitor, visitor_of
 
@@ -45,6 +45,7 @@ _WORDS = {
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """The one middleware; see the module."""
     page = request.app[PAGE]
+    request[VERSION] = page.changes.version  # before anything is looked at
     try:
         await page.rulebook.refresh()
         refusal = await _refusal(request, page)

@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 SIGN_OF_LIFE_S = 15.0
 NOT_OFTENER_THAN_S = 1.0
 WRITTEN_WITHIN_S = 10
+NONE = -1  # the version of a page that is behind, or of before the last start
 
 
 async def live(request: web.Request) -> web.StreamResponse:
-    """GET /live: `change` events, until the visitor goes, or may not look any more (WHATWG HTML, 9.2)."""
+    """GET /live: `change` events, until the visitor goes, or may not look any more (WHATWG HTML, 9.2).
+
+    `?since=` is the version that a page was made of: what has changed before its script could ask is told at once.
+    """
     page = request.app[PAGE]
     answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     version = page.changes.version
+    if request.query.get("since", str(version)) != str(version):
+        version = NONE
     with contextlib.suppress(ConnectionError, asyncio.TimeoutError):
         await _write(answer, request, "retry: 3000\n\n")
         while not page.ending.is_set():

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _HERE = os.path.dirname(os.path.abspath(__file__))
 STATIC = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 MONTH_S = 30 * 86_400
+VERSION = "version"  # of what is known, when a request began
 
 
 @cache
@@ -53,7 +54,7 @@ def page(request: web.Request, template: str, *, status: int = 200, **values: An
         "logs_out": visitor is not None and visitor.session is not None,
         "logout_token": state.tokens.make(visitor.id, "logout") if visitor and visitor.session else "",
         "path": request.path,
-        "version": state.changes.version,
+        "version": request[VERSION],
         "same_user": state.policy["backend"]["allow_same_user"],
         "fault": state.rulebook.fault,
         "log_fault": state.log_fault,

@@ -142,7 +142,8 @@ def history_shows_them_all(page: Page, start: Shown) -> None:
         older = page.get_by_role("link", name="Older")
         if not older.count():
             break
-        older.click()
+        with page.expect_navigation():
+            older.click()
     expected = {seen_as(fit(fields_of(n)["name"])) for n in range(len(strings()))}
     assert expected <= {name.rpartition(" #")[0] for name in names}
     assert len(names) == len(strings()) + 1

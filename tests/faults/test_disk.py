@@ -152,7 +152,7 @@ def test_a_disk_that_takes_no_record_is_waited_out(failing: tuple[RecordedDisk, 
         again = StruckWait(jobs, no_fault)
         assert again.wrong(stages) == ""
     stack.close()
-    with mounted(disk.file, jobs.site.state):  # what the disk has, not what the page cache had
+    with mounted(disk.kept(), jobs.site.state):  # what the disk has, not what the page cache had
         assert not wrong_now(jobs, struck.job, [0]) + wrong_now(jobs, again.job, [0])
 
 
@@ -171,7 +171,7 @@ def test_a_disk_that_flushes_no_more_lets_nothing_through(failing: tuple[Recorde
         assert struck.met
         assert not wrong_now(jobs, struck.job, [code])
     stack.close()
-    with mounted(disk.file, jobs.site.state), jobs.stages() as stages:
+    with mounted(disk.kept(), jobs.site.state), jobs.stages() as stages:
         # The drop may be gone, too: nobody had said that it is on disk.
         code, said = stages.do("prepare", struck.job, 2, answers=[lambda: jobs.answer(struck.job, "approve")])
         assert not wrong_now(jobs, struck.job, [SYSTEM_FAILURE, code]) + wrong_then(jobs, struck.job, [code], said)

@@ -120,8 +120,7 @@ def test_what_went_on_before_the_power_went_has_its_records(
     wrong: list[str] = []
     for position in sorted(chance.sample(ends, CUTS)):
         share = chance.choice([0, 0.5, 1])
-        # A name of its own: mount would take the loop device of the last one, were it still there, with what that had cached.
-        image = tmp_path / f"left.{position}"
+        image = tmp_path / f"left.{position}"  # none twice (loop_mount.py)
         cut.at(position, image, lambda: chance.random() < share)  # noqa: B023
         with mounted(image, at):
             wrong += [f"{position}, {share}: {what}" for what in found_wrong(run, position, str(at))]

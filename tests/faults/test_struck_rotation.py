@@ -32,7 +32,7 @@ _NAME = re.compile(r"(\w+)\((.*)")
 def struck(strace: str, directory: Path, record: Path, *inject: str) -> subprocess.CompletedProcess[str]:
     words = [strace, "-qq", "-o", str(record), *inject]
     command = [sys.executable, "-I", "-S", "-B", audit_rotator.__file__, str(directory)]
-    return subprocess.run([*words, *command], stdout=subprocess.PIPE, text=True, check=False, timeout=30)
+    return subprocess.run([*words, *command], stdout=subprocess.PIPE, text=True, check=False, timeout=60)
 
 
 @pytest.fixture

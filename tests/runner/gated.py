@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from tests.support.fake_gitlab import WAIT_S
 from tests.support.harness import RehearsalHarness
 from tests.support.site import APPROVER, Site
 
@@ -44,10 +45,15 @@ class Gated:
         """Leave a drop for the job by its number."""
         return self.site.drop(person or self.approver, f"{job}.{answer}", text)
 
-    def outcome(self, job: int, within_s: float = 60) -> tuple[str, str | None, int | None]:
+    def outcome(self, job: int, within_s: float = WAIT_S) -> tuple[str, str | None, int | None]:
         """(state, failure reason, exit code) that GitLab was told."""
         ended = self.harness.wait(job, within_s)
         return ended.state, ended.failure_reason, ended.exit_code
+
+    def let_expire(self) -> None:
+        """End the time to decide, by gate.yaml, now that all has been seen that was to be seen before that."""
+        self.site.config["rules"][0]["decide_within"] = "1s"
+        self.site.write()
 
     def ran(self, job: int) -> bool:
         """Whether the job's script ran, by its log."""
@@ -73,7 +79,7 @@ class Gated:
         return [record["decision"] for record in self.site.records("decided", job)]
 
 
-def until(condition: Callable[[], object], what: str, within_s: float = 20) -> None:
+def until(condition: Callable[[], object], what: str, within_s: float = WAIT_S) -> None:
     """Wait for a condition; fails with `what` when it does not come."""
     give_up = time.monotonic() + within_s
     while not condition():
@@ -83,6 +89,14 @@ def until(condition: Callable[[], object], what: str, within_s: float = 20) -> N
 
 def _holds(pid: str, path: Path) -> bool:
     try:
-        return any(os.path.samefile(f"/proc/{pid}/fd/{fd}", path) for fd in os.listdir(f"/proc/{pid}/fd"))
-    except OSError:
+        held = os.listdir(f"/proc/{pid}/fd")
+    except OSError:  # it has ended
+        return False
+    return any(_is(f"/proc/{pid}/fd/{each}", path) for each in held)
+
+
+def _is(descriptor: str, path: Path) -> bool:
+    try:
+        return os.path.samefile(descriptor, path)
+    except OSError:  # closed meanwhile, which says nothing of the others
         return False

@@ -92,9 +92,10 @@ def test_a_waiter_that_is_killed_is_resumed_with_its_first_deadline(gated: Start
     job = case.waiting()
     deadline = next(line for line in case.harness.trace(job).splitlines() if "gate:   until" in line)
     case.kill_waiter(job)
-    log = case.harness.wait_trace(job, "still waits for the approval that it asked for before")
-    case.harness.wait_trace(job, "audit head seq=")
-    resumed = [line for line in log.splitlines() if "gate:   until" in line][-1]
+    case.harness.wait_trace(job, "still waits for the approval that it asked for before")
+    until(lambda: case.harness.trace(job).count("audit head seq=") == 2, "said in full")
+    log = case.harness.trace(job)
+    _first, resumed = [line for line in log.splitlines() if "gate:   until" in line]
     assert resumed.partition(", in")[0] == deadline.partition(", in")[0]
     case.drop(job, "approve")
     assert case.outcome(job)[0] == "success"

@@ -55,7 +55,7 @@ def test_a_typo_in_gate_yaml_is_waited_out(gated: Start) -> None:
 
 
 def test_a_person_taken_off_the_list_while_the_job_waits_does_not_count(gated: Start) -> None:
-    case = gated(rule={"decide_within": "8s"})
+    case = gated()
     job = case.waiting()
     rule = case.site.config["rules"][0]
     case.site.config["people"]["zoe"] = {"gitlab": ["zoe-gl"]}
@@ -64,6 +64,7 @@ def test_a_person_taken_off_the_list_while_the_job_waits_does_not_count(gated: S
     case.harness.wait_trace(job, "gate.yaml has changed; what counts now: 1 of zoe")
     case.drop(job, "approve")
     case.harness.wait_trace(job, "is not on the list of rule 'all'")
+    case.let_expire()
     assert case.outcome(job) == ("failed", "script_failure", 81)
 
 
@@ -143,7 +144,7 @@ def test_a_disk_that_fills_up_while_a_job_waits_is_waited_out(gated: Start, smal
 
 @pytest.mark.parametrize("spoil", ["chmod 0770 {}", "setfacl -m u:65534:rwx {}", "chmod 0701 {}"])
 def test_a_drop_directory_that_others_may_use_counts_for_nobody(gated: Start, spoil: str) -> None:
-    case = gated(rule={"decide_within": "6s"})
+    case = gated()
     job = case.waiting()
     directory = case.site.state / "drop" / case.approver
     command = spoil.format(directory)
@@ -151,6 +152,7 @@ def test_a_drop_directory_that_others_may_use_counts_for_nobody(gated: Start, sp
         pytest.skip(f"cannot be done here: {command}")
     dropped = case.drop(job, "approve")
     case.harness.wait_trace(job, f"drops of {case.approver} do not count: drop/{case.approver} has mode")
+    case.let_expire()
     assert case.outcome(job) == ("failed", "script_failure", 81)
     assert dropped.exists()
     assert len(case.site.records("drop-turned-away", job)) == 1

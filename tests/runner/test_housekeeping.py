@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from config.load import load_policy
 from gate import housekeeping, sweep
 from tests.runner.gated import Gated, until
+from tests.support.fake_gitlab import WAIT_S
 from tests.support.gate_state import DAY_S, fork
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def sweeps(case: Gated) -> int:
     policy, _ = load_policy(str(case.site.yaml))
 
     def again_and_again() -> bool:
-        until_s = time.monotonic() + 50
+        until_s = time.monotonic() + WAIT_S
         while time.monotonic() < until_s and not (case.site.base / "enough").exists():
             sweep.sweep(policy, "own")
             housekeeping.tidy(policy, "own", IN_YEARS_S)

@@ -27,18 +27,21 @@ def test_forged_job_and_project_have_no_effect_and_are_shown(gated: Start) -> No
 
 
 def test_naming_an_approver_as_the_user_bars_that_person_and_still_the_true_one(gated: Start) -> None:
-    case = gated(rule={"decide_within": "6s"})
+    case = gated()
     login = f"{case.approver}-gl"
     job = case.waiting(variables={"GITLAB_USER_LOGIN": login.upper()})
     case.drop(job, "approve")
     case.harness.wait_trace(job, f"{case.approver} triggered this job, and rule 'all' allows no self-approval")
+    case.let_expire()
     assert case.outcome(job) == ("failed", "script_failure", 81)
 
 
 def test_the_one_who_triggered_it_cannot_hide_behind_another_name(gated: Start) -> None:
-    case = gated(rule={"decide_within": "6s"})
+    case = gated()
     job = case.waiting(user_login=f"{case.approver}-gl", variables={"GITLAB_USER_LOGIN": "someone-else"})
     case.drop(job, "approve")
+    case.harness.wait_trace(job, f"{case.approver} triggered this job, and rule 'all' allows no self-approval")
+    case.let_expire()
     assert case.outcome(job) == ("failed", "script_failure", 81)
 
 

@@ -139,11 +139,11 @@ def test_a_reminder_says_who_has_voted_and_what_is_missing(gated: Start, told: N
 
 
 def test_without_remind_every_one_reminder_comes_at_half_time(gated: Start, told: Notified) -> None:
-    case = gated(rule={"decide_within": "6s"}, on_event=told.command)
+    case = gated(rule={"decide_within": "20s"}, on_event=told.command)
     job = case.submit()
     assert case.outcome(job)[2] == 81
     reminder = told.one("reminder")
-    assert (reminder["reminder"], reminder["waited_s"] >= 3) == (1, True)
+    assert (reminder["reminder"], reminder["waited_s"] >= 10) == (1, True)
     assert told.one("decided")["decision"] == "expired"
 
 
@@ -154,7 +154,7 @@ def test_a_hanging_command_holds_up_nothing(gated: Start, hanging: Notified) -> 
     case.drop(job, "approve")
     assert (case.outcome(job), case.ran(job)) == (("success", None, None), True)
     until(lambda: hanging.messages("decided"), "told")
-    assert len(hanging.running()) == len(hanging.messages()) >= 3
+    until(lambda: len(hanging.running()) == len(hanging.messages()) >= 3, "all hanging")  # a reminder may be on its way
 
 
 def test_a_hanging_command_holds_no_lock_of_the_wait(gated: Start, hanging: Notified) -> None:

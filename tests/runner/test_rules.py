@@ -86,7 +86,7 @@ def test_a_rule_edited_while_a_job_waits_applies_and_only_shortens(gated: Start)
     case = gated(rule={"decide_within": "4m"})
     job = case.waiting()
     case.site.config["rules"] = [rule_for(case, decide_within="9m", comment={"approve": "required"})]
-    case.site.write()
+    case.site.write(in_place=True)
     case.harness.wait_trace(job, "gate.yaml has changed")
     case.drop(job, "approve")
     case.harness.wait_trace(job, "wants a comment with each approve")

@@ -87,7 +87,7 @@ class Site:
 
     def run(self, text: str, env: dict[str, str] | None = None, pass_fds: tuple[int, ...] = ()) -> tuple[int, str]:
         stage = self.start(text, env, pass_fds)
-        out, err = stage.communicate(timeout=30)
+        out, err = stage.communicate(timeout=60)
         return stage.returncode, out + err.replace(f"returned {stage.returncode}\n", "")
 
 

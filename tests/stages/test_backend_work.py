@@ -110,7 +110,7 @@ def test_cache_is_made_by_one_job_at_a_time(passable: Path) -> None:
         assert job.is_alive()
     finally:
         os.close(parent)
-    job.join(10)
+    job.join(60)
     assert (passable / "project").is_dir()
 
 

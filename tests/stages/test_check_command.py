@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -233,6 +234,35 @@ def test_a_log_that_has_not_begun_is_no_fault(host: WholeHost) -> None:
     host.sh(f"rm {STATE}/audit/audit.1.jsonl", check=True)
     (found,) = host.check("--only", "audit-log")
     assert (found["state"], found["says"].rpartition("; ")[2]) == ("ok", "the first job begins the log")
+
+
+LISTENS = """\
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("/run/docker.sock")
+listener.listen()
+os.chmod("/run/docker.sock", int(sys.argv[1], 8))
+listener.set_inheritable(True)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(("mode", "code"), [("0666", 1), ("0660", 0)])
+def test_a_job_that_gets_at_docker_is_told(host: WholeHost, mode: str, code: int) -> None:
+    done = host.run([sys.executable, "-c", LISTENS, mode, GATE, "check", "--only", "job-user"])
+    assert done.returncode == code
+    assert ("gitlab-job, whom jobs run as, can connect to /run/docker.sock\n      chmod o-w " in done.stdout) == bool(
+        code
+    )
+
+
+@pytest.mark.parametrize(("mount", "words"), [("tmpfs -o mode=755", "lies on tmpfs, which is gone after a reboot"),
+    ("tmpfs -o mode=755,noexec", "is mounted noexec")])  # fmt: skip
+def test_a_disk_that_keeps_nothing_or_runs_nothing_is_told(host: WholeHost, mount: str, words: str) -> None:
+    host.mounts.append(f"mount -t {mount} none {STATE}")
+    (found,) = [each for each in host.check("--only", "disk") if words in each["says"]]
+    assert found["state"] == "warn"
+    assert "noexec" not in words or found["mend"].startswith(f"mount -o remount,exec {STATE}  #")
 
 
 def test_a_clock_behind_the_log_is_told(host: WholeHost) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SOCKET = "/run/gitlab-runner-gate/page.sock"
 PAGE = ["runuser", "-u", "gitlab-gate", "--", str(BIN / "gate"), "page"]
-WITHIN_S = 30
+WITHIN_S = 60
 MISTAKES = [
     (f"chmod 0666 {SOCKET}", "fail", "has mode 0666"),
     (f"chgrp root {SOCKET}", "fail", "is for group 0"),

@@ -12,11 +12,13 @@ import pytest
 
 from config.schema import schema
 from tests.support.help_text import commands
+from tests.support.private_host import GATE
 from tests.support.site import APPROVER, CHECKOUT, Site
 from tests.support.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # a server, texts, and what is JSON unless asked for otherwise
 WITHOUT_JSON = {"gate", "gate-executor", "gate page", "gate completion", "gate config schema", "gate audit export",
@@ -48,6 +50,22 @@ def test_every_command_has_json(command: str) -> None:
     assert ("--json" in said) == (name not in WITHOUT_JSON)
 
 
+@pytest.mark.parametrize("words", ["--help", "config schema", "check --only runner-config", "check --json"])
+def test_a_full_disk_behind_stdout_is_told_in_one_line(words: str) -> None:
+    with open("/dev/full", "w", encoding="ascii") as full:
+        command = [sys.executable, "-I", "-c", GATE, *words.split()]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, "gate: no space left on device, where stdout goes\n")
+
+
+def test_it_works_in_a_directory_that_is_gone(staged: tuple[Site, Stage], tmp_path: Path) -> None:
+    site = staged[0]
+    script = f"import os; os.chdir({str(tmp_path)!r}); os.rmdir({str(tmp_path)!r})\n{GATE}"
+    command = [sys.executable, "-I", "-c", script, "--config", str(site.yaml), "list"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "nothing waits\n")
+
+
 def test_what_waits_is_json(staged: tuple[Site, Stage]) -> None:
     site, stage = staged
     request = stage.waiting(name="migrate")
@@ -71,6 +89,7 @@ def test_gate_yaml_is_shown_with_its_defaults(staged: tuple[Site, Stage]) -> Non
     assert shown["rules"][0]["after_rejection"] == "5m"
     assert shown["site"] == "test.example"
     assert "after_rejection: 5m" in site.gate(APPROVER, "config", "show").stdout
+    assert list(shown) == [key for key in schema()["properties"] if key in shown]
 
 
 def test_the_schema_is_printed(staged: tuple[Site, Stage]) -> None:

@@ -296,14 +296,14 @@ def test_same_user_is_for_who_says_so(host: PrivateHost) -> None:
 
 
 def test_of_two_at_once_one_is_held_off(host: PrivateHost) -> None:
-    wait = "for _ in $(seq 1000); do [ -e /var/lib/go ] || sleep 0.02; done"
+    wait = "for _ in $(seq 2500); do [ -e /var/lib/go ] || sleep 0.02; done"
     stop_at(host, 3, f'touch /var/lib/at-work; {wait}; exec /usr/{{where}}/{{name}} "$@"')
     words = host.command([sys.executable, "-I", "-c", GATE, *TOLD])
     with subprocess.Popen(words, stdout=subprocess.PIPE, env=ENVIRONMENT) as first:
         done(host.run(["sh", "-c", "while [ ! -e /var/lib/at-work ]; do sleep 0.02; done"]))
         assert "another `gate init` is at work here" in refused(host.gate(*TOLD, "--json"))
         host.at("/var/lib/go").touch()
-        first.communicate(timeout=60)
+        first.communicate(timeout=120)
     assert first.returncode == 0
     assert host.tree(*PLACES) == TREE
 

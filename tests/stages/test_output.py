@@ -51,7 +51,7 @@ def test_a_closed_stdout_is_told(gate: AuditGate, words: str) -> None:
 def test_a_full_disk_behind_stdout_is_told(gate: AuditGate, words: str) -> None:
     with open("/dev/full", "wb") as full:
         done = run(gate, words, full.fileno())
-    assert (done.returncode, done.stderr) == (1, "gate: No space left on device, where stdout goes\n")
+    assert (done.returncode, done.stderr) == (1, "gate: no space left on device, where stdout goes\n")
 
 
 @pytest.mark.parametrize("words", PRINTING)

@@ -22,13 +22,13 @@ from tests.support.host_runner import CONFIG, FIRST_JOB, HostRunner, RealRunner,
 from tests.support.readme import Block, blocks
 from tests.support.runner import find_runner
 from tests.support.site import CHECKOUT
+from tests.support.whole_host import is_of_the_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 FOLLOWED = ["Install it on a runner's host", "Who approves what", "A gated pipeline", "Answer"]
-OF_THE_MACHINE = {"clock"}  # no NTP there: nothing that README could be blamed for
 UNIT = """[Service]
 ExecStart=/usr/bin/gitlab-runner run --config /etc/gitlab-runner/config.toml --working-directory /var/lib/gitlab-runner
 Restart=always
@@ -83,7 +83,7 @@ def mended(host: BareHost, check: Block) -> list[str]:
     """What `gate check` finds once its mending commands were run; as README says, until nothing is left to do."""
     for _ in range(3):
         findings = json.loads(host.sh(f"{check.text.strip()} --json").stdout)["findings"]
-        left = [each for each in findings if each["state"] != "ok" and each["check"] not in OF_THE_MACHINE]
+        left = [each for each in findings if each["state"] != "ok" and not is_of_the_machine(each)]
         if not left:
             return []
         for each in left:

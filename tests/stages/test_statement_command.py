@@ -55,7 +55,7 @@ class Gate:
 
     def run(self, line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
         env = {"PATH": "/usr/bin:/bin", **environment}
-        return subprocess.run(["sh", "-c", line], env=env, capture_output=True, check=False, timeout=20, cwd="/")
+        return subprocess.run(["sh", "-c", line], env=env, capture_output=True, check=False, timeout=60, cwd="/")
 
     def votes(self) -> list[dict[str, Any]]:
         return Inbox(self.request, self.policy, self.policy["rules"][0]).collect()
@@ -128,7 +128,7 @@ def test_it_expires_when_asked_and_never_after_the_deadline(case: Gate, asked: s
     (vote,) = case.votes()
     statement = signed.parse(vote["signed"].split("\n")[0].encode())
     # The request's deadline is an hour after its opening, a moment before.
-    assert before_s + expected_s - 10 < statement.expires_s <= time.time() + expected_s
+    assert before_s + expected_s - 60 < statement.expires_s <= time.time() + expected_s
 
 
 FAULTS: dict[str, tuple[list[str], str]] = {

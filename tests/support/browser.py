@@ -30,7 +30,9 @@ _FLAGS = [
 ]
 
 
-expect.set_options(timeout=20_000)
+# Less than the 30 s after which a page looks by itself: what changed appears because the page is told.
+expect.set_options(timeout=25_000)
+WITHIN_MS = 60_000  # against hanging
 
 
 class Browsers:
@@ -42,7 +44,9 @@ class Browsers:
 
     def __enter__(self) -> Self:
         self._playwright = sync_playwright().start()
-        self._browser = self._playwright.chromium.launch(executable_path=self._executable, args=_FLAGS)
+        self._browser = self._playwright.chromium.launch(
+            executable_path=self._executable, args=_FLAGS, timeout=WITHIN_MS
+        )
         return self
 
     def __exit__(
@@ -54,7 +58,7 @@ class Browsers:
     def open(self, **options: Any) -> Page:
         """A new page in a context of its own; what goes wrong in it is kept in `faults_of`."""
         context = self._browser.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(WITHIN_MS)
         self._contexts.append(context)
         page = context.new_page()
         faults: list[str] = []

@@ -20,6 +20,7 @@ from tests.support.jobs import Payload, job_payload
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+WAIT_S = 120  # against hanging
 FINAL_STATES = ("success", "failed", "canceled")
 UPDATE_INTERVAL_S = 1  # how often the runner asks whether it is cancelled, once it has heard from us
 
@@ -107,11 +108,11 @@ class FakeGitLab:
         with self._changed:
             return dataclasses.replace(self._jobs[job_id])
 
-    def wait(self, job_id: int, states: tuple[str, ...] = FINAL_STATES, timeout: float = 60) -> JobRecord:
+    def wait(self, job_id: int, states: tuple[str, ...] = FINAL_STATES, timeout: float = WAIT_S) -> JobRecord:
         """Raises TimeoutError, with the log so far, where the job is in none of `states` in `timeout` seconds."""
         return self._wait_for(job_id, lambda record: record.state in states, f"state in {states}", timeout)
 
-    def wait_trace(self, job_id: int, text: str, timeout: float = 30) -> JobRecord:
+    def wait_trace(self, job_id: int, text: str, timeout: float = WAIT_S) -> JobRecord:
         return self._wait_for(job_id, lambda record: text in record.trace, f"{text!r} in its log", timeout)
 
     def _wait_for(self, job_id: int, done: Callable[[JobRecord], bool], what: str, timeout: float) -> JobRecord:
@@ -122,7 +123,7 @@ class FakeGitLab:
         message = f"job {job_id}: not {what} after {timeout} s; state {record.state}, log:\n{record.trace}"
         raise TimeoutError(message)
 
-    def wait_pending(self, timeout: float = 30) -> None:
+    def wait_pending(self, timeout: float = WAIT_S) -> None:
         """Waits until every queued job has been taken by a runner."""
         with self._changed:
             self._changed.wait_for(lambda: all(r.state != "pending" for r in self._jobs.values()), timeout)

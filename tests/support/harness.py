@@ -18,15 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from executor.rehearsal import Outcome
-from tests.support.fake_gitlab import FINAL_STATES, FakeGitLab
+from tests.support.fake_gitlab import FINAL_STATES, WAIT_S, FakeGitLab
 from tests.support.jobs import job_payload
 from tests.support.runner import MARK, Runner, end_marked
 from tests.support.wiring import DriverWiring, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-WAIT_S = 60
 
 
 class Harness(abc.ABC):
@@ -51,7 +49,7 @@ class Harness(abc.ABC):
         """The job log so far as the runner sent it, with the stamps that newer ones put before each line."""
 
     @abc.abstractmethod
-    def wait_trace(self, job_id: int, text: str, timeout: float = 30) -> str:
+    def wait_trace(self, job_id: int, text: str, timeout: float = WAIT_S) -> str:
         """Waits until `text` is in the job log; returns the log."""
 
     @abc.abstractmethod
@@ -112,7 +110,7 @@ class RealHarness(Harness):
     def raw_trace(self, job_id: int) -> bytes:
         return self._gitlab.job(job_id).raw_trace
 
-    def wait_trace(self, job_id: int, text: str, timeout: float = 30) -> str:
+    def wait_trace(self, job_id: int, text: str, timeout: float = WAIT_S) -> str:
         return self._gitlab.wait_trace(job_id, text, timeout).trace
 
     def wait(self, job_id: int, timeout: float = WAIT_S) -> Outcome:
@@ -206,7 +204,7 @@ class RehearsalHarness(Harness):
         with self._changed:
             return self._jobs[job_id].trace
 
-    def wait_trace(self, job_id: int, text: str, timeout: float = 30) -> str:
+    def wait_trace(self, job_id: int, text: str, timeout: float = WAIT_S) -> str:
         self._wait_for(job_id, lambda job: text.encode() in job.trace, f"{text!r} in its log", timeout)
         return self.trace(job_id)
 
@@ -305,11 +303,12 @@ class RehearsalHarness(Harness):
 
 
 def _finish(job: _Rehearsed, returncode: int) -> None:
+    if returncode == -signal.SIGKILL:  # GitLab is told nothing more; the report may be half there
+        return
     if job.report.exists():
         job.outcome = Outcome(**json.loads(job.report.read_text(encoding="utf-8")))
     elif returncode == -signal.SIGTERM:  # cancelled before it could listen
         job.outcome = Outcome("canceled", "job_canceled", None)
-    elif returncode != -signal.SIGKILL:  # killed: GitLab would be told nothing
+    else:
         job.outcome = Outcome("failed", f"the rehearsal itself broke: exit status {returncode}", None)
-    if job.outcome:
-        job.state = job.outcome.state
+    job.state = job.outcome.state

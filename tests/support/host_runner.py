@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from tests.support.fake_gitlab import FakeGitLab
+from tests.support.fake_gitlab import WAIT_S, FakeGitLab
 from tests.support.jobs import job_payload
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 CONFIG = "/etc/gitlab-runner/config.toml"
 FIRST_JOB = 1234  # README's
-WAIT_S = 60
 
 
 class End(NamedTuple):

@@ -36,24 +36,29 @@ class Installed:
         shutil.rmtree(self._private)
 
     def install(self, version: str = "") -> None:
-        """Put it there; as that version, whose parts need each other, where one is given."""
-        ignore = shutil.ignore_patterns("__pycache__")
+        """Put it there, all at once; as that version, whose parts need each other, where one is given."""
+        made = self._private.with_name("made")
         for name in _PACKAGES:
-            shutil.copytree(CHECKOUT / name, self._private / name, ignore=ignore)
-        shutil.copy(CHECKOUT / "gitlab_runner_gate.py", self.entry)
+            shutil.copytree(CHECKOUT / name, made / name, ignore=shutil.ignore_patterns("__pycache__"))
         if version:
-            self._change("gate/__init__.py", '__version__ = "', f'__version__ = "{version}"  # "')
+            _change(made / "gate/__init__.py", '__version__ = "', f'__version__ = "{version}"  # "')
             for module in ("executor/surroundings.py", "gate/clock.py"):
-                self.append(module, _NEEDED)
-            self.append("executor/steps.py", _NEEDS)
+                _append(made / module, _NEEDED)
+            _append(made / "executor/steps.py", _NEEDS)
+        shutil.copy(CHECKOUT / "gitlab_runner_gate.py", self.entry)
+        made.rename(self._private)
 
     def append(self, module: str, code: str) -> None:
         """Add to a module."""
-        with (self._private / module).open("a", encoding="utf-8") as target:
-            target.write(code)
+        _append(self._private / module, code)
 
-    def _change(self, module: str, old: str, new: str) -> None:
-        path = self._private / module
-        text = path.read_text(encoding="utf-8")
-        assert text.count(old) == 1
-        path.write_text(text.replace(old, new), encoding="utf-8")
+
+def _append(path: Path, code: str) -> None:
+    with path.open("a", encoding="utf-8") as target:
+        target.write(code)
+
+
+def _change(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")

@@ -22,7 +22,7 @@ from audit.rotate import rotate
 WRITERS = 8
 ROTATE_AT_BYTES = 64 * 1024
 LIVES_S = 0.01  # at most; in every other round from when one was told something
-GIVE_UP_S = 30
+GIVE_UP_S = 60
 
 
 def write(directory: str, number: int, since: tuple[int, int], told: int) -> None:

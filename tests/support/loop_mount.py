@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import subprocess
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,9 +16,11 @@ UNMOUNT_S = 10
 
 @contextmanager
 def mounted(image: Path, at: Path) -> Iterator[None]:
-    """An image mounted from a loop device, which goes with the mount."""
-    # Whoever makes a mount namespace just then holds on to an unmounted one: what is mounted now would be what was before.
-    _soon(lambda: not _has_loop_device(image))
+    """An image mounted from a loop device, which goes with the mount.
+
+    No image twice: whoever made a mount namespace meanwhile (a host of another test's, a job's) holds on to the first mount,
+    for as long as they live, and the second one would be what that was.
+    """
     subprocess.run(["mount", "-t", "ext4", "-o", "loop", str(image), str(at)], check=True)
     try:
         yield
@@ -35,12 +36,3 @@ def _soon(done: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def _has_loop_device(image: Path) -> bool:
-    backing = glob.glob("/sys/block/loop*/loop/backing_file")
-    for name in backing:
-        with suppress(OSError), open(name, encoding="utf-8") as source:
-            if source.read().rstrip("\n") == str(image):
-                return True
-    return False

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _SCRIPT = """#!/bin/sh
 # Keeps what it is told under a name of its own, then does as the test wants.
-cat > "{base}/.$$" && tr '\\0' '\\n' < /proc/$$/environ > "{base}/$$.env" && mv "{base}/.$$" "{base}/$$.json"
+cat > "{base}/.$$" && tr '\\0' '\\n' < /proc/$$/environ > "{base}/.$$.new" && mv "{base}/.$$.new" "{base}/$$.env" && mv "{base}/.$$" "{base}/$$.json"
 {then}
 """
 HANG = 'while [ -d "{base}" ] && [ ! -e "{base}/go" ]; do sleep 0.05; done'

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.support.site import Site
 
-STARTS_WITHIN_S = 30
+WITHIN_S = 60  # against hanging
 PASSWORD = "correct horse battery staple"
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
@@ -72,7 +72,7 @@ class Client:
         return self.send("POST", path, body=body, headers={**SAME_ORIGIN, **kind, **(headers or {})})
 
     def send(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
-        connection = http.client.HTTPConnection("gate", timeout=30)
+        connection = http.client.HTTPConnection("gate", timeout=WITHIN_S)
         connection.sock = self.connect()
         own = {"Host": self.page.host, **self.headers, **(headers or {})}
         if self.cookies:
@@ -89,7 +89,7 @@ class Client:
     def connect(self) -> socket.socket:
         """A new connection at this client's door."""
         if self.door == "listen":
-            return socket.create_connection(self.page.site.config["page"]["listen"].rsplit(":", 1), timeout=30)
+            return socket.create_connection(self.page.site.config["page"]["listen"].rsplit(":", 1), timeout=WITHIN_S)
         return connect_as(self.page.site.config["page"][self.door], self.page.uid_of(self.person))
 
     def log_in(self, person: str, password: str = PASSWORD) -> Reply:
@@ -128,7 +128,7 @@ class PageServer:
             self.process = subprocess.Popen(
                 self.command("page"), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
             )
-        give_up = time.monotonic() + STARTS_WITHIN_S
+        give_up = time.monotonic() + WITHIN_S
         while "serves http" not in self.log:
             assert self.process.poll() is None, self.log
             assert time.monotonic() < give_up, f"the page does not start:\n{self.log}"
@@ -139,7 +139,7 @@ class PageServer:
         if self.process is None:
             return None
         self.process.send_signal(sig)
-        status = self.process.wait(20)
+        status = self.process.wait(WITHIN_S)
         self.process = None
         return status
 
@@ -175,7 +175,7 @@ class PageServer:
     def add_user(self, person: str, password: str = PASSWORD) -> None:
         """`gate user add`."""
         words = self.command("user", "add", person, "--password-stdin")
-        subprocess.run(words, input=password.encode() + b"\n", check=True, capture_output=True, timeout=60)
+        subprocess.run(words, input=password.encode() + b"\n", check=True, capture_output=True, timeout=WITHIN_S)
 
     def client(self, person: str | None = None, door: str = "socket", **headers: str) -> Client:
         return Client(self, person, door, {name.replace("_", "-"): value for name, value in headers.items()})
@@ -190,7 +190,7 @@ def connect_as(path: str, uid: int) -> socket.socket:
     """A connection to a Unix socket that another user made: who connected is who the kernel says it is."""
     if uid == os.geteuid():
         mine = socket.socket(socket.AF_UNIX)
-        mine.settimeout(30)
+        mine.settimeout(WITHIN_S)
         mine.connect(path)
         return mine
     ours, theirs = socket.socketpair()

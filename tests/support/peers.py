@@ -27,7 +27,7 @@ def start_client(server: socket.socket, do: Callable[[Client], Any], uid: int = 
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
         with socket.socket(family) as client:
-            client.settimeout(30)
+            client.settimeout(60)
             client.connect(address)
             do(client)
         return True

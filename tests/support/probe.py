@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.support.fake_gitlab import WAIT_S
 from tests.support.wiring import DriverWiring
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Probe:
         """The calls in short: a letter for config, prepare and cleanup, the stage's name for run."""
         return " ".join(call["argv"][2] if call["stage"] == "run" else call["stage"] for call in self.calls(job_id))
 
-    def wait(self, job_id: int, done: Callable[[list[Call]], bool], timeout: float = 20) -> list[Call]:
+    def wait(self, job_id: int, done: Callable[[list[Call]], bool], timeout: float = WAIT_S) -> list[Call]:
         """Polls until `done(lines)`; raises TimeoutError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while not done(lines := self.lines(job_id)):

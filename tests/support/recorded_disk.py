@@ -20,12 +20,12 @@ import stat
 import struct
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from tests.support.loop_mount import mounted
+from tests.support.loop_mount import UNMOUNT_S, mounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,7 +171,7 @@ class RecordedDisk:
 
     @contextmanager
     def served(self) -> Iterator[None]:
-        """A new file system on it, that can be mounted from `file`."""
+        """A new file system on it, that can be mounted from `file`, once (loop_mount.py)."""
         with self.first.open("wb") as image:
             image.truncate(IMAGE_BYTES)
         subprocess.run([*MKFS, str(self.first)], check=True)
@@ -186,8 +186,12 @@ class RecordedDisk:
             try:
                 yield
             finally:
-                # Lazily: the kernel takes its time to let go of the loop device's file. The server ends when it has.
+                # Lazily: the kernel takes its time to let go of the loop device's file. The server ends when it has, which
+                # a mount namespace that somebody has made meanwhile may put off for as long as it lives.
                 subprocess.run(["umount", "--lazy", str(self.file)], check=True)
+                with suppress(subprocess.TimeoutExpired):
+                    server.wait(UNMOUNT_S)
+                server.kill()
 
     @contextmanager
     def failing(self, marker: bytes = b"") -> Iterator[None]:
@@ -199,6 +203,12 @@ class RecordedDisk:
             yield
         finally:
             self._fails.unlink()
+
+    def kept(self) -> Path:
+        """A copy of what it has now, as an image."""
+        copy = self._image.with_name("kept")
+        subprocess.run(["cp", "--sparse=always", str(self._image), str(copy)], check=True)
+        return copy
 
     def position(self) -> int:
         """How much is recorded by now: what was answered before is in it."""

@@ -88,13 +88,15 @@ class Site:
     ) -> None:
         shutil.rmtree(self.base, ignore_errors=True)
 
-    def write(self, text: str | None = None) -> None:
-        """Write gate.yaml: `self.config`, or `text` as it is."""
+    def write(self, text: str | None = None, *, in_place: bool = False) -> None:
+        """Write gate.yaml: `self.config`, or `text` as it is. `in_place`: whoever reads it just then may find it empty."""
         plain = json.loads(
             json.dumps(self.config)
         )  # no object twice: YAML would write an alias, which gate.yaml refuses
-        self.yaml.write_text(yaml.safe_dump(plain, sort_keys=False) if text is None else text, encoding="utf-8")
-        self.yaml.chmod(0o644)
+        made = self.yaml if in_place else self.yaml.with_suffix(".new")
+        made.write_text(yaml.safe_dump(plain, sort_keys=False) if text is None else text, encoding="utf-8")
+        made.chmod(0o644)
+        made.rename(self.yaml)
 
     def with_page(self, **page: Any) -> Self:
         """Give this gate a page, as gate.yaml has it; `socket` and `proxy_socket` may be True."""

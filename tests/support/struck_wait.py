@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.site import Site
     from tests.support.struck import Stages
 
-GIVE_UP_S = 15
+GIVE_UP_S = 60
 IN_VAIN = "gate: cannot decide now: "
 MENDED = "gate: that is mended; the wait goes on"
 

@@ -220,7 +220,7 @@ def test_tail_follows_over_a_rotation_until_it_is_interrupted(gate: AuditGate) -
         gate.fill(1)
         seen += [process.stdout.readline() for _ in range(3)]
         process.send_signal(signal.SIGINT)
-        assert (process.communicate(timeout=30), process.returncode) == (("", "\n"), 130)
+        assert (process.communicate(timeout=60), process.returncode) == (("", "\n"), 130)
 
     assert [line.split()[2] for line in seen] == ["#2", "#3", "#4", "#5"]
 

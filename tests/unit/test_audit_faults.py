@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WRITER = [sys.executable, "-I", "-S", "-B", audit_writer.__file__]
-WAIT_S = 30
+WAIT_S = 120
 FILL_MAX = 200
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
 import shlex
 import subprocess
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.accounts import SystemHost
-from config.checks import capacity, runner_config, runner_unit, sed, service, timeouts, toml_edit
+from config.checks import capacity, people, runner_config, runner_unit, sandbox, sed, service, timeouts, toml_edit
 from config.checks.context import Context, GateYaml
 from config.checks.runner_config import Runner, RunnerConfig
 from config.checks.toml_edit import Edit
@@ -25,13 +27,16 @@ EXAMPLE = (CHECKOUT / "runner-config.example.toml").read_text(encoding="utf-8")
 VALUES = st.one_of(
     st.integers(-(2**40), 2**40), st.booleans(), st.text(max_size=20), st.lists(st.text(max_size=8), max_size=3)
 )
+JOB_USER = {"run_as": "gitlab-job", "uid": 1001, "gid": 1001, "home": "/home/gitlab-job"}
+POLICY = {"state_dir": "/var/lib/gitlab-runner-gate", "rules": [{"name": "all", "decide_within_s": 3600, "run_as": None}],
+          "backend": JOB_USER}  # fmt: skip
 
 
 class FakeSystem:
     """A host that has these files, and a systemd that says this of the runner's unit."""
 
-    def __init__(self, files: dict[str, str], live: str | None = None) -> None:
-        self._files, self._live = files, live
+    def __init__(self, files: dict[str, str], live: str | None = None, said: str = "") -> None:
+        self._files, self._live, self._said = files, live, said
 
     def text(self, path: str) -> str | None:
         return self._files.get(path)
@@ -42,7 +47,10 @@ class FakeSystem:
     def output(self, *command: str) -> str | None:
         return self._live if command == ("systemctl", "cat", "gitlab-runner.service") else None
 
-    def clock_is_set(self) -> bool:
+    def said(self, *_command: str) -> str:
+        return self._said
+
+    def clock_is_set(self) -> bool | None:
         return True
 
     def now_s(self) -> float:
@@ -54,7 +62,7 @@ def config_of(text: str, path: str = "/etc/gitlab-runner/config.toml") -> Runner
 
 
 def context_of(text: str = EXAMPLE, **changes: Any) -> Context:
-    policy = changes.pop("policy", {"rules": [{"name": "all", "decide_within_s": 3600}]})
+    policy = changes.pop("policy", POLICY)
     yaml = GateYaml("/etc/gitlab-runner-gate/gate.yaml", policy)
     return Context(yaml, config_of(text), 0, 0, host=SystemHost(), system=FakeSystem({}), **changes)
 
@@ -111,7 +119,7 @@ def mended(text: str, tmp_path: Path, *edits: Edit) -> dict[str, Any] | None:
     command = toml_edit.mend(config_of(text, str(path)), *edits)
     if command.startswith("${EDITOR:-vi} "):
         return None
-    subprocess.run(["sh", "-c", command], check=True, timeout=20)
+    subprocess.run(["sh", "-c", command], check=True, timeout=60)
     return tomllib.loads(path.read_bytes().decode())
 
 
@@ -215,9 +223,78 @@ def test_time_spans_are_systemd_s(span: str, seconds: float | None) -> None:
 
 
 def test_a_live_unit_is_reloaded() -> None:
-    unit = runner_unit.Unit({"KillSignal": "SIGTERM"}, is_live=True)
+    unit = runner_unit.Unit({"KillSignal": ("SIGTERM",)}, is_live=True)
     (found,) = service.find(context_of(unit=unit))
     assert found.mend.endswith("/zz-gate-stop.conf && systemctl daemon-reload")
+
+
+@pytest.mark.parametrize(("said", "is_told"), [("Version:      17.8.4\nGit revision: 1\n", True), ("Version:      17.9.0\n", False),
+    ("Version: 9.30.0\n", True), ("Version:      18.0.1~pre\n", False), ("Version:      development version\n", False), ("", False)])  # fmt: skip
+def test_a_runner_that_is_too_old_is_told(said: str, is_told: bool) -> None:
+    context = dataclasses.replace(context_of(), system=FakeSystem({}, said=said))
+    assert any("17.9 or newer" in each.says for each in service.find(context)) == is_told
+
+
+STOPPED_WELL = "[Service]\nKillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=25h\n"
+
+
+@pytest.mark.parametrize(("lines", "told"), [
+    ("", ""), ("NoNewPrivileges=yes\nPrivateTmp=yes\nProtectSystem=full\nLimitNOFILE=infinity\nTasksMax=infinity", ""),
+    ("RestrictNamespaces=yes", "RestrictNamespaces"), ("RestrictNamespaces=no", ""), ("RestrictNamespaces=yes\nRestrictNamespaces=", ""),
+    ("RestrictNamespaces=~pid", "RestrictNamespaces"), ("RestrictNamespaces=~user net", ""),
+    ("RestrictNamespaces=user mnt", "RestrictNamespaces"), ("RestrictNamespaces=mnt pid", ""),
+    ("PrivateUsers=self", "PrivateUsers"), ("DynamicUser=yes", "DynamicUser"), ("RestrictSUIDSGID=true", "RestrictSUIDSGID"),
+    ("CapabilityBoundingSet=CAP_CHOWN", "CapabilityBoundingSet"), ("CapabilityBoundingSet=~CAP_SYS_ADMIN", "CapabilityBoundingSet"),
+    ("CapabilityBoundingSet=~CAP_SYS_TIME\nCapabilityBoundingSet=~cap_setuid", "CapabilityBoundingSet"),
+    ("CapabilityBoundingSet=~CAP_SYS_TIME CAP_BPF", ""), ("CapabilityBoundingSet=", "CapabilityBoundingSet"),
+    ("CapabilityBoundingSet=CAP_CHOWN\nCapabilityBoundingSet=~", ""),
+    (f"CapabilityBoundingSet={' '.join(sandbox.CAPABILITIES[:4])}\nCapabilityBoundingSet={' '.join(sandbox.CAPABILITIES[4:])}", ""),
+    ("ProtectSystem=strict", "ProtectSystem"), ("ProtectSystem=strict\nReadWritePaths=/srv -/var/lib/", ""),
+    ("ProtectSystem=strict\nReadWritePaths=/var/lib/gitlab-runner", "ProtectSystem"),
+    ("ReadOnlyPaths=/", "ReadOnlyPaths"), ("ReadOnlyPaths=/usr\nReadOnlyPaths=-/var", "ReadOnlyPaths"), ("ReadOnlyPaths=/usr", ""),
+    ("ReadOnlyPaths=/\nReadWritePaths=/var", ""), ("InaccessiblePaths=/etc", "InaccessiblePaths"), ("InaccessiblePaths=/boot", ""),
+    ("TemporaryFileSystem=/var/lib:ro", "TemporaryFileSystem"), ("ProtectHome=tmpfs", "ProtectHome"), ("RootDirectory=/srv/jail", "RootDirectory"),
+    ("SystemCallFilter=@system-service", "SystemCallFilter"), ("TasksMax=50", "TasksMax"), ("TasksMax=5000", ""),
+    ("TimeoutSec=90", "is killed 90 s after"), ("TimeoutSec=90\nTimeoutStopSec=25h", ""),
+])  # fmt: skip
+def test_a_sandbox_that_is_in_the_gate_s_way_is_told_and_its_drop_in_opens_it(lines: str, told: str) -> None:
+    files = {UNIT: f"{STOPPED_WELL}{lines}\n"}
+    found = list(service.find(context_of(unit=runner_unit.find(FakeSystem(files)))))
+    assert len(found) == 1
+    assert (
+        found[0].says.startswith(told or "gitlab-runner.service runs as root, and waits")
+        or f" {told} " in found[0].says
+    )
+    assert (found[0].state == "ok") == (told == "")
+    if told:
+        words = shlex.split(found[0].mend)
+        files[words[-1]] = words[words.index("printf") + 1].replace("\\n", "\n")
+        (mended,) = service.find(context_of(unit=runner_unit.find(FakeSystem(files))))
+        assert mended.state == "ok"
+
+
+# people
+
+
+def test_programs_that_people_cannot_use_are_told_and_the_command_opens_them(tmp_path: Path) -> None:
+    """As pip leaves them where root has umask 077."""
+    venv, gid = tmp_path / "it's a venv", os.getegid() + 1
+    package = venv / "lib" / "gate"
+    for place in (*tmp_path.parents, tmp_path):
+        if place.stat().st_uid == os.geteuid():
+            place.chmod(place.stat().st_mode | 0o055)
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to("/usr/bin/env")
+    package.mkdir(parents=True)
+    for place in (package.parent, package):
+        place.chmod(0o700)
+    policy = {**POLICY, "approvers_group": "gate-approvers", "approvers_gid": gid, "people": {"me": {"unix": "root"}}}
+    context = context_of(policy=policy, executor=str(venv / "bin" / "gate-executor"), code=(str(package),))
+    context = dataclasses.replace(context, gate_yaml=dataclasses.replace(context.gate_yaml, path="/etc/passwd"))
+    (found,) = [each for each in people.approvers(context) if "`gate` command" in each.says]
+    assert found.says.startswith(f"{package.parent} has mode 0700")
+    subprocess.run(["sh", "-c", found.mend], check=True, timeout=20)
+    assert [each for each in people.approvers(context) if "`gate` command" in each.says] == []
 
 
 # numbers

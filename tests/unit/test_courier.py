@@ -192,10 +192,10 @@ def test_a_message_larger_than_a_pipe_may_be_read_or_not(tmp_path: Path, script:
 def test_a_command_that_takes_too_long_is_killed_with_its_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(courier, "TIMEOUT_S", 1)
+    monkeypatch.setattr(courier, "TIMEOUT_S", 5)
     pids = tmp_path / "pids"
     script = 'trap "" TERM; sleep 600 & echo $! $$ > "$1"; echo asleep >&2; wait'
-    assert why(tmp_path, shell(script, str(pids))) == "killed, for it took over 1 s: asleep"
+    assert why(tmp_path, shell(script, str(pids))) == "killed, for it took over 5 s: asleep"
     for pid in pids.read_text(encoding="ascii").split():
         until(lambda pid=pid: not _lives(pid), "killed")  # type: ignore[misc]
 

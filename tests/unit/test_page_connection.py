@@ -53,17 +53,18 @@ class Served:
         server = web.Server(answer)
         made = partial(Connection, server, self.door, lambda: self.barred, loop=loop)
         listening = await loop.create_server(made, sock=self.door.sock)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await done.wait()
         listening.close()
         await server.shutdown(1)
 
 
-def asks(path: bytes) -> Callable[[socket.socket], Any]:
-    """A client that asks, and reads until it is let go."""
+def asks(path: bytes, tell: int) -> Callable[[socket.socket], Any]:
+    """A client that asks, tells that it has, and reads until it is let go."""
 
     def ask(client: socket.socket) -> None:
         client.sendall(REQUEST % path)
+        os.write(tell, b"x")
         while client.recv(4096):
             pass
 
@@ -77,7 +78,11 @@ def asks_and_goes(client: socket.socket) -> None:
 def test_whom_jobs_run_as_is_not_even_heard(door: Door, capsys: pytest.CaptureFixture[str]) -> None:
     if not IS_ROOT:
         pytest.skip("another user needs root")
-    job = start_client(door.sock, asks(b"/job"), BARRED)
+    ready, tell = os.pipe()
+    job = start_client(door.sock, asks(b"/job", tell), BARRED)
+    assert os.read(ready, 1) == b"x"
+    os.close(ready)
+    os.close(tell)
     with socket.create_connection(door.sock.getsockname()) as first, first.makefile("rb"):
         first.sendall(REQUEST % b"/ours")
         assert Served(door, {BARRED}).run("/ours") == ["/ours"]

@@ -58,7 +58,7 @@ function soon() {
 }
 
 if ("follow" in document.body.dataset) {
-  const events = new EventSource("/live");
+  const events = new EventSource(`/live?since=${document.body.dataset.follow}`);
   events.addEventListener("change", soon);
   events.addEventListener("open", () => { if (last) soon(); last = last || Date.now(); });
   events.addEventListener("error", () => say("Not connected just now; trying again."));
