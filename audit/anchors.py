@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from audit.record import AuditError
 
-_WRITTEN = re.compile(r"(?:seq=)?([1-9][0-9]{0,15})(?::|\s+sha256=)([0-9a-f]{64})")
+_WRITTEN = re.compile(r"(?:(?:gate: )?audit head )?(?:seq=)?([1-9][0-9]{0,15})(?::|\s+sha256=)([0-9a-f]{64})")
 
 
 class Anchor(NamedTuple):
@@ -27,7 +27,7 @@ class Anchor(NamedTuple):
 
 
 def parse(text: str) -> Anchor:
-    """The anchor that `5:c3a2…` means, or `seq=5 sha256=c3a2…`, as job logs have it.
+    """The anchor that `5:c3a2…` means, or `seq=5 sha256=c3a2…`, or all of the line that a job log has.
 
     Raises:
         AuditError: it is neither.

@@ -146,6 +146,8 @@ def _size(directory: str, number: int) -> int:
     try:
         return os.stat(os.path.join(directory, segments.name(number)), follow_symlinks=False).st_size
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and segments.is_let_go(directory, number):
+            return 0
         raise unusable(directory, error) from error
 
 
@@ -159,7 +161,13 @@ def lines_from(directory: str, since: tuple[int, int]) -> Iterator[tuple[int, in
     for number in segments.numbers(directory):
         if number < since[0]:
             continue
-        with segments.open_to_read(directory, number) as source:
+        try:
+            opened = segments.open_to_read(directory, number)
+        except FileNotFoundError:
+            if segments.is_let_go(directory, number):
+                continue
+            raise
+        with opened as source:
             if number == since[0]:
                 source.seek(since[1])
             for offset, piece, begins in segments.pieces(source):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -49,11 +50,26 @@ def open_to_read(directory: str, number: int) -> BinaryIO:
         OSError: it cannot be opened.
     """
     path = os.path.join(directory, name(number))
-    descriptor = os.open(path, os.O_RDONLY | _OPEN)
+    strange = f"{path} is not a regular file; nobody but the gate may put anything there"
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _OPEN)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise AuditError(strange) from error
+        raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise AuditError(f"{path} is not a regular file; nobody but the gate may put anything there")
+        raise AuditError(strange)
     return open(descriptor, "rb")
+
+
+def is_let_go(directory: str, number: int) -> bool:
+    """Whether a segment that was there when the directory was read has gone since, as the oldest do (audit/retention.py).
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    return os.path.isdir(directory) and number < min(numbers(directory), default=FIRST_SEGMENT)
 
 
 def open_to_append(folder: int, number: int, path: str, *, make: bool = False) -> int:

@@ -9,13 +9,13 @@ from audit.record import FIRST_SEQ
 
 
 class Start:
-    """`segment` and `seq` are what the log begins with; `stated` is the seq that it need not go back behind, or None."""
+    """`segment` and `seq` are what the log begins with; `stated_segment` and `stated` are what it need not go back behind."""
 
     def __init__(self) -> None:
         """Nothing is read yet."""
         self.segment, self.seq = segments.FIRST_SEGMENT, FIRST_SEQ
-        self.stated: int | None = None
-        self._stated_segment = segments.FIRST_SEGMENT
+        self.stated: int | None = None  # no genesis says so
+        self.stated_segment = segments.FIRST_SEGMENT
         self._fault = ""
         self._begins: dict[int, int] = {}
 
@@ -30,13 +30,13 @@ class Start:
             self._fault = (
                 self._fault or f"{segments.name(number)} says that {segments.name(segment)} begins with seq {seq}"
             )
-        elif segment >= self._stated_segment:
-            self._stated_segment, self.stated = segment, seq
+        elif segment >= self.stated_segment:
+            self.stated_segment, self.stated = segment, seq
 
     @property
     def is_right(self) -> bool:
         """Whether nothing is missing that no genesis said was to go."""
-        return not self._fault and self.segment <= self._stated_segment
+        return not self._fault and self.segment <= self.stated_segment
 
     @property
     def found(self) -> str:

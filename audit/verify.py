@@ -34,13 +34,16 @@ def verify(directory: str, anchors: Iterable[tuple[int, str] | Anchor] = ()) -> 
     Raises:
         AuditError: the log cannot be read.
     """
-    reading = _Reading(Anchor(*anchor) for anchor in anchors)
+    kept = [Anchor(*anchor) for anchor in anchors]
+    reading, number = _Reading(kept), segments.FIRST_SEGMENT
     try:
         numbers = segments.numbers(directory)
         for number in numbers:
             with segments.open_to_read(directory, number) as source:
                 reading.segment(number, source, last=number == numbers[-1])
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and segments.is_let_go(directory, number):
+            return verify(directory, kept)  # begun anew: whether it may have gone, a genesis says by now
         where = error.filename or directory
         raise AuditError(f"cannot read the audit log {where}: {error.strerror or error}") from error
     return reading.report(directory)
@@ -55,6 +58,7 @@ class _Reading:
             self._anchors.setdefault(anchor.seq, []).append(anchor)
         self._records = self._mended = self._further = 0
         self._seq, self._sha256, self._log_id = FIRST_SEQ - 1, chain.FIRST_PREV, ""
+        self._named = ""  # the log_id of the last record, which may be another log's
         self._problems: list[Problem] = []
         self._runs = Runs()
         self._met: list[Anchor] = []
@@ -83,7 +87,7 @@ class _Reading:
                 self._begin(record)
             if first or self._torn or "torn" in record or record["event"] == "genesis" or not self._follows(record):
                 self._look_closely(record, first=first)
-            self._take(record["seq"], hashlib.sha256(piece).hexdigest())
+            self._take(record, hashlib.sha256(piece).hexdigest())
             first = False
         self._end_of_segment(last=last)
 
@@ -92,7 +96,7 @@ class _Reading:
         if not self._records:
             self._problem("an audit log", f"no record in {directory}: nothing was logged yet, or it was taken away")
         elif not self._start.is_right:
-            self._number = segments.FIRST_SEGMENT
+            self._number = self._start.stated_segment
             self._problem("this segment, or a genesis that says it need not be kept", self._start.found)
         unknown = [
             anchor for _, anchors in sorted(self._anchors.items()) for anchor in anchors if self._is_unknown(anchor)
@@ -124,7 +128,7 @@ class _Reading:
         """Take the first record there is; what was before its segment may have been let go."""
         if self._number == self._start.segment > segments.FIRST_SEGMENT:
             self._start.seq, self._log_id = record["seq"], record["log_id"]
-            self._seq, self._sha256 = record["seq"] - 1, record["prev"]
+            self._seq, self._sha256, self._named = record["seq"] - 1, record["prev"], record["log_id"]
             for anchor in self._anchors.pop(self._seq, ()):  # the one record before it that it still tells of
                 self._hold_against(anchor)
 
@@ -141,7 +145,7 @@ class _Reading:
 
     def _follows(self, record: dict[str, Any]) -> bool:
         return bool(
-            record["prev"] == self._sha256 and record["seq"] == self._seq + 1 and record["log_id"] == self._log_id
+            record["prev"] == self._sha256 and record["seq"] == self._seq + 1 and record["log_id"] == self._named
         )
 
     def _look_closely(self, record: dict[str, Any], *, first: bool) -> None:
@@ -159,15 +163,18 @@ class _Reading:
             self._problem("torn bytes before this record, as it says", "none")
         if not self._follows(record) or not self._records:
             self._runs.close(self._seq, named=False)
-            if record["log_id"] == self._log_id:
-                self._runs.begin(record["seq"])
+            self._runs.begin(record["seq"])
+            if record["log_id"] != self._log_id:
+                self._runs.deny()
         self._link(record, first=first, spoilt_before=unnamed)
 
     def _link(self, record: dict[str, Any], *, first: bool, spoilt_before: bool) -> None:
         """Compare a record with the one before it, which it cannot match where lines between them are spoilt."""
-        wanted: dict[str, Any] = {"log_id": self._log_id}
+        # Another log's records are told where they begin, and then by what is wrong among themselves.
+        alien = record["log_id"] == self._named != self._log_id
+        wanted: dict[str, Any] = {} if alien else {"log_id": self._log_id}
         if not spoilt_before:
-            wanted = {"seq": self._seq + 1, "prev": self._sha256, **wanted}
+            wanted |= {"seq": self._seq + 1, "prev": self._sha256}
         # The first difference is enough: a line that was taken out changes both seq and prev of the next.
         for key, value in wanted.items():
             if record[key] != value:
@@ -179,15 +186,15 @@ class _Reading:
             )
             self._problem(wanted_event, record["event"])
 
-    def _take(self, seq: int, sha256: str) -> None:
+    def _take(self, record: dict[str, Any], sha256: str) -> None:
         self._records += 1
-        self._seq, self._sha256 = seq, sha256
-        for anchor in self._anchors.pop(seq, ()):
+        self._seq, self._sha256, self._named = record["seq"], sha256, record["log_id"]
+        for anchor in self._anchors.pop(self._seq, ()):
             self._hold_against(anchor)
 
     def _hold_against(self, anchor: Anchor) -> None:
-        if anchor.log_id and anchor.log_id != self._log_id:
-            self._problem(f"a record of log {anchor.log_id}, which {anchor.source} names", f"log {self._log_id}")
+        if anchor.log_id and anchor.log_id != self._named:
+            self._problem(f"a record of log {anchor.log_id}, which {anchor.source} names", f"log {self._named}")
         elif anchor.sha256.lower() != self._sha256:
             named = f"the record {anchor.seq} of sha256 {anchor.sha256}, which {anchor.source} names"
             self._problem(named, self._sha256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 INTERRUPTED = 130
+UNREAD = 141  # as of a process that SIGPIPE ended; 1 would be an answer, of `gate audit verify` for instance
+
+# What a write to a descriptor says: all files of the gate's own have names by then, stdout has none.
+_UNNAMED = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF), ", where stdout goes")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,6 +55,8 @@ def main(more: Iterable[click.Command] = ()) -> None:
     """Run the command line, with `more` subcommands; exits with 1 for a fault that is told in one line, 2 for misuse."""
     for command in more:
         gate.add_command(command)
+    _want_open_streams()
+    stdout = sys.stdout
     try:
         sys.exit(gate.main(prog_name="gate", standalone_mode=False) or 0)
     except (CommandError, ConfigError, StateError, AuditError) as error:
@@ -60,18 +67,27 @@ def main(more: Iterable[click.Command] = ()) -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(INTERRUPTED)
-    except SystemExit as ended:
-        # click makes this of a reader that has seen enough (`| head`).
-        if isinstance(ended.__context__, BrokenPipeError):
-            _drop_the_rest()
-        raise
+    except SystemExit:
+        if sys.stdout is stdout:
+            raise
+        _drop_output()  # click puts another in its place where a reader has seen enough (`| head`), and exits with 1
+        sys.exit(UNREAD)
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
+        _drop_output()
+        where = f": {error.filename}" if error.filename else _UNNAMED.get(error.errno or 0, "")
         click.echo(f"gate: {reason(error)}{where}", err=True)
-        _drop_the_rest()
         sys.exit(1)
 
 
-def _drop_the_rest() -> None:
-    """What is still buffered for stdout would be tried once more at the end, and told as a fault of Python's."""
+def _want_open_streams() -> None:
+    """Python has None for a stream that is closed. Nothing comes from such a stdin; without a stdout it goes no further."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as this process lives
+    if sys.stdout is None:  # a checkpoint, say, must not seem to have been printed
+        click.echo("gate: stdout is closed; open it, if only on /dev/null", err=True)
+        sys.exit(1)
+
+
+def _drop_output() -> None:
+    """Have what is still buffered for stdout go nowhere, since Python would tell of it at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

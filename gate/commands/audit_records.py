@@ -14,6 +14,8 @@ from audit.record import EVENTS, canonical
 from audit.show import as_line, select
 from config.load import load_policy_as_reader
 from gate import layout
+from gate.commands.fault import CommandError
+from gate.commands.unread import end_if_unread
 from gate.decide import DECISIONS
 from gate.match import glob
 
@@ -32,8 +34,13 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON record a 
 @click.pass_obj
 def show(config: str, job: str | None, event: str | None, as_json: bool) -> None:
     """The log's records, oldest first, one line each; of one JOB (number or key), where it is given."""
+    _refuse_empty({"JOB": job})
+    count = 0
     for _head, record in select(log.records(_directory(config)), request=job, event=event):
         click.echo(canonical(record) if as_json else as_line(record))
+        count += 1
+    if not count:
+        click.echo("no record fits", err=True)
 
 
 @click.command()
@@ -52,6 +59,7 @@ def tail(config: str, count: int, follow: bool, as_json: bool) -> None:
         for place, _head, record in log.placed_records(directory, since):
             click.echo(canonical(record) if as_json else as_line(record))
             since = _behind(place)
+        end_if_unread()
         time.sleep(FOLLOW_EVERY_S)
 
 
@@ -71,6 +79,7 @@ def export(
 
     --person, --project and --outcome choose whole requests, --since, --until and --event single records.
     """
+    _refuse_empty({"--since": since, "--until": until, "--project": project, "--person": wanted["person"]})
     chosen = Filter(
         since=moment("--since", since) if since else "",
         until=moment("--until", until) if until else "",
@@ -91,6 +100,13 @@ def export(
 def _directory(config: str) -> str:
     policy, _digest = load_policy_as_reader(config)
     return layout.audit(policy["state_dir"])
+
+
+def _refuse_empty(given: dict[str, str | None]) -> None:
+    """An empty word is a shell variable that was not set, mostly: not everything, then, nor nothing."""
+    for name, value in given.items():
+        if value == "":
+            raise CommandError(f"{name} is empty: name what is wanted, or leave it out")
 
 
 def _behind(place: tuple[int, int, int]) -> tuple[int, int]:

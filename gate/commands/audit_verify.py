@@ -74,8 +74,8 @@ def verify(
     as_json: bool,
 ) -> None:
     """Check that nothing in the log was changed, cut or added, and that it goes through heads kept elsewhere."""
-    state_dir = "" if directory else load_policy_as_reader(config)[0]["state_dir"]
-    directory = directory or layout.audit(state_dir)
+    state_dir = "" if directory is not None else load_policy_as_reader(config)[0]["state_dir"]
+    directory = layout.audit(state_dir) if directory is None else directory
     kept = [anchors.parse(text) for text in written]
     for path in traces:
         kept += of_trace(path)
@@ -131,7 +131,7 @@ def _met_words(met: tuple[Anchor, ...]) -> str:
 
 def _let_go_words(report: Report) -> Iterator[str]:
     """Where the log begins, if that is not its beginning; and what could have been removed, and was not."""
-    if report.first != FIRST_SEQ:
+    if FIRST_SEQ < report.first <= (report.kept_from or FIRST_SEQ):
         yield f"records before {report.first} were let go (keep.log), as the log says itself"
     if report.kept_from and report.kept_from > report.first:
         yield f"records before {report.kept_from} need not be kept (keep.log), and are still there: chattr +a keeps them"

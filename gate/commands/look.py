@@ -18,6 +18,7 @@ from gate.commands import archived
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.target import requests
+from gate.commands.unread import end_if_unread
 from gate.opening import job_words
 from gate.standing import records_of, state_words, waits
 from gate.words import duration, shown
@@ -54,6 +55,7 @@ def list_(config: str, as_json: bool, watch: bool) -> None:
                 click.clear()
             _list(found, as_json=as_json, indent=None)
             shown_keys, shown_s = keys, time.monotonic()
+        end_if_unread()
         time.sleep(WATCH_EVERY_S)
 
 

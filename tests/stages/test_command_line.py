@@ -55,7 +55,7 @@ def test_a_full_disk_behind_stdout_is_told_in_one_line(words: str) -> None:
     with open("/dev/full", "w", encoding="ascii") as full:
         command = [sys.executable, "-I", "-c", GATE, *words.split()]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (1, "gate: no space left on device\n")
+    assert (done.returncode, done.stderr) == (1, "gate: no space left on device, where stdout goes\n")
 
 
 def test_it_works_in_a_directory_that_is_gone(staged: tuple[Site, Stage], tmp_path: Path) -> None:

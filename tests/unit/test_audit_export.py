@@ -225,15 +225,19 @@ def test_tail_follows_over_a_rotation_until_it_is_interrupted(gate: AuditGate) -
     assert [line.split()[2] for line in seen] == ["#2", "#3", "#4", "#5"]
 
 
-def test_a_reader_that_has_seen_enough_ends_it_quietly(gate: AuditGate) -> None:
-    gate.fill(3)
-    for words in ("export", "show", "export --format csv"):
-        command = [sys.executable, "-I", "-c", _GATE, "--config", str(gate.yaml), "audit", *words.split()]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            assert process.stdout
-            process.stdout.close()
-            assert process.stderr
-            assert (process.stderr.read(), process.wait(60)) == (b"", 1)
+@pytest.mark.parametrize("words", ["export --since", "export --until", "export --person", "export --project", "show"])
+def test_an_empty_word_is_not_taken_for_everything(gate: AuditGate, words: str) -> None:
+    gate.fill(1)
+
+    said = gate.audit(*words.split(), "")
+
+    assert (said.stdout, "is empty: name what is wanted" in str(said.exception)) == ("", True)
+
+
+def test_it_is_told_where_nothing_is_shown(gate: AuditGate) -> None:
+    gate.fill(1)
+
+    assert (gate.audit("show", "4711").stderr, gate.audit("show").stderr) == ("no record fits\n", "")
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="not root: only root can act as a second Unix user")

@@ -204,6 +204,36 @@ def test_tampering_is_not_taken_for_letting_go(let_go: tuple[Path, list[log.Head
     assert any(problem.expected.startswith(told) for problem in report.problems), report.problems
 
 
+def test_what_was_cut_is_named_from_where_the_log_says_that_it_is_kept(let_go: tuple[Path, list[log.Head]]) -> None:
+    directory, _heads = let_go
+    os.unlink(directory / "audit.4.jsonl")
+
+    (problem,) = verify(str(directory)).problems
+
+    assert (problem.file, problem.found) == ("audit.4.jsonl", "only audit.5.jsonl after it")
+
+
+def test_a_reader_that_is_overtaken_goes_on_with_what_is_left(
+    let_go: tuple[Path, list[log.Head]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, heads = let_go
+    real, left, stale = segments.numbers, numbers(directory), [*range(1, 8)]
+    assert left[0] > 1
+    listed = iter([stale])
+    monkeypatch.setattr("audit.segments.numbers", lambda place: next(listed, None) or real(place))
+
+    report = verify(str(directory), heads[-1:])
+    assert (report.ok, report.met[0][:2]) == (True, heads[-1])
+    for read in (lambda: list(log.records(str(directory))), lambda: log.newest(str(directory), 99)):
+        listed = iter([stale])
+        assert read()[-1][-2].seq == heads[-1].seq
+
+    os.unlink(directory / segments.name(left[1]))
+    listed = iter([left])
+    with pytest.raises(log.AuditError, match="No such file"):
+        verify(str(directory))
+
+
 def test_an_anchor_of_what_was_let_go_says_nothing_and_one_beside_it_does(let_go: tuple[Path, list[log.Head]]) -> None:
     directory, heads = let_go
     first = verify(str(directory)).first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.anchors import Anchor
 from audit.chain import Head
+from audit.rotate import rotate
 from audit.verify import Report, verify
-from tests.support.audit_logs import add, filled, lines_of
+from tests.support.audit_logs import VERSION, add, filled, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +97,35 @@ def test_a_record_of_another_log_makes_all_that_follows_from_it_unsound(tmp_path
     add(tmp_path, comment="goes on")
 
     assert list(verify(str(tmp_path)).sound) == []
+
+
+def test_another_logs_genesis_takes_out_itself_alone_where_an_anchor_vouches_for_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    file, other = filled(tmp_path, 5), filled(tmp_path / "other", 1)
+    lines = lines_of(file)
+    anchor = Anchor(6, hashlib.sha256(lines[5]).hexdigest(), "a note", json.loads(lines[5])["log_id"])
+    file.write_bytes(b"".join([lines_of(other)[0], *lines[1:]]))
+
+    report = verify(str(tmp_path), [anchor])
+
+    assert [(problem.line, problem.expected[:6]) for problem in report.problems] == [(2, "log_id")]
+    assert (report.sound, report.vouched, report.met) == (((2, 6),), ((2, 6),), (anchor,))
+    assert verify(str(tmp_path)).sound == ()
+
+
+def test_a_segment_of_another_log_is_told_where_it_begins_and_where_it_ends(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    for directory in (tmp_path, tmp_path / "other"):
+        for _ in range(2):
+            filled(directory, 2)
+            rotate(str(directory), 1, version=VERSION)
+    (tmp_path / "other" / "audit.2.jsonl").rename(tmp_path / "audit.2.jsonl")
+
+    report = verify(str(tmp_path))
+
+    told = [(problem.file, problem.line, problem.expected.split()[0]) for problem in report.problems]
+    assert told == [("audit.2.jsonl", 1, "log_id"), ("audit.3.jsonl", 1, "prev")]
+    assert report.sound == ((1, 2), (7, 7))
 
 
 def test_ranges_are_counted_but_not_all_kept(tmp_path: Path) -> None:

@@ -40,11 +40,13 @@ def test_with_an_anchor_it_says_up_to_where_that_vouches(gate: AuditGate) -> Non
     heads = gate.fill(3)
 
     said = gate.audit("verify", "--anchor", f"{heads[0].seq}:{heads[0].sha256}")
-    whole = gate.audit("verify", "--anchor", f"seq={heads[2].seq} sha256={heads[2].sha256}")
+    written = f"seq={heads[2].seq} sha256={heads[2].sha256}"
+    whole = gate.audit("verify", "--anchor", written)
+    as_printed = gate.audit("verify", "--anchor", f"gate: audit head {written}")
 
     assert said.stdout.splitlines()[2] == "anchors met: 2 (--anchor)"
     assert "they vouch for records 1 to 2; of the others, nobody outside" in said.stdout
-    assert whole.stdout.splitlines()[2:] == ["anchors met: 4 (--anchor)"]
+    assert as_printed.stdout.splitlines()[2:] == whole.stdout.splitlines()[2:] == ["anchors met: 4 (--anchor)"]
 
 
 def test_a_changed_log_says_where_and_what_is_still_sound(gate: AuditGate) -> None:
@@ -136,6 +138,31 @@ def test_a_log_that_was_let_go_of_says_from_where_it_is_there(gate: AuditGate) -
     assert (found["ok"], found["first"], found["kept_from"], found["problems"]) == (False, 6, 6, [])
     assert found["anchors_unknown"][0]["seq"] == 2
     assert gate.audit_json("verify")["ok"] is True
+
+
+def test_a_log_that_was_cut_is_not_said_to_have_been_let_go_of(gate: AuditGate) -> None:
+    for _ in range(3):
+        gate.fill(1)
+        rotate(str(gate.log), 1, version="0")
+    (gate.log / "audit.1.jsonl").unlink()
+
+    said = gate.audit("verify")
+
+    assert (said.exit_code, said.stdout[:14]) == (1, "audit.1.jsonl:")
+    assert "were let go" not in said.stdout
+
+
+def test_a_directory_without_a_name_is_not_the_gates_own(gate: AuditGate) -> None:
+    gate.fill(1)
+
+    assert "No such file or directory" in str(gate.audit("verify", "--directory", "").exception)
+
+
+def test_a_segment_that_is_a_link_is_told(gate: AuditGate) -> None:
+    gate.fill(1)
+    (gate.log / "audit.2.jsonl").symlink_to("audit.1.jsonl")
+
+    assert "audit.2.jsonl is not a regular file; nobody but" in str(gate.audit("verify").exception)
 
 
 def test_what_chattr_keeps_is_told(gate: AuditGate) -> None:

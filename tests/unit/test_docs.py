@@ -198,3 +198,20 @@ def _anchors(page: Path) -> list[str]:
     """As GitLab makes them: lower case, spaces as hyphens, other marks left out."""
     titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_unit_that_sends_checkpoints_away_sends_none_where_there_is_none(tmp_path: Path, code: int) -> None:
+    page = (CHECKOUT / "docs" / "how-to" / "audit.md").read_text(encoding="utf-8")
+    shell, option, script = shlex.split(re.findall(r"^ExecStart=(.*)$", page, re.MULTILINE)[0].replace("%%", "%"))
+    (tmp_path / "gate").write_text(f"#!/bin/sh\necho the note\nexit {code}\n")
+    (tmp_path / "ssh").write_text(f'#!/bin/sh\n(echo "$2"; cat) > {tmp_path}/sent\n')
+    for name in ("gate", "ssh"):
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "RUNTIME_DIRECTORY": str(tmp_path)}
+
+    done = subprocess.run([shell, option, script], env=env, check=False)
+
+    sent = (tmp_path / "sent").read_text() if (tmp_path / "sent").exists() else ""
+    assert (done.returncode, bool(sent)) == (code, not code)
+    assert not sent or re.fullmatch(r"cat > notes/\d{4}-\d\d-\d\dT\d{4}\.note\nthe note\n", sent)
