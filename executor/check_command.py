@@ -21,9 +21,7 @@ from config.checks.system import HostSystem
 from config.load import state_dir_of
 from executor.checks.all import CHECKS
 from gate import layout
-from gate.commands.target import requests
-from gate.files import StateError
-from gate.standing import waits
+from gate.commands.target import waiting_requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,6 +124,6 @@ def _runner_uid(config: str, unit: Unit | None) -> int:
 
 def _waiting(state_dir: str) -> int | None:
     try:
-        return sum(waits(request) for request in requests(state_dir))
-    except (OSError, StateError):
+        return len(waiting_requests(state_dir)[0])
+    except OSError:
         return None

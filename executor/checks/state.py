@@ -193,7 +193,7 @@ def _request(context: Context, path: str) -> Iterator[Finding]:
     try:
         load(policy["state_dir"], os.path.basename(path))
     except StateError as error:
-        yield fail(f"{error}; until that is away, `gate list` shows nothing", away)
+        yield fail(f"{error}; `gate list` cannot tell of it", away)
     if os.path.exists(os.path.join(path, "ended.json")):
         # Of an earlier gate.yaml, maybe, with another group, or no page: all that matters is who can change it.
         wanted = Wanted(path, uid, None, 0o2750), Wanted(layout.votes(path), uid, None, 0o1770)

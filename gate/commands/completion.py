@@ -9,10 +9,8 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from config.load import ConfigError, load_policy_as_reader
 from gate.commands.fault import CommandError
-from gate.commands.target import requests
-from gate.files import StateError
+from gate.commands.target import waiting_requests
 from gate.opening import job_words
-from gate.standing import waits
 
 if TYPE_CHECKING:
     from gate.request import Request
@@ -43,8 +41,8 @@ def waiting_jobs(context: click.Context, _parameter: click.Parameter, incomplete
         return []
     try:
         policy, _digest = load_policy_as_reader(config)
-        found = [request for request in requests(policy["state_dir"]) if waits(request)]
-    except (ConfigError, StateError, OSError):
+        found, _faults = waiting_requests(policy["state_dir"])
+    except (ConfigError, OSError):
         return []  # a completion that fails says nothing
     return [
         CompletionItem(name, help=job_words(request.facts))

@@ -17,16 +17,19 @@ from gate.clock import boottime_ms, utc_text
 from gate.commands import archived
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
-from gate.commands.target import requests
+from gate.commands.target import requests, waiting_requests
 from gate.commands.unread import end_if_unread
 from gate.opening import job_words
 from gate.standing import records_of, state_words, waits
 from gate.words import duration, shown
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, TypeVar
 
     from gate.request import Request
+
+    T = TypeVar("T")
 
 
 WATCH_EVERY_S = 1.0
@@ -43,32 +46,39 @@ def list_(config: str, as_json: bool, watch: bool) -> None:
     """What waits for an answer, oldest first."""
     policy, _digest = load_policy_as_reader(config)
     if not watch:
-        _list(_waiting(policy), as_json=as_json, indent=2)
+        found, fault = _waiting(policy)
+        _list(found, fault, as_json=as_json, indent=2)
+        if fault:
+            raise CommandError(fault)
         return
     shown_keys: list[str] | None = None
     shown_s = 0.0
     while True:
-        found = _waiting(policy)
-        keys = [request.key for request in found]
+        found, fault = _waiting(policy)
+        keys = [*(request.key for request in found), fault]
         if keys != shown_keys or (sys.stdout.isatty() and time.monotonic() - shown_s > WATCH_ANYWAY_S):
             if sys.stdout.isatty():
                 click.clear()
-            _list(found, as_json=as_json, indent=None)
+            _list(found, fault, as_json=as_json, indent=None)
+            if fault:
+                click.echo(f"gate: {fault}", err=True)
             shown_keys, shown_s = keys, time.monotonic()
         end_if_unread()
         time.sleep(WATCH_EVERY_S)
 
 
-def _waiting(policy: dict[str, Any]) -> list[Request]:
-    found = [request for request in _all(policy) if waits(request)]
-    return sorted(found, key=lambda request: request.opened["opened_boottime_ms"])
+def _waiting(policy: dict[str, Any]) -> tuple[list[Request], str]:
+    """What waits, and in words what cannot be told of others, if anything."""
+    found, faults = _read(policy, lambda: waiting_requests(policy["state_dir"]))
+    more = f" (and {len(faults) - 1} more: `gate check` names them)" if len(faults) > 1 else ""
+    return found, f"{faults[0]}{more}" if faults else ""
 
 
-def _list(found: list[Request], *, as_json: bool, indent: int | None) -> None:
+def _list(found: list[Request], fault: str, *, as_json: bool, indent: int | None) -> None:
     if as_json:
         click.echo(json.dumps([_summary(request) for request in found], indent=indent))
         return
-    if not found:
+    if not found and not fault:
         click.echo("nothing waits", err=True)
     for request in found:
         click.echo(f"{request.key}  {_times(request)}\n    {job_words(request.facts)}")
@@ -81,7 +91,7 @@ def _list(found: list[Request], *, as_json: bool, indent: int | None) -> None:
 def show(config: str, job: str, as_json: bool) -> None:
     """One request: what it is, what was answered, and its records in the audit log."""
     policy, _digest = load_policy_as_reader(config)
-    found = _all(policy, job)
+    found = _read(policy, lambda: requests(policy["state_dir"], job))
     if not found:
         _show_archived(policy, job, as_json=as_json)
         return
@@ -104,9 +114,10 @@ def _show_archived(policy: dict[str, Any], job: str, *, as_json: bool) -> None:
         archived.tell(records)
 
 
-def _all(policy: dict[str, Any], job: str | None = None) -> list[Request]:
+def _read(policy: dict[str, Any], read: Callable[[], T]) -> T:
+    """What `read` returns; raises CommandError where requests cannot be read from here."""
     try:
-        return requests(policy["state_dir"], job)
+        return read()
     except FileNotFoundError as error:
         raise CommandError(f"{error.filename} is not there: no job has come to this gate yet") from error
     except PermissionError as error:

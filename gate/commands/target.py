@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gate import layout
 from gate.commands.fault import CommandError
+from gate.files import StateError
 from gate.request import Request, keys, load, meant_by
 from gate.standing import state_words, waits
 from gate.words import listed, shown
@@ -37,15 +38,31 @@ def me(policy: dict[str, Any]) -> str:
     raise CommandError(f"{name} is nobody in gate.yaml: ask the operator to add a person with `unix: {name}`")
 
 
-def requests(state_dir: str, job: str | None = None) -> list[Request]:
-    """All requests, or those of one job number or key.
+def requests(state_dir: str, job: str) -> list[Request]:
+    """The requests of one job number or key.
 
     Raises:
         PermissionError: requests cannot be read from here.
     """
-    wanted = keys(state_dir) if job is None else meant_by(state_dir, job)
-    found = [load(state_dir, key) for key in wanted]
+    found = [load(state_dir, key) for key in meant_by(state_dir, job)]
     return [request for request in found if request is not None]
+
+
+def waiting_requests(state_dir: str) -> tuple[list[Request], list[StateError]]:
+    """What waits for an answer, oldest first; and why others cannot be told.
+
+    Raises:
+        OSError: requests cannot be read from here.
+    """
+    found, faults = [], []
+    for key in keys(state_dir):
+        try:
+            request = load(state_dir, key)
+            if request is not None and waits(request):
+                found.append(request)
+        except StateError as error:
+            faults.append(error)
+    return sorted(found, key=lambda request: request.opened["opened_boottime_ms"]), faults
 
 
 def waiting_request(state_dir: str, job: str) -> Request:

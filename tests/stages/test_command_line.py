@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +19,6 @@ from tests.support.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # a server, texts, and what is JSON unless asked for otherwise
 WITHOUT_JSON = {"gate", "gate-executor", "gate page", "gate completion", "gate config schema", "gate audit export",
@@ -72,6 +72,19 @@ def test_what_waits_is_json(staged: tuple[Site, Stage]) -> None:
     (found,) = as_json(site.gate(APPROVER, "list", "--json"))
     assert (found["key"], found["facts"]["name"]) == (request.key, "migrate")
     assert as_json(site.gate(APPROVER, "show", request.key, "--json"))["waiting"] is True
+
+
+def test_what_waits_is_told_beside_what_cannot_be_read(staged: tuple[Site, Stage]) -> None:
+    site, stage = staged
+    requests = [stage.waiting() for _ in range(3)]
+    for broken in requests[:2]:
+        Path(broken.directory, "request.json").chmod(0o600)
+        Path(broken.directory, "request.json").write_text("{")
+    told = site.gate(APPROVER, "list")
+    assert (told.returncode, told.stdout.split()[0]) == (1, requests[2].key)
+    assert requests[0].key in told.stderr
+    assert "(and 1 more: `gate check` names them)" in told.stderr
+    assert [each["key"] for each in json.loads(site.gate(APPROVER, "list", "--json").stdout)] == [requests[2].key]
 
 
 def test_an_answer_is_json(staged: tuple[Site, Stage]) -> None:
