@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests.support.effort import EXAMPLES, LEAST_EXAMPLES, rounds
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -23,7 +25,11 @@ for _number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM):
 
 # The checkout may be another user's, and no test asserts a time: nor that of making examples, on a busy machine.
 hypothesis.settings.register_profile(
-    "gate", database=None, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "gate",
+    database=None,
+    deadline=None,
+    max_examples=rounds(EXAMPLES, LEAST_EXAMPLES),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("gate")
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from audit import log
 from audit.verify import verify
 from tests.support.audit_logs import VERSION, add, filled, lines_of
+from tests.support.effort import examples
 
 TORN = st.binary(min_size=1, max_size=60) | st.sampled_from([b"\0" * 9000, b"{}\n{", b"#\n#", b"\n", b"x\n\n"])
 
@@ -107,7 +108,7 @@ def test_a_torn_mend_is_mended_with_what_it_was_to_mend(tmp_path: Path) -> None:
         assert (report.ok, report.unfinished) == (True, None), cut
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(st.lists(TORN, min_size=1, max_size=4), st.booleans())
 def test_any_torn_end_is_mended_again_and_again(tails: list[bytes], new: bool) -> None:
     with tempfile.TemporaryDirectory() as directory:

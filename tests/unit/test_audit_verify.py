@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from audit import log
 from audit.verify import PROBLEMS_MAX, Report, verify
 from tests.support.audit_logs import add, filled, lines_of
+from tests.support.effort import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,19 +231,19 @@ def _changed(at: int, value: int) -> bytes:
     return SAMPLE[:at] + bytes([value if value != SAMPLE[at] else (value + 1) % 256]) + SAMPLE[at + 1 :]
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(at=st.integers(0, LAST_RECORD - 1), value=st.integers(0, 255) | st.sampled_from(b'\n#"{},0a '))
 def test_any_changed_byte_before_the_last_record_is_detected(at: int, value: int) -> None:
     assert not _judged(_changed(at, value)).ok
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(at=st.integers(0, len(SAMPLE) - 1), value=st.integers(0, 255) | st.sampled_from(b'\n#"{},0a '))
 def test_any_changed_byte_is_detected_with_an_anchor(at: int, value: int) -> None:
     assert not _judged(_changed(at, value), SAMPLE_HEAD).ok
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.integers(0, len(SAMPLE) - 1), st.integers(0, len(SAMPLE)), st.binary(max_size=12))
 def test_any_other_change_is_detected_with_an_anchor(start: int, end: int, put: bytes) -> None:
     changed = SAMPLE[:start] + put + SAMPLE[max(start, end) :]
@@ -254,7 +255,7 @@ def _dumped(value: object) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     st.binary(max_size=300) | st.text().map(str.encode) | st.recursive(st.none() | st.integers(), st.lists).map(_dumped)
 )

@@ -1,10 +1,11 @@
 """Whatever stands in the file, what comes out is a policy or a ConfigError with places."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from config.load import ConfigError, Fault, policy_from
+from tests.support.effort import examples
 from tests.support.fake_accounts import FakeHost
 from tests.unit.test_config_faults import GOOD
 from tests.unit.test_config_rules import FULL
@@ -34,7 +35,7 @@ PIECES = [
     ),
     *('"\\ud800"', '"\\UFFFFFFFF"', "\ufeff", "\x85", "9" * 5_000, "1e999", ".nan", "=", "~", "\t", "\0", "}", "\r"),
 ]
-QUIET = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+QUIET = examples(150, suppress_health_check=[HealthCheck.too_slow])
 
 
 def faults_in(data: bytes) -> list[Fault]:

@@ -9,10 +9,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from gate.digest import content_digest
+from tests.support.effort import examples
 from tests.support.fake_gitlab import FakeGitLab
 from tests.support.jobs import variable
 from tests.unit.test_facts import VERSIONS, response_of
@@ -300,7 +301,7 @@ ODD_VARIABLE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@examples(300, suppress_health_check=[HealthCheck.too_slow])
 @given(
     parts=st.dictionaries(st.sampled_from(PARTS), ODD),
     variables=st.lists(ODD_VARIABLE | ODD, max_size=3),

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from gate.facts import DEFAULT_JOB_TIMEOUT_S, FactsError, job_facts, key_of, project_key_of, triggerer
 from gate.request import record_of
+from tests.support.effort import examples
 from tests.support.gate_state import facts_of
 
 RESPONSES = Path(__file__).parents[1] / "responses"
@@ -382,7 +383,7 @@ PLACES: list[tuple[Any, ...]] = [
 ]
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@examples(300, suppress_health_check=[HealthCheck.too_slow])
 @given(version=st.sampled_from(VERSIONS), changes=st.lists(st.tuples(st.sampled_from(PLACES), JSON), max_size=4))
 def test_a_hostile_shape_gives_facts_or_a_facts_error(version: str, changes: list[tuple[Any, Any]]) -> None:
     response = response_of(version)
@@ -391,7 +392,7 @@ def test_a_hostile_shape_gives_facts_or_a_facts_error(version: str, changes: lis
     _check_facts_or_error(response)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(response=st.dictionaries(st.sampled_from(["id", "job_info", "git_info", "variables", "runner_info"]), JSON))
 def test_any_object_gives_facts_or_a_facts_error(response: dict[str, Any]) -> None:
     _check_facts_or_error(response)

@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gate.facts import job_facts
 from gate.match import choose, criteria, facts_words, glob, own_names
+from tests.support.effort import examples
 from tests.support.gate_state import facts_of, rule_of
 from tests.unit.test_facts import FORGED, FORGED_USER, VERSIONS, response_of, variables_of
 
@@ -80,7 +81,7 @@ def walked(pattern: str, text: str) -> bool:
     return pattern[0] in ("?", text[0]) and walked(pattern[1:], text[1:])
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(pattern=st.text("ab/*?.\n", max_size=7), text=st.text("ab/.\n", max_size=7))
 def test_glob_agrees_with_a_walk_letter_by_letter(pattern: str, text: str) -> None:
     assert (glob(pattern).fullmatch(text) is not None) is walked(pattern, text)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from gate import drop, inbox, layout
@@ -24,6 +24,7 @@ from gate.inbox import Inbox
 from gate.page_inbox import LOOK_MAX, PageVoteError, parse
 from gate.request import Request
 from gate.rules import weigh
+from tests.support.effort import examples
 from tests.support.gate_state import (
     IS_ROOT,
     UIDS,
@@ -280,7 +281,7 @@ def test_no_content_does_worse_than_being_refused(content: str) -> None:
     found["comment"].encode()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
 def test_no_bytes_disturb_a_wait(policy: dict[str, Any], request_: Request, content: bytes) -> None:
     left_as(request_, content)

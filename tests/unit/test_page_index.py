@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.log import AuditError
 from gate.page.index import Index, wall_ms
+from tests.support.effort import examples
 from tests.support.page_logs import NONCE, START_MS, Log, key_of
 
 JOB = {"instance": "git.example", "project_id": 42, "name": "deploy", "environment": "production"}
@@ -296,7 +297,7 @@ def grown(directory: Path) -> bytes:
     return log.path.read_bytes()
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.lists(st.integers(0, 6000), max_size=6))
 def test_however_a_log_grows_its_index_is_the_same(cuts: list[int]) -> None:
     with tempfile.TemporaryDirectory() as directory:

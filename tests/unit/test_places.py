@@ -6,10 +6,11 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gate.places import fill
+from tests.support.effort import examples
 
 
 def entry(count: int, *people: str) -> dict[str, Any]:
@@ -66,7 +67,7 @@ ENTRIES = st.lists(
 )
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(entries=ENTRIES, people=st.permutations(PEOPLE), how_many=st.integers(0, 5))
 def test_as_many_places_are_filled_as_can_be(entries: list[dict[str, Any]], people: list[str], how_many: int) -> None:
     people = people[:how_many]
@@ -76,7 +77,7 @@ def test_as_many_places_are_filled_as_can_be(entries: list[dict[str, Any]], peop
     assert sum(map(len, filled)) == most_seats(entries, people)
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(entries=ENTRIES, people=st.permutations(PEOPLE))
 def test_nobody_sits_twice_where_they_are_not_listed_or_beyond_the_count(
     entries: list[dict[str, Any]], people: list[str]
@@ -90,7 +91,7 @@ def test_nobody_sits_twice_where_they_are_not_listed_or_beyond_the_count(
         assert set(names) <= set(each["people"])
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(entries=ENTRIES, people=st.permutations(PEOPLE))
 def test_who_comes_later_takes_nobodys_place(entries: list[dict[str, Any]], people: list[str]) -> None:
     seated: set[str] = set()
