@@ -2,7 +2,7 @@
 
 Rules, in this order:
 
-- Typed fields of the response come first: GitLab wrote them and a job's author cannot (runner-contract section 5).
+- Typed fields of the response come first: GitLab wrote them and a job's author cannot (runner-contract 5).
 - Where an older runner sends no typed field, the *first* occurrence of the predefined variable stands in: the server
   puts its own before the author's. That does not hold for `GITLAB_USER_*` (there, every occurrence counts as the one
   who triggered the job) nor for `CI_ENVIRONMENT_NAME` (absent unless the job has one, so it is only a claim).

@@ -1,4 +1,4 @@
-"""Where everything lies under state_dir, and with which owner and mode (DESIGN "On disk")."""
+"""Where everything lies under state_dir, and with which owner and mode (docs/architecture.md "On disk")."""
 
 from __future__ import annotations
 

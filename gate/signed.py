@@ -1,6 +1,6 @@
 """A signed drop: a statement on line 1, then the armoured SSH signature of it, and nothing after.
 
-What must hold for it to count, besides the rule (threats, section E):
+What must hold for it to count, besides the rule (threats "Signed drops"):
 
 - The file is exactly that, in the one form that `ssh-keygen -Y sign` writes.
 - The statement names this very request and its digest, and has not expired.

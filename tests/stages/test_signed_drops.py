@@ -1,4 +1,4 @@
-"""Signed drops from the file to the vote, with keys and signatures of the real ssh-keygen (threats, section E)."""
+"""Signed drops from the file to the vote, with keys and signatures of the real ssh-keygen (threats "Signed drops")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signed drops that are cut short, cut up, or meant to do harm (threats, section E)."""
+"""Signed drops that are cut short, cut up, or meant to do harm (threats "Signed drops")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is a signed drop, byte by byte, and what of it can be told without ssh-keygen (threats, section E)."""
+"""What is a signed drop, byte by byte, and what of it can be told without ssh-keygen (threats "Signed drops")."""
 
 from __future__ import annotations
 
