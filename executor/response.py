@@ -1,4 +1,4 @@
-"""Reading JOB_RESPONSE_FILE, the one thing that says who and what a job is (docs/architecture.md, invariant 4)."""
+"""Reading JOB_RESPONSE_FILE, the one thing that says who and what a job is (architecture, invariant 4)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`run SCRIPT STAGE`: run one stage script of a released job.
 
 Refuses unless a release exists for this request and for the SHA-256 of this very job response, and the request has not
-ended, whatever the runner's config says: prepare is optional there, and can be mis-wired (docs/architecture.md, invariant 3).
+ended, whatever the runner's config says: prepare is optional there, and can be mis-wired (architecture, invariant 3).
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def decide(
 
     Args:
         request: what is decided.
-        decision: one of the outcomes in docs/architecture.md "Words".
+        decision: one of the outcomes in architecture "Words".
         why: in words.
         rule: the rule's name, "" where there is none.
         config: gate.yaml's SHA-256.

@@ -211,7 +211,7 @@ class Inbox:
 def votes_on(request: Request) -> list[dict[str, Any]]:
     """All votes on a request, oldest first; where two are of one moment, the rejection is the later one.
 
-    Only files of the gate's own uid count, and only under the request that they name (docs/architecture.md "On disk"). What the page
+    Only files of the gate's own uid count, and only under the request that they name (architecture "On disk"). What the page
     has left here is none of them: gate/page_inbox.py makes votes of that.
     """
     directory = layout.votes(request.directory)

@@ -1,4 +1,4 @@
-"""Where everything lies under state_dir, and with which owner and mode (docs/architecture.md "On disk")."""
+"""Where everything lies under state_dir, and with which owner and mode (architecture "On disk")."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def may_reject(person: str, rule: dict[str, Any], policy: dict[str, Any], facts:
 def triggered(person: str, policy: dict[str, Any], facts: dict[str, Any]) -> bool:
     """Whether `person` matches any occurrence, true or forged, of the user who triggered the job.
 
-    The true one cannot be removed by the job's author, only added to (docs/architecture.md, invariant 6); case is folded.
+    The true one cannot be removed by the job's author, only added to (architecture, invariant 6); case is folded.
     """
     known = policy["people"].get(person)
     if known is None:
@@ -170,7 +170,7 @@ def _latest(votes: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _triggerer_known(person: str, policy: dict[str, Any], facts: dict[str, Any]) -> bool:
-    """What is unknown never loosens (docs/architecture.md, invariant 14): there must be a login, or an id on both sides, to compare."""
+    """What is unknown never loosens (architecture, invariant 14): there must be a login, or an id on both sides, to compare."""
     by, known = facts["triggered_by"], policy["people"].get(person)
     return bool(by["names"] or (by["ids"] and known and known["gitlab_ids"]))
 

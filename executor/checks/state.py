@@ -1,4 +1,4 @@
-"""What is under state_dir: whose it is, and who may touch it (docs/architecture.md "On disk"; docs/reference/state.md)."""
+"""What is under state_dir: whose it is, and who may touch it (docs/reference/state.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State files: written once, whole and durably, or not at all (docs/architecture.md "On disk", threats T15, T17)."""
+"""State files: written once, whole and durably, or not at all (architecture "On disk", threats T15, T17)."""
 
 from __future__ import annotations
 

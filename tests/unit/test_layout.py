@@ -1,4 +1,4 @@
-"""Owners and modes under state_dir, exactly as docs/architecture.md "On disk" has them."""
+"""Owners and modes under state_dir, exactly as architecture "On disk" has them."""
 
 from __future__ import annotations
 

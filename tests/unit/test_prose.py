@@ -61,7 +61,7 @@ _THREATS = re.compile(r"\bthreats?,? (T\d+(?:(?:, | to | and |, and )T\d+)*)")
 _BY_NUMBER = re.compile(r"\b(T\d+)(?: to (T\d+))?")
 _CONTRACT = re.compile(r"\brunner-contract (\d+(?:\.\d+)?(?:, \d+(?:\.\d+)?)*)")
 _TITLED = re.compile(r'\b(?:docs/)?((?:[a-z-]+/)*[a-z-]+)(?:\.md)?,? "([A-Z][^"\n]+)"')
-_INVARIANT = re.compile(r"\bdocs/architecture\.md, invariant (\d+)")
+_INVARIANT = re.compile(r"\barchitecture, invariant (\d+)")
 _PAGE = re.compile(r"(?<!\bits )\bdocs/[a-z-]+(?:/[a-z0-9-]+)*\.md\b")
 _ADR = re.compile(r"\bADR (\d+)\b")
 # A document in capitals, as some projects have them, that is none of this repository's.

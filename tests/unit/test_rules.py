@@ -1,4 +1,4 @@
-"""The decision, as tables and against an independent account of the same rules (docs/architecture.md, invariant 6, threats T20)."""
+"""The decision, as tables and against an independent account of the same rules (architecture, invariant 6, threats T20)."""
 
 from __future__ import annotations
 

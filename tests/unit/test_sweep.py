@@ -1,4 +1,4 @@
-"""What a sweep ends, and what it leaves alone (docs/architecture.md "Resuming and ending")."""
+"""What a sweep ends, and what it leaves alone (architecture "Resuming and ending")."""
 
 from __future__ import annotations
 

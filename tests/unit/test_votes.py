@@ -1,4 +1,4 @@
-"""Which vote files count, and in which order (docs/architecture.md "On disk")."""
+"""Which vote files count, and in which order (architecture "On disk")."""
 
 from __future__ import annotations
 

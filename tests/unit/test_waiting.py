@@ -1,4 +1,4 @@
-"""The heartbeat: seen from another process, gone with its process, kept from nobody by a reader (docs/architecture.md "On disk")."""
+"""The heartbeat: seen from another process, gone with its process, kept from nobody by a reader (architecture "On disk")."""
 
 from __future__ import annotations
 
