@@ -18,11 +18,18 @@ bytecode: .venv/ready
 test: bytecode
 	$(BIN)/python -m pytest $(TESTS)
 
-# Faults of the host (tests/faults), for hours: SOAK times the killed writers and power cuts, and every byte and error. As root.
+# The inner loop: no hosts, no browser, nothing that takes seconds.
+.PHONY: test-fast
+test-fast: bytecode
+	$(BIN)/python -m pytest --quiet --numprocesses=auto -m "not slow" tests/unit $(TESTS)
+
+# For hours, as root. Faults of the host (tests/faults): SOAK times the killed writers and power cuts, and every byte and
+# error. Then the thousandfold tests, whole and more (tests/support/effort.py).
 SOAK ?= 10
 .PHONY: soak
 soak: bytecode
 	GATE_SOAK=$(SOAK) GATE_TESTS_DEMAND_ALL=1 $(BIN)/python -m pytest --timeout=0 tests/faults
+	GATE_TEST_EFFORT=$(SOAK)0 $(BIN)/python -m pytest --timeout=0 tests/unit
 
 lint: .venv/ready
 	$(BIN)/ruff check .

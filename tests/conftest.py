@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests.support import shared
 from tests.support.effort import EXAMPLES, LEAST_EXAMPLES, rounds
 
 if TYPE_CHECKING:
@@ -36,6 +37,18 @@ hypothesis.settings.load_profile("gate")
 DEMAND_ALL = os.environ.get("GATE_TESTS_DEMAND_ALL") == "1"
 # What root cannot see fail, and a way that needs less, are no tools that one could install.
 _MAY_BE_MISSING = ("no gitlab-runner on PATH", "root may ", "root serves ", "process_group needs no unshare")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin what all workers share, in the process that starts them."""
+    if not hasattr(config, "workerinput"):
+        shared.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove it."""
+    if not hasattr(config, "workerinput"):
+        shared.end()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,7 +6,6 @@ which each command runs. So commands that mend are run as they are printed, and 
 
 from __future__ import annotations
 
-import atexit
 import functools
 import json
 import shutil
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from config.host import path_problems
+from tests.support.shared import made_once
 from tests.support.site import CHECKOUT, ENTRY, IS_ROOT
 
 if TYPE_CHECKING:
@@ -177,11 +177,12 @@ def is_of_the_machine(finding: dict[str, Any]) -> bool:
 
 @functools.cache
 def _template() -> Path:
-    """A host to copy, made once in each process."""
+    """A host to copy."""
     _skip_unless_usable()
-    base = Path(tempfile.mkdtemp(prefix="gate-host-template-"))
-    base.chmod(0o755)
-    atexit.register(shutil.rmtree, base)
+    return made_once("whole-host", _make_template)
+
+
+def _make_template(base: Path) -> None:
     for name in PRIVATE:
         (base / name).mkdir(parents=True)
     for name, content in _FILES.items():
@@ -196,7 +197,6 @@ def _template() -> Path:
     host.sh(_SET_UP, check=True)
     (base / "etc/gitlab-runner-gate/gate.yaml").write_text(_YAML, encoding="ascii")
     host.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n{_USED}"], check=True)
-    return base
 
 
 def _skip_unless_usable() -> None:

@@ -238,6 +238,7 @@ def test_sweeps_at_once_archive_each_request_once(policy: dict[str, Any]) -> Non
     assert names(policy, "archive", "removing") == []
 
 
+@pytest.mark.slow
 def test_a_removal_that_was_stopped_anywhere_is_gone_on_with(tmp_path: Path) -> None:
     """A process that ends before any of its calls of os."""
     reached = 0

@@ -41,6 +41,7 @@ def _heads(said: str) -> list[tuple[int, str]]:
     return [(int(seq), sha256) for seq, sha256 in words]
 
 
+@pytest.mark.slow
 def test_eight_writers_at_once_lose_nothing_and_never_fork_the_chain(tmp_path: Path) -> None:
     writers = [_writer(tmp_path, f"w-{number}", 40) for number in range(8)]
     heads = [_heads(writer.communicate(timeout=WAIT_S)[0]) for writer in writers]
@@ -51,6 +52,7 @@ def test_eight_writers_at_once_lose_nothing_and_never_fork_the_chain(tmp_path: P
     assert (report.problems, report.records, report.mended) == ((), 321, 0)
 
 
+@pytest.mark.slow
 def test_killed_writers_lose_nothing_they_were_told_was_logged(tmp_path: Path) -> None:
     heads = []
     for number in some_of(range(20), 6):

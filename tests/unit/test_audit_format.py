@@ -36,6 +36,7 @@ def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsynced")
 def test_our_verifier_and_the_page_s_agree_on_a_thousand_logs() -> None:
     dice, verdicts, seen = random.Random(20261124), [], set()
@@ -55,6 +56,7 @@ def _contents(directory: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path(directory).glob("*.jsonl")}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsynced")
 def test_a_thousand_honest_logs_raise_no_alarm() -> None:
     dice, let_go = random.Random(4711), 0
@@ -150,6 +152,7 @@ def sample(tmp_path: Path) -> tuple[Path, dict[str, bytes], Head]:
     return directory, _contents(str(directory)), head
 
 
+@pytest.mark.slow
 def test_every_changed_byte_is_detected_given_an_anchor(sample: tuple[Path, dict[str, bytes], Head]) -> None:
     directory, contents, head = sample
     for name, content in contents.items():
@@ -163,6 +166,7 @@ def test_every_changed_byte_is_detected_given_an_anchor(sample: tuple[Path, dict
     assert verify(str(directory), [head]).ok
 
 
+@pytest.mark.slow
 def test_every_cut_swap_and_doubled_line_is_detected_given_an_anchor(
     sample: tuple[Path, dict[str, bytes], Head],
 ) -> None:

@@ -270,6 +270,7 @@ def _forbidden(*_: object, **__: object) -> None:
     raise PermissionError(1, "Operation not permitted")
 
 
+@pytest.mark.slow
 def test_letting_go_that_was_stopped_anywhere_is_gone_on_with(tmp_path: Path) -> None:
     """A process that ends before any of its calls of os."""
     reached = 0

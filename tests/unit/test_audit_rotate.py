@@ -145,6 +145,7 @@ def _goes_on_as(uid: int, directory: Path) -> bool:
     return verify(str(directory), [add(directory)]).ok
 
 
+@pytest.mark.slow
 def test_a_rotation_that_was_stopped_anywhere_is_gone_on_with(tmp_path: Path) -> None:
     """A process that ends at any call of os: before it, after it, and with half of what it writes."""
     reached = 0

@@ -189,6 +189,7 @@ def test_a_message_larger_than_a_pipe_may_be_read_or_not(tmp_path: Path, script:
     assert why(tmp_path, shell(script), b"x" * (77 * 13_000 + 33)) == expected
 
 
+@pytest.mark.slow
 def test_a_command_that_takes_too_long_is_killed_with_its_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -230,6 +230,7 @@ def test_a_job_whose_runner_was_killed_is_ended_a_day_after_its_timeout(policy: 
             assert sweep.over(request) is is_over
 
 
+@pytest.mark.slow
 def test_a_thousand_jobs_leave_a_bounded_number_of_files(
     policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def test_the_proxy_s_socket_is_the_one_that_the_docs_name() -> None:
     assert all(unit(name)["Socket"]["Service"] == "gate-page.service" for name in names() if name.endswith(".socket"))
 
 
+@pytest.mark.slow
 def test_sysusers_and_tmpfiles_make_what_gate_init_makes() -> None:
     for program in ("systemd-sysusers", "systemd-tmpfiles"):
         if not shutil.which(program):

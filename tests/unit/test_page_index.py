@@ -297,6 +297,7 @@ def grown(directory: Path) -> bytes:
     return log.path.read_bytes()
 
 
+@pytest.mark.slow
 @examples(40)
 @given(st.lists(st.integers(0, 6000), max_size=6))
 def test_however_a_log_grows_its_index_is_the_same(cuts: list[int]) -> None:
