@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,6 @@ from tests.support.whole_host import is_of_the_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 FOLLOWED = ["Install it on a runner's host", "Who approves what", "A gated pipeline", "Answer"]
 UNIT = """[Service]
@@ -35,15 +33,8 @@ Restart=always
 WAITS = "this job waits for an approval"
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """A clone of this repository, with what is not committed yet."""
-    words = ["git", "-C", str(CHECKOUT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(words, check=True, capture_output=True, text=True).stdout.split("\0"):
-        if (CHECKOUT / name).is_file():
-            (tmp_path / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(CHECKOUT / name, tmp_path / "clone" / name)
-    return tmp_path / "clone"
+CLONE = "/home/alice/gitlab-runner-gate"
+NOT_CLONED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "images")
 
 
 @pytest.fixture
@@ -55,6 +46,8 @@ def host() -> Iterator[BareHost]:
         stand_in.write_text(f"#!/usr/bin/python3 -I\n{code}", encoding="utf-8")
         stand_in.chmod(0o755)
         host.at("/etc/systemd/system/gitlab-runner.service").write_text(UNIT)  # as GitLab's package has it
+        shutil.copytree(CHECKOUT, host.at(CLONE), ignore=NOT_CLONED)
+        host.sh(f"chown -R alice:alice {CLONE}", check=True)
         yield host
 
 
@@ -92,15 +85,23 @@ def mended(host: BareHost, check: Block) -> list[str]:
     return [f"{each['check']}: {each['says']}" for each in left]
 
 
-def test_readme_word_for_word(host: BareHost, runner: HostRunner, clone: Path) -> None:
-    install, init, page, top, check, gate_yaml, pipeline, ssh, answers, drop = readme()
+def build_and_install(host: BareHost, build: Block, install: Block) -> None:
+    """The one by alice, who may write nowhere else; the other by root, who gets nothing from anywhere."""
+    host.sh(f"cd {CLONE}\n{build.text}", user="alice", check=True)
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9", "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": ""}
+    host.sh(f"cd {CLONE}\n{install.text}", check=True, **nowhere)
 
-    host.sh(f"cd {clone}\n{install.text}", check=True)
+
+def test_readme_word_for_word(host: BareHost, runner: HostRunner) -> None:
+    build, install, init, page, top, check, user, gate_yaml, pipeline, ssh, answers, drop = readme()
+
+    build_and_install(host, build, install)
     said = host.sh(init.text, check=True).stdout
     host.sh(page.text, check=True)
     put_into_config_toml(host, top.text, said, runner.url)
     assert mended(host, check) == []
 
+    host.sh(user.text, check=True)
     host.at("/etc/gitlab-runner-gate/gate.yaml").write_text(gate_yaml.text, encoding="utf-8")
     assert mended(host, check) == []
 
@@ -136,6 +137,6 @@ def test_readme_word_for_word(host: BareHost, runner: HostRunner, clone: Path) -
     host.sh(by_file, user="alice", check=True)
     host.sh(by_file.replace("alice", "carol"), user="carol", check=True)
     end = runner.end(approved)
-    assert (end.state, "gitlab-job" in end.log, "by alice,carol" in end.log) == ("success", True, True)
+    assert (end.state, "deployer" in end.log, "by alice,carol" in end.log) == ("success", True, True)
     assert host.sh("gate audit verify", user="alice").stdout.startswith("ok ")
     assert mended(host, check) == []
