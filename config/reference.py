@@ -1,5 +1,6 @@
 """The reference page of gate.yaml, made from the schema: `python -m config.reference > docs/reference/gate-yaml.md`."""
 
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,58 +11,64 @@ _HEAD = """# gate.yaml
 
 <!-- Made from config/schema.json by `python -m config.reference`; change it there. -->
 
-{description} A complete file with comments: `config/example.yaml`.
+{about}
 
 An editor with a YAML language server completes and checks the file if its first line is
 `# yaml-language-server: $schema=` and the path of `config/schema.json`.
 
-`<name>` stands for a name of the operator's choice, `[]` for each entry of a list. **required** means: where what it
-belongs to is given.
+`<name>` stands for a name of your choice, `[]` for each entry of a list. **Required** means: required where the part
+that it belongs to is given.
 
-| key | value | default | meaning | example |
-|---|---|---|---|---|
+## Keys
+
 """
 _FOOT = """
 ## Values
 
 Durations are one number and its unit: `30s`, `15m`, `4h`, `2d`. YAML reads some plain words as something else: `no` as
 false, `1.10` as a number, `4:00` as 240. Where text is wanted, put these in quotes. Anchors, aliases, merge keys, tags
-and doubled keys are faults.
+and doubled keys are errors.
 
 The texts under `match` are patterns for the whole of what they look at: `*` is any characters but `/`, `**` any
-characters, `?` one character but `/`. So `shop/*` is the projects of the group shop, and `shop/**` those of its subgroups
-too. Where a list is given, one entry that fits is enough. A pattern that begins with `*` needs quotes.
+characters, `?` one character but `/`. So `shop/*` is the projects of the group shop, and `shop/**` those of its
+subgroups too. Where a list is given, one entry that matches is enough. A pattern that begins with `*` needs quotes.
 
-## What else is a fault
+## Other errors
 
-All faults are told at once, each as `file:line:column: what is wrong: what to do`.
+All errors are reported at once, each as `file:line:column: what is wrong: what to do`.
 
-- The file belongs to anybody but root or the user that the runner runs as, or anybody else can write it, or one of the
+- The file is owned by a user other than root or the user that the runner runs as, or others can write it or one of the
   directories above it. (A sticky directory of root's, such as /tmp, is fine.) It is a symbolic link, or over 1 MiB.
 - A person called `signed`; a group called like a person, with unknown people or other groups in it.
 - Two people with one Unix user, GitLab user name (upper and lower case are the same), GitLab id or SSH key.
 - An SSH key of another type, with options before it, a certificate, one that is damaged or cut short, or ssh-rsa under
   2048 bits.
-- Two rules of one name. A rule that no job ever gets to, because an earlier one is `match: {}`, or matches by some or all
-  of the same criteria and nothing else.
-- `of` names nobody known, or `count` is more than the different people that it names. The `approvals` of a rule cannot
-  all be met, because one person fills only one place of one entry. `rejections` is more than the people of the rule.
+- Two rules of one name. A rule that no job ever gets to, because an earlier one is `match: {}`, or matches by some or
+  all of the same criteria and nothing else.
+- `of` names no known person, or `count` is more than the different people that it names. The `approvals` of a rule
+  cannot all be met, because one person fills only one place of one entry. `rejections` is more than the people of the
+  rule.
 - `approvers_group` is no group on this host.
-- `run_as` is missing in `backend`, or, there or in a rule, is the user that the runner runs as, or a person's, unless `allow_same_user: true` is there.
+- `run_as` is missing in `backend`; or, there or in a rule, is the user that the runner runs as, or a person's, unless
+  `allow_same_user: true` is there.
 - `run_as` is no user on this host, is in `approvers_group`, is root where the runner is not, or is another user than
   the runner's where the runner is not root.
 - Two outcomes with one exit code. `keep.log` is less than `keep.requests`.
 
-Not a fault but a warning: a person whose Unix user is not known on this host, or who has no numeric GitLab id while a rule
+A warning and no error: a person whose Unix user is not known on this host, or who has no numeric GitLab id while a rule
 asks for them without `self_approval: true`; a rule that matches by `environment` alone, which is the job's own claim.
 """
+
+WIDTH = 120
+_WRAPPER = textwrap.TextWrapper(WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def render() -> str:
     """Return the whole page as Markdown."""
     whole = schema()
     rows = "".join(_row(*entry) for entry in _entries("", whole))
-    return _HEAD.replace("{description}", whole["description"]) + rows + _FOOT
+    about = textwrap.fill(f"{whole['description']} A complete file with comments: `config/example.yaml`.", WIDTH)
+    return _HEAD.replace("{about}", about) + rows + _FOOT
 
 
 def _entries(prefix: str, part: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], bool]]:
@@ -79,15 +86,16 @@ def _entries(prefix: str, part: dict[str, Any]) -> Iterator[tuple[str, dict[str,
 
 
 def _row(name: str, part: dict[str, Any], required: bool) -> str:
-    example = f"{name.rpartition('.')[2]}: {as_yaml(part['examples'][0])}"
-    default = "**required**" if required else _default(part)
-    return f"| `{name}` | {_value(part)} | {default} | {part['description']} | `{example}` |\n"
+    example = f"`{name.rpartition('.')[2]}: {as_yaml(part['examples'][0])}`"
+    default = "**Required.** " if required else _default(part)
+    text = f"- `{name}` ({_value(part)}): {default}{part['description']} Example: {example}"
+    return _WRAPPER.fill(text) + "\n"
 
 
 def _default(part: dict[str, Any]) -> str:
     if part.get("default", {}) == {}:
         return ""
-    return f"`{as_yaml(part['default'])}`"
+    return f"Default `{as_yaml(part['default'])}`. "
 
 
 def _value(part: dict[str, Any]) -> str:

@@ -80,7 +80,9 @@ def ran(tmp_path: Path, command: list[str], content: bytes) -> str:
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_the_table_names_every_field(policy: dict[str, Any], event: str) -> None:
-    rows = re.findall(r"^\| (`[^|]+) \| ([^|]+) \| ([^|]+) \|$", PAGE.partition("## What")[2], re.MULTILINE)
+    rows = re.findall(
+        r"^- (`[^(]+`) \(([^)]+)\): (.*?)(?=\n- |\n\n)", PAGE.partition("## What")[2], re.MULTILINE | re.DOTALL
+    )
     named = {
         name for fields, where, _is in rows if where in ("all", f"`{event}`") for name in re.findall(r"`(\w+)`", fields)
     }
@@ -246,7 +248,7 @@ def test_examples_can_be_run(example: str) -> None:
 
 @pytest.mark.skipif(not IS_ROOT, reason="not root: only root can act as a second Unix user")
 def test_a_command_runs_as_a_user_of_its_own(tmp_path: Path) -> None:
-    (line,) = re.findall(r"^on_event: .*setpriv.*$", PAGE, re.MULTILINE)
+    (line,) = re.findall(r"^on_event: .*setpriv[^\]]*\]$", PAGE, re.MULTILINE)
     command = yaml.safe_load(line.replace("gate-notify", RUN_AS).replace("regid=nobody", "regid=nogroup"))["on_event"]
     with Site() as site:
         probe = site.base / "probe"
