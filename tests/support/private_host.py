@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.shared import made_once
 from tests.support.site import ENTRY, IS_ROOT
 
 if TYPE_CHECKING:
@@ -24,7 +25,23 @@ if TYPE_CHECKING:
 
 _OURS = ("gitlab-gate", "gitlab-job", "gate-approvers", "deployer", "alice", "bob", "carol", "dora")
 GATE = f"import sys; sys.argv[0] = 'gate'; sys.path.insert(0, {str(ENTRY.parent)!r}); import gitlab_runner_gate; gitlab_runner_gate.gate_main()"
+# Most of the files under /etc: copied, they would take longer than most tests.
+_ONLY_READ = [name for name in ("alternatives", "fonts", "ssl", "X11") if Path("/etc", name).is_dir()]
 Place = tuple[str, str, str, str]
+
+
+def copy_etc(copy: Path) -> None:
+    """Fill `copy` with this machine's /etc, without gitlab-runner and the gate, and without what is large and only read."""
+    left_out = {"gitlab-runner", "gitlab-runner-gate", *_ONLY_READ}
+    entries = [str(entry) for entry in Path("/etc").iterdir() if entry.name not in left_out]
+    subprocess.run(["cp", "-a", "--", *entries, str(copy)], check=True)
+    for name in _ONLY_READ:
+        (copy / name).mkdir()
+
+
+def mounts_of_etc(copy: Path) -> list[str]:
+    """Commands that show in `copy` what copy_etc left out; to be run in a mount namespace."""
+    return [f"mount -o bind,ro /etc/{name} {copy / name}" for name in _ONLY_READ]
 
 
 class PrivateHost:
@@ -35,16 +52,35 @@ class PrivateHost:
     def __init__(self) -> None:
         if not IS_ROOT:
             pytest.skip("not root: nothing that makes users is tested")
+        template = made_once("-".join(["host", *self.own]).replace("/", "_"), self._make_template)
         self.base = Path(tempfile.mkdtemp(prefix="gate-host-"))
         self.base.chmod(0o755)
+        subprocess.run(["cp", "-a", f"{template}/.", str(self.base)], check=True)
+        self._begin()
+
+    def _make_template(self, base: Path) -> None:
+        """A host to copy, since making its users takes longer than most tests."""
+        self.base = base
         for name in self.own:
-            (self.base / name).mkdir(parents=True)
-        subprocess.run(["cp", "-a", "/etc/.", str(self.base / "etc")], check=True)
-        for name in ("gitlab-runner", "gitlab-runner-gate"):
-            shutil.rmtree(self.base / "etc" / name, ignore_errors=True)
+            (base / name).mkdir(parents=True)
+        copy_etc(base / "etc")
         for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid"):
-            self._without_ours(self.base / "etc" / name)
-        binds = [f"mount --bind {self.base / name} /{name}" for name in self.own]
+            self._without_ours(base / "etc" / name)
+        self._begin()
+        try:
+            for name in ("alice", "bob", "carol"):
+                self.run(["useradd", "--create-home", name], check=True)
+            probe = [sys.executable, "-I", "-c", f"import click; open({str(ENTRY)!r})"]
+            usable = self.run(probe, user="alice").returncode == 0
+        finally:
+            self._end()
+        if not usable:
+            pytest.skip(
+                f"{sys.executable} or {ENTRY.parent} cannot be used by other users: try PYTHON=/usr/bin/python3"
+            )
+
+    def _begin(self) -> None:
+        binds = [*mounts_of_etc(self.base / "etc"), *(f"mount --rbind {self.base / name} /{name}" for name in self.own)]
         script = " && ".join([*binds, "mount -t proc proc /proc", "echo ready", "exec sleep infinity"])
         command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script]
         self._holder = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -52,14 +88,10 @@ class PrivateHost:
         if self._holder.stdout.readline() != b"ready\n":
             said = self._holder.communicate(timeout=60)[1].decode()
             pytest.skip(f"no mount namespace can be made here: {said.strip()}: nothing that makes users is tested")
-        for name in ("alice", "bob", "carol"):
-            self.run(["useradd", "--create-home", name], check=True)
-        probe = [sys.executable, "-I", "-c", f"import click; open({str(ENTRY)!r})"]
-        if self.run(probe, user="alice").returncode != 0:
-            self.close()
-            pytest.skip(
-                f"{sys.executable} or {ENTRY.parent} cannot be used by other users: try PYTHON=/usr/bin/python3"
-            )
+
+    def _end(self) -> None:
+        self._holder.kill()
+        self._holder.communicate()
 
     def __enter__(self) -> Self:
         return self
@@ -71,8 +103,7 @@ class PrivateHost:
 
     def close(self) -> None:
         """End it; whatever was made there is gone."""
-        self._holder.kill()
-        self._holder.communicate()
+        self._end()
         shutil.rmtree(self.base, ignore_errors=True)
 
     def command(self, words: list[str], user: str | None = None) -> list[str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from config.host import path_problems
+from tests.support.private_host import copy_etc, mounts_of_etc
 from tests.support.shared import made_once
 from tests.support.site import CHECKOUT, ENTRY, IS_ROOT
 
@@ -148,7 +149,8 @@ class WholeHost:
 
     def command(self, command: list[str]) -> list[str]:
         """What runs a command there."""
-        mounts = [f"mount --bind {self.base}/{name} /{name}" for name in PRIVATE]
+        mounts = mounts_of_etc(self.base / "etc")
+        mounts += [f"mount --rbind {self.base}/{name} /{name}" for name in PRIVATE]
         mounts += [f"mount --bind {self.base}/{name.rpartition('/')[2]} {name}" for name in _FILES]
         return ["unshare", "--mount", "sh", "-c", " && ".join([*mounts, *self.mounts, 'exec "$@"']), "sh", *command]
 
@@ -187,9 +189,7 @@ def _make_template(base: Path) -> None:
         (base / name).mkdir(parents=True)
     for name, content in _FILES.items():
         (base / Path(name).name).write_text(content, encoding="ascii")
-    subprocess.run(["cp", "-a", "/etc/.", str(base / "etc")], check=True)
-    for name in ("etc/gitlab-runner", "etc/gitlab-runner-gate"):
-        shutil.rmtree(base / name, ignore_errors=True)
+    copy_etc(base / "etc")
     host = WholeHost.__new__(WholeHost)
     host.base, host.mounts = base, []
     (base / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
