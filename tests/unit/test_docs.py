@@ -202,7 +202,8 @@ def _anchors(page: Path) -> list[str]:
 
 def _exec_start(page: str) -> str:
     """As systemd reads it: a line that ends in a backslash goes on in the next."""
-    return re.findall(r"^ExecStart=((?:.*\\\n)*.*)$", page, re.MULTILINE)[0].replace("\\\n", " ")
+    (command,) = re.findall(r"^ExecStart=((?:.*\\\n)*.*)$", page, re.MULTILINE)
+    return str(command).replace("\\\n", " ")
 
 
 @pytest.mark.parametrize("code", [0, 1])
