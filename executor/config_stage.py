@@ -6,6 +6,7 @@ it: a job cannot set those names (its own variables all begin with CUSTOM_ENV_),
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ from config.faults import ConfigError
 from executor import backend
 from executor.response import read_response, sha256
 from executor.surroundings import StageError
-from gate import __version__, archive, layout
+from gate import __version__, archive, beneath, courier, layout
 from gate.content import shown_content
 from gate.decide import cache_dir
 from gate.digest import content_digest
@@ -61,10 +62,16 @@ def config(config_file: str) -> int:
     content = {"v": 1, "key": key, "response_sha256": plan["response_sha256"], **shown_content(parsed)}
     write_json_once(job_dir, "content.json", content)
     plan_file = _write_plan(job_dir, plan)
-    sweep(policy, own_key=key)  # its faults concern other jobs: cleanup, whose output is the operator's, tells them
     print(json.dumps(_answer(policy, plan, plan_file, job_dir)))
     sys.stdout.flush()
+    # Its faults concern other jobs: cleanup, whose output is the operator's, tells them. And no job waits for it.
+    with contextlib.suppress(OSError):
+        courier.detach(lambda: _sweep(policy, key))
     return 0
+
+
+def _sweep(policy: dict[str, Any], own_key: str) -> None:
+    sweep(policy, own_key=own_key)
 
 
 def print_policy(config_file: str) -> int:
@@ -108,7 +115,7 @@ def _prepare_host(policy: dict[str, Any], job_backend: dict[str, Any]) -> list[s
         make_directory(policy["state_dir"], 0o755)
     problems = check_state_dir(policy["state_dir"], os.geteuid())
     cannot = backend.check(job_backend)
-    problems += [cannot] if cannot else []
+    problems += [problem for problem in (cannot, beneath.missing()) if problem]
     if problems:
         raise StageError("; ".join(problems))
     return layout.make(policy)

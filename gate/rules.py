@@ -121,6 +121,12 @@ def people_of(rule: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(person for entry in rule["approvals"] for person in entry["people"]))
 
 
+def concerned(rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    """Whose answers can count: everybody on any of a rule's lists, and who triggered the job; nobody else is looked at."""
+    listed_people = people_of(rule)
+    return [person for person in policy["people"] if person in listed_people or triggered(person, policy, facts)]
+
+
 def named(policy: dict[str, Any], name: str) -> dict[str, Any] | None:
     """The rule of that name, or None."""
     return next((rule for rule in policy["rules"] if rule["name"] == name), None)
