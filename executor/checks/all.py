@@ -35,6 +35,7 @@ CHECKS = (
     Check("space", "room on that disk, in bytes and in files", host.space, _STATE),
     Check("audit-log", "that the log verifies, and that somebody listens where `copy_to` sends copies", log.find, _INSIDE),
     Check("append-only", "`chattr` flags: all of the log has `+a`, or none; nothing that is rewritten has", log.append_only, _INSIDE),
+    Check("hard-links", "that nobody can give a file of the gate's a name of their own (`fs.protected_hardlinks`), and that nobody has", host.hard_links, _INSIDE),
     Check("programs", "that nobody else can change the venv, or what the runner calls", installation.find),
     Check("on-event", "that the command of `on_event` can be run, and is nobody else's", installation.on_event, _POLICY),
     Check("job-user", "tries as each user that jobs run as: no secret read, nothing written, no page or container engine reached, no signal sent", job_user.find, _INSIDE),

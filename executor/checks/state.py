@@ -14,7 +14,8 @@ from audit.lock import LOCK
 from config.checks.finding import FAIL, Finding, fail, ok, warn
 from config.checks.mending import in_editor
 from config.host import entry_weaknesses, weaknesses
-from gate import layout
+from gate import layout, reserve
+from gate.beneath import stat_beneath
 from gate.files import StateError
 from gate.request import load
 
@@ -91,9 +92,22 @@ def _drop(context: Context, person: str, path: str, uid: int) -> Iterator[Findin
     if context.runner_uid not in (0, uid):
         yield warn(f"{person} cannot answer by drop: a gate that is not root serves its own uid's only")
         return
+    if _is_mount(path):  # before anything else: the file system that is mounted there may never answer
+        yield fail(f"{path} is a mount, and does not count", f"umount {shlex.quote(path)}")
+        return
     yield from compared(Wanted(path, uid, None, 0o700), context)
-    if os.path.isdir(path) and os.stat(path).st_dev != os.stat(os.path.dirname(path)).st_dev:
-        yield fail(f"{path} is on a device of its own, and does not count", f"umount {shlex.quote(path)}")
+
+
+def _is_mount(path: str) -> bool:
+    try:
+        parent = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            stat_beneath(parent, os.path.basename(path))
+        finally:
+            os.close(parent)
+    except OSError as error:
+        return error.errno == errno.EXDEV
+    return False
 
 
 def compared(wanted: Wanted, context: Context) -> list[Finding]:
@@ -136,7 +150,7 @@ def _wanted(context: Context) -> Iterator[Wanted]:
         yield Wanted(path, uid, None if group == -1 else group, mode)
     if gid is None:
         yield Wanted(layout.signed_drops(top), uid, None, 0o700)
-    for path in (os.path.join(top, "secret"), layout.audit_key(top)):
+    for path in (os.path.join(top, "secret"), os.path.join(top, reserve.NAME), layout.audit_key(top)):
         yield Wanted(path, uid, None, 0o600, _FILE)
     if policy["page"]:
         yield Wanted(layout.page(top), policy["page"]["uid"], None, 0o700)

@@ -20,6 +20,7 @@ from config.checks import capacity, people, runner_config, runner_unit, sandbox,
 from config.checks.context import Context, GateYaml
 from config.checks.runner_config import Runner, RunnerConfig
 from config.checks.toml_edit import Edit
+from executor.checks import host
 from executor.checks.all import CHECKS
 
 CHECKOUT = Path(__file__).parents[2]
@@ -83,7 +84,10 @@ def test_the_changelog_counts_them() -> None:
 def test_the_sysctl_that_is_packaged_is_the_one_that_is_told() -> None:
     name = Path(capacity.SYSCTL_FILE).name
     lines = (CHECKOUT / "packaging" / "sysctl.d" / name).read_text(encoding="utf-8").splitlines()
-    assert [line for line in lines if not line.startswith("#")] == [f"{capacity.SYSCTL} = {capacity.INSTANCES}"]
+    assert [line for line in lines if not line.startswith("#")] == [
+        f"{capacity.SYSCTL} = {capacity.INSTANCES}",
+        f"{host.HARD_LINKS} = 1",
+    ]
 
 
 # commands that change config.toml

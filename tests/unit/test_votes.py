@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gate import layout
-from gate.files import StateError, write_json_once
 from gate.ballot import votes_on
+from gate.files import StateError, write_json_once
 from tests.support.gate_state import IS_ROOT, UIDS, made, open_request
 
 if TYPE_CHECKING:
