@@ -86,9 +86,14 @@ def _until(request: Request) -> str:
     return f"{utc_text(until_s)}, in {duration(left_s)}, set by {opened['deadline_set_by']}"
 
 
+def _asides(policy: dict[str, Any]) -> list[str]:
+    """What is off for want of something on this host, but for the users of other rules' jobs."""
+    return [aside["says"] for aside in policy.get("asides", []) if aside["of"] != "rules"]
+
+
 def _warnings(request: Request, plan: dict[str, Any], rule: dict[str, Any]) -> list[str]:
     policy, facts = plan["policy"], request.facts
-    found = list(plan["drop_warnings"])
+    found = [*plan["drop_warnings"], *_asides(policy)]
     if request.opened["deadline_shortened"]:
         found.append(
             f"that is less than the {duration(rule['decide_within_s'])} that rule {rule['name']!r} gives to decide"
