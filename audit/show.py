@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from audit.filters import of_kind
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -40,13 +42,14 @@ def select(
     *,
     request: str | None = None,
     event: str | None = None,
+    rehearsals: str = "",
 ) -> Iterator[tuple[Head, dict[str, Any]]]:
-    """Those records that are about one request (its key, or only its job number) and of one event."""
+    """Those records that are about one request (its key, or only its job number), of one event, and of that kind."""
     for head, record in records:
         key = str(record.get("request", ""))
         if request is not None and key != request and not (request.isdigit() and key.endswith(f"-{request}")):
             continue
-        if event is None or record["event"] == event:
+        if (event is None or record["event"] == event) and of_kind(record, rehearsals):
             yield head, record
 
 

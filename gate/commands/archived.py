@@ -35,6 +35,7 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
         "state": _state(records),
         "waiting": False,
         "archived": True,
+        "rehearsal": "rehearsal" in told,
         "rule": told.get("rule"),
         "digest": told.get("digest"),
         "opened": f"{records[0]['time'][:19].replace('T', ' ')} UTC",
@@ -49,7 +50,8 @@ def tell(records: list[dict[str, Any]]) -> None:
     about = summary(records)
     facts = about["facts"]
     click.echo(f"{about['key']}: {about['state']}")
-    click.echo(f"  job     {shown(facts.get('name'))} #{facts['job_id']} of {shown(facts.get('path'))}")
+    kind = "rehearsal of " if about["rehearsal"] else ""
+    click.echo(f"  job     {kind}{shown(facts.get('name'))} #{facts['job_id']} of {shown(facts.get('path'))}")
     click.echo(f"  digest  {about['digest']}")
     click.echo("  (archived: only the audit log tells of it)")
     for record in records:

@@ -19,6 +19,7 @@ from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.target import requests, waiting_requests
 from gate.commands.unread import end_if_unread
+from gate.facts import is_rehearsal
 from gate.opening import job_words
 from gate.standing import records_of, state_words, waits
 from gate.words import duration, shown
@@ -139,6 +140,7 @@ def _summary(request: Request) -> dict[str, Any]:
         "state": state_words(request),
         "waiting": waits(request),
         "archived": False,
+        "rehearsal": is_rehearsal(request.facts),
         "rule": request.opened["rule"],
         "digest": request.opened["digest"],
         "opened": utc_text(request.opened["opened_wall_s"]),

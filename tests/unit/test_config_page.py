@@ -164,9 +164,12 @@ def loaded(tmp_path: Path, program: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("gone", ["nothing", "plain", "directory", "dangling", "loop", "below a file"])
 def test_a_command_that_cannot_be_run_stops_no_job(tmp_path: Path, gone: str) -> None:
     program = tmp_path / "notify"
-    makes = {"plain": program.touch, "directory": program.mkdir, "dangling": lambda: program.symlink_to("nowhere"),
-             "loop": lambda: program.symlink_to(program), "below a file": program.touch}  # fmt: skip
-    makes.get(gone, lambda: None)()
+    if gone in ("plain", "below a file"):
+        program.touch()
+    elif gone == "directory":
+        program.mkdir()
+    elif gone in ("dangling", "loop"):
+        program.symlink_to("nowhere" if gone == "dangling" else program)
     (aside,) = loaded(tmp_path, program / "deeper" if gone == "below a file" else program)["asides"]
     assert (aside["of"], "nobody is notified" in aside["says"]) == ("on_event", True)
 

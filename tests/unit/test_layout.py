@@ -136,7 +136,8 @@ def test_a_drop_directory_is_whole_or_not_there(
     with monkeypatch.context() as patched:
         patched.setattr(*step, cut_short)
         if isinstance(fault, Crash):
-            pytest.raises(Crash, layout.make, policy)
+            with pytest.raises(Crash):
+                layout.make(policy)
         else:  # the others are served all the same
             assert layout.make(policy) == [f"alice cannot answer by drop: cannot make {own}: Input/output error"]
     assert not own.exists()
