@@ -95,7 +95,7 @@ def project_key_of(facts: dict[str, Any]) -> str:
     A rehearsal shares nothing with real jobs: instances are in lower case, so none of them has such a name.
     """
     apart = REHEARSAL if is_rehearsal(facts) else ""
-    return f"{apart}{_safe(facts['instance'])}-{facts['project_id']}"
+    return f"{apart}{safe_instance(facts['instance'])}-{facts['project_id']}"
 
 
 def is_rehearsal(facts: dict[str, Any]) -> bool:
@@ -131,7 +131,8 @@ def _project_url(repo_url: str) -> str | None:
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path.removesuffix('/').removesuffix('.git')}"
 
 
-def _safe(instance: str) -> str:
+def safe_instance(instance: str) -> str:
+    """A GitLab instance, host[:port], as the names on disk have it."""
     return "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "_" for c in instance)
 
 

@@ -15,14 +15,16 @@ from gate.words import shown
 if TYPE_CHECKING:
     from typing import Any
 
+    from gate.commands.job import Job
 
-def records_of(state_dir: str, job: str) -> list[dict[str, Any]]:
-    """The records of the last request of that job number or key, oldest first; none where the log has none.
+
+def records_of(state_dir: str, job: Job) -> list[dict[str, Any]]:
+    """The records of the last request that `job` means, oldest first; none where the log has none.
 
     Raises:
         AuditError: the log cannot be read.
     """
-    found = [record for _head, record in select(log.records(layout.audit(state_dir)), request=job)]
+    found = [record for _head, record in select(log.records(layout.audit(state_dir)), is_wanted=job.is_key)]
     return [record for record in found if record["request"] == found[-1]["request"]]
 
 

@@ -15,6 +15,7 @@ from audit.show import as_line, select
 from config.load import load_policy_as_reader
 from gate import layout
 from gate.commands.fault import CommandError
+from gate.commands.job import job_of
 from gate.commands.unread import end_if_unread
 from gate.decide import DECISIONS
 from gate.match import glob
@@ -39,8 +40,11 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON record a 
 def show(config: str, job: str | None, event: str | None, rehearsals: str | None, as_json: bool) -> None:
     """The log's records, oldest first, one line each; of one JOB (number or key), where it is given."""
     _refuse_empty({"JOB": job})
+    is_wanted = job_of(job).is_key if job else None
     count = 0
-    for _head, record in select(log.records(_directory(config)), request=job, event=event, rehearsals=rehearsals or ""):
+    for _head, record in select(
+        log.records(_directory(config)), is_wanted=is_wanted, event=event, rehearsals=rehearsals or ""
+    ):
         click.echo(canonical(record) if as_json else as_line(record))
         count += 1
     if not count:
