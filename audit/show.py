@@ -6,8 +6,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from audit.filters import of_kind
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from audit.chain import Head
 
@@ -38,15 +40,15 @@ def as_line(record: Mapping[str, Any]) -> str:
 def select(
     records: Iterable[tuple[Head, dict[str, Any]]],
     *,
-    request: str | None = None,
+    is_wanted: Callable[[str], bool] | None = None,
     event: str | None = None,
+    rehearsals: str = "",
 ) -> Iterator[tuple[Head, dict[str, Any]]]:
-    """Those records that are about one request (its key, or only its job number) and of one event."""
+    """Those records whose request's key is wanted, of one event, and of that kind (see `of_kind`)."""
     for head, record in records:
-        key = str(record.get("request", ""))
-        if request is not None and key != request and not (request.isdigit() and key.endswith(f"-{request}")):
+        if is_wanted and not is_wanted(str(record.get("request", ""))):
             continue
-        if event is None or record["event"] == event:
+        if (event is None or record["event"] == event) and of_kind(record, rehearsals):
             yield head, record
 
 

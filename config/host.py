@@ -12,6 +12,7 @@ import shlex
 import stat
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 MAX_LINKS = 40  # the kernel's own limit, path_resolution(7)
@@ -66,6 +67,15 @@ def weaknesses(path: str, uid: int) -> list[Weakness]:
         OSError: something on the way does not exist or cannot be looked at.
     """
     return [weakness for place, state in walk(path) for weakness in entry_weaknesses(place, state, uid)]
+
+
+def weaknesses_so_far(path: str, uid: int) -> list[Weakness]:
+    """Return what `weaknesses` does, as far as the way to `path` can be followed: what is behind may not be there."""
+    found: list[Weakness] = []
+    with suppress(OSError):
+        for place, state in walk(path):
+            found += entry_weaknesses(place, state, uid)
+    return found
 
 
 def walk(path: str) -> Iterator[tuple[str, os.stat_result]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from config.accounts import Accounts, User
 from config.cautions import warnings
-from config.page import listen_of, url_of
+from config.page import listen_of, shares_group, url_of
 from config.people import members
 from config.rules import alternatives
 from config.ssh_keys import bare
@@ -82,15 +82,18 @@ def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
     }
 
 
-def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
-    user = accounts.page or accounts.runner
+def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any] | None:
+    """None where the page cannot be served, see `config.page`."""
+    user = accounts.page
+    if user is None or not shares_group(user, accounts):
+        return None
     return {
         "user": page["user"],
         "uid": user.uid,
         "gid": user.gid,
         "socket": page.get("socket"),
         "listen": listen_of(page),
-        "proxy_socket": page.get("proxy_socket"),
+        "proxy_socket": page.get("proxy_socket") if accounts.proxy_gid is not None else None,
         "proxy_gid": accounts.proxy_gid,
         "proxy_header": page["proxy_header"],
         "url": url_of(page),
@@ -102,5 +105,7 @@ def _audit(audit: dict[str, Any]) -> dict[str, Any]:
 
 
 def _job_user(run_as: str | None, accounts: Accounts) -> dict[str, Any]:
-    user = (accounts.run_as[run_as] if run_as else None) or accounts.runner
+    user = accounts.run_as[run_as] if run_as else accounts.runner
+    if user is None:  # gone from this host: the backend refuses, and only what would run as them
+        return {"run_as": run_as, "uid": None, "gid": None, "home": "/"}
     return {"run_as": run_as, "uid": user.uid, "gid": user.gid, "home": user.home}

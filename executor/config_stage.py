@@ -21,7 +21,7 @@ from gate import __version__, archive, beneath, courier, layout
 from gate.content import shown_content
 from gate.decide import cache_dir
 from gate.digest import content_digest
-from gate.facts import job_facts, key_of
+from gate.facts import is_rehearsal, job_facts, key_of
 from gate.files import make_directory, write_json_once
 from gate.match import Choice, choose, own_names
 from gate.request import keyed_hash
@@ -31,8 +31,10 @@ from gate.sweep import sweep
 MAX_ATTEMPTS = 1000
 
 
-def config(config_file: str) -> int:
+def config(config_file: str, *, rehearsal: bool = False) -> int:
     """Print what the runner wants to know about this driver and this job (custom executor's config_exec, JSON).
+
+    `rehearsal`: it is `gate rehearse` that asks, and not a runner. Only its command line says so, never the job.
 
     Raises:
         StageError: gate.yaml or the host has a fault, the runner is too old, or the job was here long ago.
@@ -43,7 +45,7 @@ def config(config_file: str) -> int:
     response = read_response()
     parsed = _parsed(response)
     policy, digest = load_policy(config_file)
-    facts = job_facts(parsed)
+    facts = job_facts(parsed, rehearsal=rehearsal)
     choice = choose(policy, facts)
     drop_warnings = _prepare_host(policy, backend_of(policy, choice.rule))
     copies.keep_in_step(layout.audit(policy["state_dir"]), policy["audit"]["copy_to"])
@@ -145,6 +147,11 @@ def _write_plan(job_dir: str, plan: dict[str, Any]) -> str:
     )
 
 
+def _marks(facts: dict[str, Any]) -> dict[str, str]:
+    """What a rehearsal looks for, so that it goes on with nothing that would be recorded as a real job."""
+    return {"GATE_REHEARSAL": "1"} if is_rehearsal(facts) else {}
+
+
 def _answer(policy: dict[str, Any], plan: dict[str, Any], plan_file: str, job_dir: str) -> dict[str, Any]:
     return {
         "driver": {"name": "gitlab-runner-gate", "version": f"v{__version__}"},
@@ -152,5 +159,5 @@ def _answer(policy: dict[str, Any], plan: dict[str, Any], plan_file: str, job_di
         "builds_dir": os.path.join(plan["work_dir"], "builds"),
         "cache_dir": plan["cache_dir"],
         "builds_dir_is_shared": False,
-        "job_env": {"GATE_PLAN": plan_file, "GATE_JOB_DIR": job_dir},
+        "job_env": {"GATE_PLAN": plan_file, "GATE_JOB_DIR": job_dir} | _marks(plan["facts"]),
     }

@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+REHEARSAL = "REHEARSAL."  # what the names on disk of a rehearsal's request and cache begin with
 DEFAULT_JOB_TIMEOUT_S = 7200  # what the runner takes where GitLab sends none (its common/build.go)
 _COMPARED = (
     ("CI_JOB_ID", "job_id"),
@@ -41,8 +42,10 @@ class FactsError(Exception):
     """The job response lacks what identifies a job; the message is one line for people."""
 
 
-def job_facts(response: dict[str, Any]) -> dict[str, Any]:
+def job_facts(response: dict[str, Any], *, rehearsal: bool = False) -> dict[str, Any]:
     """The facts of one job, as a JSON object (docs/reference/state.md).
+
+    `rehearsal` is what the command line of config says, which no job can write.
 
     Raises:
         FactsError: a fact that the job's key needs is missing or of another type.
@@ -56,6 +59,7 @@ def job_facts(response: dict[str, Any]) -> dict[str, Any]:
     # A policy's pipeline gets none of the server's variables of the pipeline and the runner: the first is the author's.
     server_variables = [] if _is_policy_job(response) else variables
     facts: dict[str, Any] = {
+        "rehearsal": rehearsal,
         "instance": host,
         "project_id": _number(info, "project_id"),
         "job_id": _number(response, "id"),
@@ -82,12 +86,21 @@ def job_facts(response: dict[str, Any]) -> dict[str, Any]:
 
 def key_of(facts: dict[str, Any]) -> str:
     """The request's name on disk: `<instance>-<project id>-<job id>`."""
-    return f"{_safe(facts['instance'])}-{facts['project_id']}-{facts['job_id']}"
+    return f"{project_key_of(facts)}-{facts['job_id']}"
 
 
 def project_key_of(facts: dict[str, Any]) -> str:
-    """The name on disk of what all jobs of one project share, its cache."""
-    return f"{_safe(facts['instance'])}-{facts['project_id']}"
+    """The name on disk of what all jobs of one project share, its cache.
+
+    A rehearsal shares nothing with real jobs: instances are in lower case, so none of them has such a name.
+    """
+    apart = REHEARSAL if is_rehearsal(facts) else ""
+    return f"{apart}{safe_instance(facts['instance'])}-{facts['project_id']}"
+
+
+def is_rehearsal(facts: dict[str, Any]) -> bool:
+    """Whether `gate rehearse` plays this job; older versions of the gate wrote no such fact."""
+    return bool(facts.get("rehearsal"))
 
 
 def triggerer(facts: dict[str, Any]) -> str:
@@ -118,7 +131,8 @@ def _project_url(repo_url: str) -> str | None:
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path.removesuffix('/').removesuffix('.git')}"
 
 
-def _safe(instance: str) -> str:
+def safe_instance(instance: str) -> str:
+    """A GitLab instance, host[:port], as the names on disk have it."""
     return "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "_" for c in instance)
 
 

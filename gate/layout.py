@@ -112,7 +112,7 @@ def directories(policy: dict[str, Any]) -> list[tuple[str, int, int]]:
 
 
 def make(policy: dict[str, Any]) -> list[str]:
-    """Make what is missing under state_dir; returns a line for each person whose drops cannot be served, and why.
+    """Make what is missing under state_dir; returns a line for each person whose drops cannot be served, and for the page.
 
     Raises:
         StateError: something cannot be made, or is there already and is not ours.
@@ -124,10 +124,9 @@ def make(policy: dict[str, Any]) -> list[str]:
     if policy["approvers_gid"] is None and os.path.lexists(signed):
         make_directory(signed, 0o700)  # of an approvers_group that is gone: nobody shall leave there what nobody reads
     write_once(state_dir, "secret", os.urandom(SECRET_BYTES), 0o600)
-    if policy.get("page"):
-        _make_page(page(state_dir), policy["page"])
     reserve.fill(state_dir)
     lines = [_make_drop(state_dir, person, known["uid"]) for person, known in policy["people"].items()]
+    lines += [_make_page(page(state_dir), policy["page"])] if policy.get("page") else []
     return [line for line in lines if line]
 
 
@@ -178,14 +177,18 @@ def own_page(policy: dict[str, Any]) -> str:
     return path
 
 
-def _make_page(path: str, page_of: dict[str, Any]) -> None:
+def _make_page(path: str, page_of: dict[str, Any]) -> str | None:
     """The page's own; never mends an existing one, which would be to write where the page's user can plant links.
 
     A runner that is not root cannot make it for another user: `gate page` says then how the operator can.
     """
     if os.geteuid() not in (0, page_of["uid"]):
-        return
-    _make_for(path, page_of["uid"], page_of["gid"])
+        return None
+    try:
+        _make_for(path, page_of["uid"], page_of["gid"])
+    except StateError as error:
+        return f"there is no page: {error}"
+    return None
 
 
 def _make_drop(state_dir: str, person: str, uid: int | None) -> str | None:
@@ -195,7 +198,10 @@ def _make_drop(state_dir: str, person: str, uid: int | None) -> str | None:
         return None
     if own not in (0, uid):
         return f"{person} cannot answer by drop: a gate that is not root serves no drop directory but its own uid's"
-    _make_for(os.path.join(drops(state_dir), person), uid)
+    try:
+        _make_for(os.path.join(drops(state_dir), person), uid)
+    except StateError as error:
+        return f"{person} cannot answer by drop: {error}"
     return None
 
 

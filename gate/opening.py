@@ -8,7 +8,7 @@ import shlex
 
 from gate import DEFAULT_CONFIG, layout, rules, signed
 from gate.clock import boottime_ms, utc_text
-from gate.facts import triggerer
+from gate.facts import is_rehearsal, triggerer
 from gate.request import url_of
 from gate.words import duration, listed, shown
 
@@ -31,6 +31,7 @@ def lines_of(
     if resumed:
         first = "this job still waits for the approval that it asked for before; nothing of it has run yet"
     lines = [
+        *_rehearsal(request.facts),
         first,
         f"  job       {job_words(request.facts)}",
         *_environment(request.facts),
@@ -48,9 +49,18 @@ def lines_of(
 def job_words(facts: dict[str, Any]) -> str:
     """One job, in one line: `deploy #1001 (stage deploy) of shop/app, main at 01234567, triggered by dev`."""
     ref = f"{shown(facts['ref'])} at {shown(facts['sha'][:SHORT_SHA])}"
+    kind = "rehearsal of " if is_rehearsal(facts) else ""
     return (
-        f"{shown(facts['name'])} #{facts['job_id']} (stage {shown(facts['stage'])}) of {shown(facts['path'])}, {ref},"
+        f"{kind}{shown(facts['name'])} #{facts['job_id']} (stage {shown(facts['stage'])}) of {shown(facts['path'])}, {ref},"
         f" triggered by {shown(triggerer(facts))}"
+    )
+
+
+def _rehearsal(facts: dict[str, Any]) -> list[str]:
+    return (
+        ["this is a rehearsal: `gate rehearse` plays the runner, and GitLab knows nothing of it"]
+        if is_rehearsal(facts)
+        else []
     )
 
 
@@ -86,9 +96,14 @@ def _until(request: Request) -> str:
     return f"{utc_text(until_s)}, in {duration(left_s)}, set by {opened['deadline_set_by']}"
 
 
+def _asides(policy: dict[str, Any]) -> list[str]:
+    """What is off for want of something on this host, but for the users of other rules' jobs."""
+    return [aside["says"] for aside in policy.get("asides", []) if aside["of"] != "rules"]
+
+
 def _warnings(request: Request, plan: dict[str, Any], rule: dict[str, Any]) -> list[str]:
     policy, facts = plan["policy"], request.facts
-    found = list(plan["drop_warnings"])
+    found = [*plan["drop_warnings"], *_asides(policy)]
     if request.opened["deadline_shortened"]:
         found.append(
             f"that is less than the {duration(rule['decide_within_s'])} that rule {rule['name']!r} gives to decide"

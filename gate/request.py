@@ -93,7 +93,7 @@ class Request:
         """
         if "why" in more:
             more["why"] = fit(more["why"], WHY_MAX_RECORD_BYTES)
-        fields = {"event": event, "request": self.key, "job": record_of(self.facts), **more}
+        fields = {"event": event, "request": self.key, "job": record_of(self.facts), **marks_of(self.facts), **more}
         if event in _WITH_DIGEST:
             fields["digest"] = self.opened["digest"]
         return log.append_once(
@@ -155,6 +155,11 @@ def is_open(request: Request) -> bool:
 def keyed_hash(state_dir: str, text: str) -> str:
     """SHA-256, keyed with the gate's secret: equal texts can be told, nothing else (HMAC, RFC 2104)."""
     return hmac.new(layout.secret(state_dir), text.encode(), "sha256").hexdigest()
+
+
+def marks_of(facts: dict[str, Any]) -> dict[str, bool]:
+    """What an audit record says of a job that is none of GitLab's; nothing of one that is."""
+    return {"rehearsal": True} if facts.get("rehearsal") else {}
 
 
 def record_of(facts: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,8 @@ def find(context: Context) -> Iterator[Finding]:
     path, faults = context.gate_yaml.path, context.gate_yaml.faults
     if faults is None:
         yield ok(f"{path} (sha256 {context.gate_yaml.digest})")
+        for aside in context.policy["asides"]:
+            yield fail(aside["says"], aside["mend"] or in_editor(path))
         for each in context.policy["warnings"]:
             yield warn(each, in_editor(path))
         return

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok
 from config.checks.runner_config import STAGES
-from config.host import Weakness, entry_weaknesses, weaknesses
-from config.notice import problems
+from config.host import entry_weaknesses, weaknesses, weaknesses_so_far
+from config.notice import unusable
 
 
 def find(context: Context) -> Iterator[Finding]:
@@ -29,13 +29,12 @@ def on_event(context: Context) -> Iterator[Finding]:
         yield ok("no command is told of what waits")
         return
     path, quoted = command[0], shlex.quote(command[0])
-    weak: list[Weakness] = weaknesses(path, context.runner_uid) if os.path.exists(path) else []
+    weak = weaknesses_so_far(path, context.runner_uid)
     yield from (fail(f"{each.says}; it runs as {context.runner_user}", each.mend) for each in weak)
-    if not weak:
-        found = problems(path, context.runner_uid)
-        yield from (fail(each, f"chmod 0755 {quoted}" if os.path.isfile(path) else "") for each in found)
-        if not found:
-            yield ok(f"{path} can be run")
+    if weak:
+        return
+    why = unusable(path)
+    yield fail(why, f"chmod 0755 {quoted}" if os.path.isfile(path) else "") if why else ok(f"{path} can be run")
 
 
 def _programs(context: Context) -> set[str]:

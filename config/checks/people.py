@@ -79,7 +79,9 @@ def job_users(context: Context) -> list[User]:
     policy = context.policy
     asked = [policy["backend"], *[rule["run_as"] for rule in policy["rules"] if rule["run_as"]]]
     found = {
-        job["uid"]: User(job["run_as"] or context.runner_user, job["uid"], job["gid"], job["home"]) for job in asked
+        job["uid"]: User(job["run_as"] or context.runner_user, job["uid"], job["gid"], job["home"])
+        for job in asked
+        if job["uid"] is not None
     }
     return list(found.values())
 

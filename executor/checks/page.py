@@ -33,7 +33,7 @@ def find(context: Context) -> Iterator[Finding]:
     """See the module."""
     page = context.policy["page"]
     if page is None:
-        yield ok("gate.yaml has no page: people answer by drop and on the command line")
+        yield ok("there is no page: people answer by drop and on the command line")
         return
     groups = {"socket": context.policy["approvers_gid"], "proxy_socket": page["proxy_gid"]}
     faults = [

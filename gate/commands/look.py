@@ -17,8 +17,10 @@ from gate.clock import boottime_ms, utc_text
 from gate.commands import archived
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
+from gate.commands.job import job_of
 from gate.commands.target import requests, waiting_requests
 from gate.commands.unread import end_if_unread
+from gate.facts import is_rehearsal
 from gate.opening import job_words
 from gate.standing import records_of, state_words, waits
 from gate.words import duration, shown
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
+    from gate.commands.job import Job
     from gate.request import Request
 
     T = TypeVar("T")
@@ -90,10 +93,10 @@ def _list(found: list[Request], fault: str, *, as_json: bool, indent: int | None
 @click.pass_obj
 def show(config: str, job: str, as_json: bool) -> None:
     """One request: what it is, what was answered, and its records in the audit log."""
-    policy, _digest = load_policy_as_reader(config)
-    found = _read(policy, lambda: requests(policy["state_dir"], job))
+    policy, named = load_policy_as_reader(config)[0], job_of(job)
+    found = _read(policy, lambda: requests(policy["state_dir"], named))
     if not found:
-        _show_archived(policy, job, as_json=as_json)
+        _show_archived(policy, named, as_json=as_json)
         return
     shown_ones = [request for request in found if waits(request)] or found[-1:]
     for request in shown_ones:
@@ -104,10 +107,10 @@ def show(config: str, job: str, as_json: bool) -> None:
             _print(request, policy, records)
 
 
-def _show_archived(policy: dict[str, Any], job: str, *, as_json: bool) -> None:
+def _show_archived(policy: dict[str, Any], job: Job, *, as_json: bool) -> None:
     records = archived.records_of(policy["state_dir"], job)
     if not records:
-        raise CommandError(f"no request {shown(job)!r} is known here, see `gate list`")
+        raise CommandError(f"no request {job.name} is known here, see `gate list`")
     if as_json:
         click.echo(json.dumps(archived.summary(records), indent=2))
     else:
@@ -139,6 +142,7 @@ def _summary(request: Request) -> dict[str, Any]:
         "state": state_words(request),
         "waiting": waits(request),
         "archived": False,
+        "rehearsal": is_rehearsal(request.facts),
         "rule": request.opened["rule"],
         "digest": request.opened["digest"],
         "opened": utc_text(request.opened["opened_wall_s"]),

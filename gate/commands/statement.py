@@ -22,6 +22,7 @@ from gate import layout, rules, signed
 from gate.clock import boottime_ms
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
+from gate.commands.job import job_of
 from gate.commands.target import me, waiting_request
 from gate.drop import ANSWERS
 from gate.words import shown
@@ -29,6 +30,7 @@ from gate.words import shown
 if TYPE_CHECKING:
     from typing import Any
 
+    from gate.commands.job import Job
     from gate.request import Request
 
 _DURATION = re.compile(r"[1-9][0-9]{0,5}[smhd]")
@@ -49,13 +51,13 @@ def statement(
 ) -> None:
     """Print the shell line that signs an answer to JOB and drops it.
 
-    JOB is its number, or its key as `gate list` shows it. Whoever has the signing key runs the line on this host.
+    JOB is its number, its key, or an address, as for `gate approve`. Whoever has the signing key runs the line on this host.
     """
-    policy, _digest = load_policy_as_reader(config)
+    policy, named = load_policy_as_reader(config)[0], job_of(job)
     if policy["approvers_group"] is None:
         raise CommandError("gate.yaml has no approvers_group: this gate takes no signed drops")
     person = person or me(policy)
-    request = _request(policy, job)
+    request = _request(policy, named)
     made = signed.Statement(
         request=request.key,
         digest=request.opened["digest"],
@@ -101,7 +103,7 @@ def _quoted_path(path: str) -> str:
     return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
-def _request(policy: dict[str, Any], job: str) -> Request:
+def _request(policy: dict[str, Any], job: Job) -> Request:
     try:
         return waiting_request(policy["state_dir"], job)
     except PermissionError as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from config.load import load_policy_as_reader
+from config.page import absence
 from gate import layout
 from gate.commands.fault import CommandError
 from gate.words import listed, shown
@@ -99,7 +100,7 @@ def _tell(says: str, person: str, *, as_json: bool) -> None:
 def _policy(config: str) -> dict[str, Any]:
     policy, _digest = load_policy_as_reader(config)
     if policy["page"] is None:
-        raise CommandError(f"{config} has no page: add one, see docs/how-to/page.md")
+        raise CommandError(absence(policy, config))
     return policy
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from config.page import absence
 from gate.page import export, figures, guard, live, login, render, views, voting
 from gate.page.connection import Connection, Door
 from gate.page.doors import open_doors
@@ -94,7 +95,7 @@ async def _listen(loop: asyncio.AbstractEventLoop, factory: partial[Connection],
 def _check_user(rulebook: Rulebook) -> None:
     page = rulebook.policy["page"]
     if page is None:
-        raise WrongUserError(f"{rulebook.config_file} has no page: add one, see docs/how-to/page.md")
+        raise WrongUserError(absence(rulebook.policy, rulebook.config_file))
     if os.geteuid() != page["uid"]:
         raise WrongUserError(
             f"the page runs as {page['user']}, and this is uid {os.geteuid()}: start its unit, or runuser -u {page['user']} -- gate page"

@@ -11,6 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+from gate.facts import is_rehearsal
 from gate.page import history
 from gate.page.guard import VISITOR
 from gate.page.login import PasswordError, check_password
@@ -57,7 +58,8 @@ class Collector:
     def collect(self) -> Iterator[Metric]:
         """All metrics; called by prometheus_client, in a thread of its own."""
         index = self._page.index
-        asked = [request for key in index.open_keys() if (request := self._page.book.request(key))]
+        found = [request for key in index.open_keys() if (request := self._page.book.request(key))]
+        asked = [request for request in found if not is_rehearsal(request.facts)]
         yield GaugeMetricFamily("gate_requests_waiting", "Requests that wait for a decision.", value=len(asked))
         oldest_ms = min((each.opened["opened_boottime_ms"] for each in asked), default=boottime_s() * 1000)
         yield GaugeMetricFamily(

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from audit.log import AuditError
 from audit.show import as_line
 from gate.decide import DECISIONS
-from gate.facts import triggerer
+from gate.facts import is_rehearsal, triggerer
 from gate.page import history, requests
 from gate.page.guard import visitor
 from gate.page.outcomes import outcome
@@ -127,7 +127,8 @@ def _about(state: Page, request: web.Request, asked: Request) -> dict[str, Any]:
     is_waiting = waits(asked)
     how = state.book.one(asked, who)
     job = {"instance": facts["instance"], "project_id": facts["project_id"], "name": facts["name"]}
-    last = state.index.last_approved_sha({**job, "environment": facts["environment"]}, asked.key)
+    job |= {"environment": facts["environment"], "rehearsal": is_rehearsal(facts)}
+    last = state.index.last_approved_sha(job, asked.key)
     return {
         "facts": facts,
         "by": triggerer(facts),

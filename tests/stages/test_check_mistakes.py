@@ -71,7 +71,7 @@ MISTAKES = [
     (f"chown alice {OPT}/bin/gate-executor", {"programs": "fail"}, "belongs to"),
     (f"chmod g+w {OPT}/bin", {"programs": "fail"}, f"{OPT}/bin can be written by others"),
     ("chmod g+w /opt", {"programs": "fail"}, "/opt can be written by others"),
-    ("chmod 0644 /etc/gitlab-runner-gate/notify", {"on-event": "fail"}, "is no program"),
+    ("chmod 0644 /etc/gitlab-runner-gate/notify", {"on-event": "fail"}, "is not a program"),
     ("chown bob /etc/gitlab-runner-gate/notify", {"on-event": "fail"}, "it runs as root"),
     # who is who
     ("usermod --append --groups gate-approvers gitlab-job", {"gate-yaml": "fail"}, "in the approvers' group"),

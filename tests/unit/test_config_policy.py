@@ -71,6 +71,7 @@ def test_a_small_file_comes_to_the_whole_policy() -> None:
         "keep": {"requests_s": 2_592_000, "log_s": 34_560_000},
         "on_event": [],
         "warnings": [NO_ID],
+        "asides": [],
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gate.facts import DEFAULT_JOB_TIMEOUT_S, FactsError, job_facts, key_of, project_key_of, triggerer
+from gate.facts import DEFAULT_JOB_TIMEOUT_S, REHEARSAL, FactsError, job_facts, key_of, project_key_of, triggerer
 from gate.request import record_of
 from tests.support.gate_state import facts_of
 
@@ -56,6 +56,7 @@ def on_runner_12(real: dict[str, Any]) -> dict[str, Any]:
 
 def test_facts_are_alike_whatever_runner_wrote_the_response(real: dict[str, Any]) -> None:
     assert job_facts(real) == {
+        "rehearsal": False,
         "instance": "127.0.0.1:9",
         "project_id": 42,
         "job_id": 1001,
@@ -431,3 +432,17 @@ def test_a_policy_job_s_variables_tell_neither_runner_nor_protection() -> None:
     assert (job_facts(response)["runner"], job_facts(response)["protected"]) == (12, True)
     response["policy_options"] = {"execution_policy_job": True}
     assert (job_facts(response)["runner"], job_facts(response)["protected"]) == (None, None)
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_no_real_job_has_the_names_of_a_rehearsal(host: str) -> None:
+    real = response_of("19.3.0")
+    real["git_info"]["repo_url"] = f"https://x@{host}/grp/app.git"
+    try:
+        facts = job_facts(real)
+    except FactsError:
+        return
+    rehearsed = job_facts(response_of("19.3.0"), rehearsal=True)
+    assert not key_of(facts).startswith(REHEARSAL)
+    assert not project_key_of(facts).startswith(REHEARSAL)
+    assert (key_of(rehearsed), rehearsed["instance"]) == ("REHEARSAL.127.0.0.1_9-42-1001", "127.0.0.1:9")

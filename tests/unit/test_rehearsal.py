@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gitlab_runner_gate
 from executor import rehearsal_scripts as scripts
 from executor.rehearsal import Outcome, RehearsalError, exit_status, run
 from executor.rehearsal_attempt import parse_config
 from executor.rehearsal_faults import DriverError
 from executor.rehearsal_log import Masker
 from executor.rehearsal_variables import Directories, Variable, expand
-from executor.rehearsal_wiring import built_in, from_config_toml
+from executor.rehearsal_wiring import as_rehearsal, built_in, from_config_toml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +90,37 @@ def test_built_in_wiring_passes_the_prepare_timeout_on() -> None:
     wiring = built_in("gate.yaml")
     assert wiring.prepare[-2:] == ("--prepare-timeout", str(wiring.prepare_exec_timeout))
     assert wiring.run[-3:] == ("--config", "gate.yaml", "run")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("/opt/gate/bin/gate-executor", "config"), ("/opt/gate/bin/gate-executor", "--rehearsal", "config")),
+        (("sudo", "gate-executor", "--config", "config", "config"), ("sudo", "gate-executor", "--config", "config", "--rehearsal", "config")),
+        (("python3", "/x/gitlab_runner_gate.py", "config"), ("python3", "/x/gitlab_runner_gate.py", "--rehearsal", "config")),
+        (("/x/driver", "config"), ("/x/driver", "config")),
+        ((), ()),
+    ],
+)  # fmt: skip
+def test_a_gate_is_told_that_it_is_a_rehearsal(command: tuple[str, ...], told: tuple[str, ...]) -> None:
+    assert as_rehearsal(command) == told
+
+
+def test_a_gate_that_was_not_told_is_not_gone_on_with(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    answer = '{"driver": {"name": "gitlab-runner-gate"}}'
+    (tmp_path / "config.toml").write_text(WIRED + f"config_exec = \"echo\"\nconfig_args = ['{answer}']\n")
+    (tmp_path / "job.json").write_text('{"id": 1}')
+    run(str(tmp_path / "job.json"), str(tmp_path / "config.toml"), None, [], None, None)
+    assert "the gate was not told that this is a rehearsal" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words", [["--rehearsal", "prepare"], ["--rehearsal", "run", "x", "y"], ["--rehearsals", "config"]]
+)
+def test_only_config_takes_that(words: list[str]) -> None:
+    command = [sys.executable, "-I", gitlab_runner_gate.__file__, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, "--rehearsal" in done.stdout + done.stderr) == (2, True)
 
 
 def test_report_and_settings(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
