@@ -89,4 +89,4 @@ def _drop_in(unit: Unit, name: str, *lines: str) -> str:
     # Drop-ins are read in the order of their names, and the last word on a key holds.
     path, text = f"{DROP_INS}/zz-gate-{name}.conf", "\\n".join(("[Service]", *lines, ""))
     reload = " && systemctl daemon-reload" if unit.is_live else ""
-    return f"install -d {DROP_INS} && printf {shlex.quote(text)} > {path}{reload}"
+    return f"mkdir -p {DROP_INS} && printf {shlex.quote(text)} > {path}{reload}"

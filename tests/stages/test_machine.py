@@ -13,11 +13,13 @@ from tests.support.whole_host import WholeHost
 if TYPE_CHECKING:
     from pathlib import Path
 
-OPENS = "chmod go+rwx / /usr /var /root /home /etc /opt; chown nobody / /root; touch /a-test-was-here /usr/a-test-was-here"
+OPENS = (
+    "chmod go+rwx / /usr /var /root /home /etc /opt; chown nobody / /root; touch /a-test-was-here /usr/a-test-was-here"
+)
 
 
 @pytest.mark.parametrize("kind", [WholeHost, PrivateHost])
-def test_a_host_of_its_own_cannot_open_the_machine(kind: type[WholeHost] | type[PrivateHost]) -> None:
+def test_a_host_of_its_own_cannot_open_the_machine(kind: type[WholeHost | PrivateHost]) -> None:
     before = machine.look()
     with kind() as host:
         assert "Read-only file system" in host.run(["sh", "-c", OPENS]).stderr

@@ -8,7 +8,20 @@ import stat
 import tempfile
 
 # What a test that runs advice as root could open to others, or take from root, if its namespace were not shut.
-COMPARED = ("/", "/etc", "/home", "/opt", "/root", "/run", "/tmp", "/usr", "/usr/local", "/usr/local/bin", "/var", "/var/lib")
+COMPARED = (
+    "/",
+    "/etc",
+    "/home",
+    "/opt",
+    "/root",
+    "/run",
+    "/tmp",
+    "/usr",
+    "/usr/local",
+    "/usr/local/bin",
+    "/var",
+    "/var/lib",
+)
 _TEMPORARY = shlex.quote(tempfile.gettempdir())
 # Last in a mount namespace: all of the machine's disk is read-only there, / itself too, but for what was bound before.
 SHUT = (f"mount --bind {_TEMPORARY} {_TEMPORARY}", "mount -o remount,bind,ro /")

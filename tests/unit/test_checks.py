@@ -7,7 +7,9 @@ import os
 import re
 import shlex
 import subprocess
+import tempfile
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -276,25 +278,48 @@ def test_a_sandbox_that_is_in_the_gate_s_way_is_told_and_its_drop_in_opens_it(li
 # people
 
 
-def test_programs_that_people_cannot_use_are_told_and_the_command_opens_them(tmp_path: Path) -> None:
-    """As pip leaves them where root has umask 077."""
-    venv, gid = tmp_path / "it's a venv", os.getegid() + 1
-    package = venv / "lib" / "gate"
-    for place in (*tmp_path.parents, tmp_path):
-        if place.stat().st_uid == os.geteuid():
-            place.chmod(place.stat().st_mode | 0o055)
+@pytest.fixture
+def passable() -> Iterator[Path]:
+    """A directory of the test's own that others may pass, as far as the one for temporary files is."""
+    with tempfile.TemporaryDirectory(prefix="gate-checks-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def programs_in(venv: Path, package: Path) -> Context:
+    """What is looked at where the gate is installed in this venv."""
     (venv / "bin").mkdir(parents=True)
+    (venv / "pyvenv.cfg").touch()
     (venv / "bin" / "python").symlink_to("/usr/bin/env")
     package.mkdir(parents=True)
+    group = {"approvers_group": "gate-approvers", "approvers_gid": os.getegid() + 1}
+    policy = {**POLICY, **group, "people": {"me": {"unix": "root"}}}
+    context = context_of(policy=policy, executor=str(venv / "bin" / "gate-executor"), code=(str(package),))
+    return dataclasses.replace(context, gate_yaml=dataclasses.replace(context.gate_yaml, path="/etc/passwd"))
+
+
+def test_programs_that_people_cannot_use_are_told_and_the_command_opens_them(passable: Path) -> None:
+    """As pip leaves them where root has umask 077."""
+    venv = passable / "it's a venv"
+    package = venv / "lib" / "gate"
+    context = programs_in(venv, package)
     for place in (package.parent, package):
         place.chmod(0o700)
-    policy = {**POLICY, "approvers_group": "gate-approvers", "approvers_gid": gid, "people": {"me": {"unix": "root"}}}
-    context = context_of(policy=policy, executor=str(venv / "bin" / "gate-executor"), code=(str(package),))
-    context = dataclasses.replace(context, gate_yaml=dataclasses.replace(context.gate_yaml, path="/etc/passwd"))
     (found,) = [each for each in people.approvers(context) if "`gate` command" in each.says]
     assert found.says.startswith(f"{package.parent} has mode 0700")
     subprocess.run(["sh", "-c", found.mend], check=True, timeout=20)
     assert [each for each in people.approvers(context) if "`gate` command" in each.says] == []
+
+
+def test_for_a_closed_directory_above_the_programs_no_command_is_printed(passable: Path) -> None:
+    """As /root is, with a venv or a Python in it: `chmod go+rx /root` would open all of it to everybody."""
+    home = passable / "root"
+    context = programs_in(home / "venv", home / "venv" / "lib" / "gate")
+    home.chmod(0o700)
+    (found,) = [each for each in people.approvers(context) if "`gate` command" in each.says]
+    assert found.says.startswith(f"{home} has mode 0700")
+    assert found.says.endswith(f"with a Python that is not below {home}")
+    assert found.mend == ""
 
 
 # numbers
