@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from config.checks import capacity, gate_yaml, installation, people, runner_file, runners, service, stages, timeouts
-from config.checks.finding import Check, Need, ok
-from executor.checks import host, job_user, log, page, state
-from gate.rules import wanted_words
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from config.checks.context import Context
-    from config.checks.finding import Finding
+from config.checks.finding import Check, Need
+from executor.checks import host, job_user, log, page, rules, state
 
 _POLICY, _STATE = (Need.POLICY,), (Need.POLICY, Need.STATE)
 _INSIDE = (*_STATE, Need.POWER)
 
 
-def _rules(context: Context) -> Iterator[Finding]:
-    for rule in context.policy["rules"]:
-        yield ok(f"{rule['name']}: {wanted_words(rule)}")
-
-
 CHECKS = (
     Check("gate-yaml", "every fault in gate.yaml, and what is odd; whose it is, and who can write it", gate_yaml.find),
-    Check("rules", "what each rule asks for", _rules, _POLICY),
+    Check("rules", "what each rule asks for; that its people can answer, that there can be such jobs, and that no looser rule below gets nearly the same ones", rules.find, _POLICY),
     Check("approvers", "that people who have a user here are in `approvers_group`, and get at the command, gate.yaml and their drop directories", people.approvers, _POLICY),
     Check("state", "owner and mode of `state_dir`, its parents, and what the gate keeps in it", state.find, _POLICY),
     Check("requests", "owner and mode of each request's directory, and of its `votes/`", state.requests, _INSIDE),

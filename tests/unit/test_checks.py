@@ -9,9 +9,8 @@ import shlex
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -23,6 +22,9 @@ from config.checks.context import Context, GateYaml
 from config.checks.runner_config import Runner, RunnerConfig
 from config.checks.toml_edit import Edit
 from executor.checks.all import CHECKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLE = (CHECKOUT / "runner-config.example.toml").read_text(encoding="utf-8")
