@@ -78,10 +78,8 @@ def _stopping(context: Context, unit: Unit) -> Iterator[Finding]:
 
 def _other_file(context: Context, unit: Unit) -> str:
     """The config.toml that the unit names, where it is another; empty else."""
-    words = unit.command
-    named = [words[i + 1] for i, word in enumerate(words[:-1]) if word in ("--config", "-c")]
-    named += [word.partition("=")[2] for word in words if word.startswith("--config=")]
-    other = named[0] if named and os.path.isabs(named[0]) else ""
+    named = unit.option("--config", "-c")
+    other = named if os.path.isabs(named) else ""
     return "" if os.path.realpath(other) == os.path.realpath(context.runner_config.path) else other
 
 

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from config.checks import capacity, gate_yaml, installation, people, runner_file, runners, service, stages, timeouts
+from config.checks import (  # fmt: skip
+    capacity,
+    gate_yaml,
+    installation,
+    neighbours,
+    people,
+    runner_file,
+    runners,
+    service,
+    stages,
+    timeouts,
+)
 from config.checks.finding import Check, Need
 from executor.checks import host, job_user, log, page, rules, state
 
@@ -29,6 +40,7 @@ CHECKS = (
     Check("page", "that the page answers at each of its doors, whom its sockets are for, and that somebody can log in where `listen` is", page.find, _POLICY),
     Check("runner-config", "that config.toml is there, the runner's alone, and of the right form", runner_file.find),
     Check("runners", "that some `[[runners]]` calls the gate, and nothing in it works against that", runners.find),
+    Check("other-runners", "that no other `[[runners]]` has the gate's token, or lets its jobs become the gate's user on this host", neighbours.find, (Need.RUNNERS,)),
     Check("stages", "that all four stages are wired to one program, by absolute paths, for one gate.yaml; really starts it", stages.find, (Need.RUNNERS,)),
     Check("prepare-timeout", "that `prepare_exec_timeout` and `--prepare-timeout` are one, and enough for the rules", timeouts.prepare, (Need.RUNNERS,)),
     Check("kill-timeouts", "that what is ended can write that down: graceful, force, `shutdown_timeout`, those of config and cleanup", timeouts.kill, (Need.RUNNERS,)),

@@ -162,6 +162,12 @@ BY_HAND = [
     (yaml(r"s/release-managers: \[alice, bob\]/release-managers: [alice, robert]/"), {"gate-yaml": "fail"}, "robert"),
     (yaml("s/, 4711//"), {"gate-yaml": "warn"}, "no numeric GitLab id"),
     (yaml("s/^  run_as: gitlab-job/  allow_same_user: true/"), {"job-user": "warn"}, "allow_same_user is on"),
+    # other runners
+    (f"printf '[[runners]]\nname = \"b\"\ntoken = \"glrt-of-this-host\"\nexecutor = \"docker\"\n' >> {CONFIG_TOML}",
+     {"other-runners": "fail"}, "runner 'b' has the token of 'gate'"),
+    (f"printf '[[runners]]\nname = \"b\"\nexecutor = \"shell\"\n' >> {CONFIG_TOML}", {"other-runners": "fail"}, "a job there runs as root"),
+    (f"printf '[[runners]]\nexecutor = \"docker\"\n[runners.docker]\nvolumes = [\"/var/run/docker.sock:/d\"]\n' >> {CONFIG_TOML}",
+     {"other-runners": "fail"}, "can start a container"),
     # rules
     (yaml('s|ref: main|ref: "/^main$/"|'), {"rules": "fail"}, 'write "main"; until then, jobs that may be meant are refused'),
     (yaml("s|ref: main|ref: refs/heads/main|"), {"rules": "fail"}, 'write "main"'),
