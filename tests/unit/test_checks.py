@@ -20,6 +20,7 @@ from config.accounts import SystemHost
 from config.checks import capacity, people, runner_config, runner_unit, sandbox, sed, service, timeouts, toml_edit
 from config.checks.context import Context, GateYaml
 from config.checks.runner_config import Runner, RunnerConfig
+from config.checks.system import HostSystem
 from config.checks.toml_edit import Edit
 from executor.checks.all import CHECKS
 
@@ -31,7 +32,7 @@ EXAMPLE = (CHECKOUT / "runner-config.example.toml").read_text(encoding="utf-8")
 VALUES = st.one_of(
     st.integers(-(2**40), 2**40), st.booleans(), st.text(max_size=20), st.lists(st.text(max_size=8), max_size=3)
 )
-JOB_USER = {"run_as": "gitlab-job", "uid": 1001, "gid": 1001, "home": "/home/gitlab-job"}
+JOB_USER: dict[str, Any] = {"run_as": "gitlab-job", "uid": 1001, "gid": 1001, "home": "/home/gitlab-job"}
 POLICY = {"state_dir": "/var/lib/gitlab-runner-gate", "rules": [{"name": "all", "decide_within_s": 3600, "run_as": None}],
           "backend": JOB_USER}  # fmt: skip
 
@@ -237,6 +238,25 @@ def test_a_live_unit_is_reloaded() -> None:
 def test_a_runner_that_is_too_old_is_told(said: str, is_told: bool) -> None:
     context = dataclasses.replace(context_of(), system=FakeSystem({}, said=said))
     assert any("17.9 or newer" in each.says for each in service.find(context)) == is_told
+
+
+@pytest.mark.parametrize(
+    ("of_jobs", "is_told"), [("17.9.3", True), ("18.5.9", True), ("18.6.0", False), ("19.0.0", False), ("?", False)]
+)
+def test_an_older_runner_on_the_path_of_jobs_is_told(of_jobs: str, is_told: bool, tmp_path: Path) -> None:
+    (tmp_path / "gitlab-runner").write_text(f"#!/bin/sh\necho 'Version:      {of_jobs}'\n")
+    (tmp_path / "runner").write_text("#!/bin/sh\necho 'Version:      18.6.0'\n")
+    for program in tmp_path.iterdir():
+        program.chmod(0o755)
+    unit = runner_unit.Unit({"ExecStart": (f"{tmp_path}/runner run",)})
+    policy = {**POLICY, "backend": {**JOB_USER, "path": [str(tmp_path)]}}
+    context = dataclasses.replace(context_of(policy=policy, unit=unit), system=HostSystem())
+    said = [
+        each.says
+        for each in service.find(context)
+        if f"finds {tmp_path}/gitlab-runner, version {of_jobs}," in each.says
+    ]
+    assert bool(said) == is_told
 
 
 STOPPED_WELL = "[Service]\nKillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=25h\n"
