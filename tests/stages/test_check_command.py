@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from gate import layout
 from tests.support.site import APPROVER, IS_ROOT, Site
+from tests.support.tools import need, need_for
 from tests.support.whole_host import BIN, GATE_YAML, STATE, WholeHost
 
 if TYPE_CHECKING:
@@ -141,8 +141,7 @@ def test_a_disk_that_takes_nothing_is_told(host: WholeHost) -> None:
 
 
 def test_a_disk_that_does_not_write_is_told(host: WholeHost) -> None:
-    if not shutil.which("strace"):
-        pytest.skip("no strace: apt install strace; no failing fsync is tried")
+    need("strace")
     words = [
         "strace",
         "-f",
@@ -181,6 +180,7 @@ def test_a_host_that_makes_no_namespace_is_told(host: WholeHost) -> None:
     (f"setfacl -m u:deployer:w {STATE}/audit.key", "write", f"setfacl --remove-all {STATE}/audit.key"),
 ])  # fmt: skip
 def test_what_lets_a_job_in_is_what_is_mended(host: WholeHost, mistake: str, verb: str, mend: str) -> None:
+    need_for(mistake)
     host.sh(mistake, check=True)
     found = next(each for each in host.check("--only", "job-user") if "deployer, " in each["says"])
     assert found["says"].startswith(f"deployer, whom jobs run as, can {verb} {STATE}/")

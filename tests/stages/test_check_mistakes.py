@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from executor.checks.all import CHECKS
+from tests.support.tools import need_for
 from tests.support.whole_host import CONFIG_TOML, GATE_YAML, STATE, WholeHost, is_of_the_machine
 
 if TYPE_CHECKING:
@@ -218,6 +219,7 @@ def test_nothing_is_found_on_a_host_that_is_set_up_as_told(host: WholeHost) -> N
 def test_a_mistake_is_named_and_the_printed_command_mends_it(
     host: WholeHost, mistake: str, expected: dict[str, str], words: str
 ) -> None:
+    need_for(mistake)
     host.sh(mistake, check=True)
     found = host.check()
     assert worst(found) == expected

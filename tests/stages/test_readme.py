@@ -20,6 +20,7 @@ from tests.support.host_runner import CONFIG, FIRST_JOB, HostRunner, RealRunner,
 from tests.support.readme import Block, blocks
 from tests.support.runner import find_runner
 from tests.support.site import CHECKOUT
+from tests.support.tools import need
 from tests.support.whole_host import is_of_the_machine
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ NOT_CLONED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "image
 
 @pytest.fixture
 def host() -> Iterator[BareHost]:
+    need("curl")
     runner = find_runner()
     with BareHost([runner] if runner else []) as host:
         stand_in = host.at("/usr/local/bin/systemctl")
