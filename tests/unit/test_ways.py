@@ -56,7 +56,10 @@ def test_a_password_on_the_page_is_a_way(tmp_path: Path) -> None:
     assert [ways_in(each, context) for each in ("ann", "ben")] == [["on the page, with a password"], []]
 
 
-ASKED = [{"count": 1, "of": ["ann", "ben"], "people": ["ann", "ben"]}, {"count": 1, "of": ["all"], "people": ["ann", "cem"]}]
+ASKED = [
+    {"count": 1, "of": ["ann", "ben"], "people": ["ann", "ben"]},
+    {"count": 1, "of": ["all"], "people": ["ann", "cem"]},
+]
 
 
 @pytest.mark.parametrize(("able", "words"), [
