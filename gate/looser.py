@@ -55,7 +55,7 @@ def missed(policy: dict[str, Any], facts: dict[str, Any], rule: dict[str, Any]) 
 def asks_less(loose: dict[str, Any], strict: dict[str, Any]) -> list[str]:
     """What the one rule lets pass and the other does not, in words."""
     ways = {
-        f"it asks for {wanted_words(loose)}, and not for {wanted_words(strict)}": _fewer(loose["approvals"], strict),
+        f"{wanted_words(loose)}, and not {wanted_words(strict)}": _fewer(loose["approvals"], strict),
         "who triggered a job may approve it": loose["self_approval"] and not strict["self_approval"],
         "an approval may come before its job": loose["early"] and not strict["early"],
         "an approval needs no comment": "required" in strict["comment"]["approve"]

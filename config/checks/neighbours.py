@@ -139,9 +139,13 @@ def _volume(other: Runner, context: Context, volume: str) -> Iterator[Finding]:
             f"{says}a job there can start a container with all of this host's disk, as root: {_UNDOES}",
             is_certain=True,
         )
-    elif any(_in(own, place) or _in(place, own) for own in _own(context)):
+    elif owns := [own for own in _own(context) if _in(own, place) or _in(place, own)]:
         is_read_only = "ro" in rest.partition(":")[2].split(",")
-        can = "read what is the gate's own" if is_read_only else f"write what is the gate's own: {_UNDOES}"
+        can = (
+            f"read what is the gate's own ({owns[0]})"
+            if is_read_only
+            else f"write what is the gate's own ({owns[0]}): {_UNDOES}"
+        )
         yield _told(other, context, f"{says}a job there can {can}", is_certain=not is_read_only)
     elif place in _SYSTEM or any(
         _in(place, each) for each in ("/boot", "/dev", "/etc", "/proc", "/root", "/sys", "/usr")

@@ -50,7 +50,7 @@ def _shut_out(context: Context, gid: int) -> Iterator[Finding]:
             mend = f"chmod o+x {quoted}" if is_directory else f"chgrp {group} {quoted} && chmod 0640 {quoted}"
             why = "people cannot get at it, so `gate approve` and drops do not work"
             if not owns(context, place):
-                why += f": let people pass it, if that is right there, or move {path} elsewhere"
+                why += ": let people pass it, if that is right for this host, or move what the gate has there elsewhere"
             yield _warning(place, found, why, at(context, place, mend))
 
 

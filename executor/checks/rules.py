@@ -33,7 +33,7 @@ def find(context: Context) -> Iterator[Finding]:
 
 def _never(rule: dict[str, Any]) -> Iterator[str]:
     for why in rule.get("never", {}).values():
-        yield f"rule {rule['name']!r}: {why}; until then, jobs that may be meant are refused"
+        yield f"rule {rule['name']!r}: {why}; until then, jobs that it may be meant for are refused"
 
 
 def _odd(rule: dict[str, Any]) -> Iterator[str]:
@@ -61,6 +61,6 @@ def _out_of_reach(rule: dict[str, Any], context: Context) -> Iterator[str]:
 def _words(pair: Looser) -> str:
     strict, loose = repr(pair.strict["name"]), repr(pair.loose["name"])
     return (
-        f"rule {loose} gets the jobs of {strict} of which only {listed(pair.criteria)} differs, and asks for less "
-        f"({'; '.join(pair.how)}). A job's author can choose that: ask as much in {loose}, or give {strict} a run_as of its own"
+        f"rule {loose} gets the jobs that miss rule {strict} by {listed(pair.criteria)} alone, and asks for less: {'; '.join(pair.how)}. "
+        f"Their author can choose that: ask as much in {loose}, or give {strict} a run_as of its own"
     )

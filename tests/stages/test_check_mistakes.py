@@ -133,7 +133,7 @@ MISTAKES = [
 ]  # fmt: skip
 # what is wrong with the host's own directories: no command is printed, since only people can tell what is right there
 OF_THE_HOST = [
-    ("chmod 0750 /var/lib", {"approvers": "warn"}, "or move /var/lib elsewhere"),
+    ("chmod 0750 /var/lib", {"approvers": "warn"}, "let people pass it, if that is right for this host, or move"),
     (
         "chmod g+w /var/lib",
         {"state": "fail"},
@@ -170,12 +170,12 @@ BY_HAND = [
     (f"printf '[[runners]]\nexecutor = \"docker\"\n[runners.docker]\nvolumes = [\"/var/run/docker.sock:/d\"]\n' >> {CONFIG_TOML}",
      {"other-runners": "fail"}, "can start a container"),
     # rules
-    (yaml('s|ref: main|ref: "/^main$/"|'), {"rules": "fail"}, 'write "main"; until then, jobs that may be meant are refused'),
+    (yaml('s|ref: main|ref: "/^main$/"|'), {"rules": "fail"}, 'write "main"; until then, jobs that it may be meant for are refused'),
     (yaml("s|ref: main|ref: refs/heads/main|"), {"rules": "fail"}, 'write "main"'),
     (yaml('s|project: "shop/.", ref|project: shop, ref|'), {"rules": "fail"}, 'write "shop/*" for all projects of that group'),
     (yaml(r's|ref: main|ref: "main\|master"|'), {"rules": "warn"}, "looks like a regular expression"),
     (yaml("0,/count: 1/s/count: 1/count: 2/; /run_as: deployer/d"), {"rules": "warn"},
-     "rule 'branches' gets the jobs of 'production' of which only ref or protected differs, and asks for less"),
+     "rule 'branches' gets the jobs that miss rule 'production' by ref or protected alone, and asks for less"),
     (yaml("s/bob: {unix: bob,/bob: {/; 0,/count: 1/s/count: 1/count: 2/"), {"rules": "fail", "gate-yaml": "warn"}, "and bob cannot answer in any way"),
     (yaml("s/bob: {unix: bob,/bob: {unix: robert,/; s/unix: alice, //"), {"rules": "fail", "gate-yaml": "warn"}, "alice and bob cannot answer in any way"),
     (f"rm {GATE_YAML}", {"gate-yaml": "fail"}, "no such file"),
