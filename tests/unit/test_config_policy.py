@@ -124,6 +124,11 @@ def test_an_absent_group_and_a_final_slash_are_tidied() -> None:
         ("unix: bob", "unix: bobby", ["bob: no Unix user 'bobby' on this host: bob cannot answer by drop"]),
         ("unix: bob, ", "", ["bob: no `unix` user given: bob cannot answer by drop"]),
         ("unix: bob, ", f"ssh_keys: ['{KEY}'], ", ["bob: no `unix` user given: bob can answer by signed drop only"]),
+        (
+            "unix: bob",
+            "unix: root",
+            ["bob: the Unix user is root: everybody who may use sudo answers as bob; name a user of their own"],
+        ),
         (", gitlab: [bob, 4712]", "", [NO_ID]),
         (", 4712]", "]", [NO_ID]),
         ("bob, 4712]", "4712]", []),
