@@ -5,6 +5,7 @@ from typing import Any
 from config.accounts import Accounts, User
 from config.cautions import warnings
 from config.page import listen_of, shares_group, url_of
+from config.patterns import never
 from config.people import members
 from config.rules import alternatives
 from config.ssh_keys import bare
@@ -70,7 +71,14 @@ def _rule(rule: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> di
         "after_rejection_s": seconds(rule["after_rejection"]),
         "remind_every_s": seconds(rule["remind_every"]) if "remind_every" in rule else None,
         "supersede": rule["supersede"],
+        **_never(rule),
     }
+
+
+def _never(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return what no job can be, of a rule that has such a pattern: a job is then not judged by it (gate.match)."""
+    found = never({key: alternatives(criterion) for key, criterion in rule["match"].items()})
+    return {"never": found} if found else {}
 
 
 def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:

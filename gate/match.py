@@ -5,6 +5,7 @@ Each criterion of a rule is true, false or unknown:
 - A rule with a false criterion does not match; the search goes on.
 - A rule with none false and one unknown ends the search: the job is refused there, since the rule might have matched.
 - A rule whose criteria are all true is the job's rule. Where no rule is left, the job is refused.
+- A criterion with a pattern that nothing in GitLab can be (`ref: "/^main$/"`) is unknown where no other pattern of it holds.
 
 The environment stands only in variables, which a job's author can add. Where its occurrences would choose different
 rules, the job is refused; no occurrence at all means that the job has no environment, and the criterion is false.
@@ -65,7 +66,9 @@ def current(policy: dict[str, Any], facts: dict[str, Any], name: str) -> dict[st
 
 def criteria(rule: dict[str, Any], facts: dict[str, Any]) -> dict[str, bool | None]:
     """Each criterion of a rule for a job: true, false, or None where the fact is unknown."""
-    return {name: _holds(name, wanted, facts) for name, wanted in rule["match"].items()}
+    never = rule.get("never", {})
+    judged = {name: _holds(name, wanted, facts) for name, wanted in rule["match"].items()}
+    return {name: None if holds is False and name in never else holds for name, holds in judged.items()}
 
 
 def own_names(facts: dict[str, Any]) -> str:
@@ -88,7 +91,7 @@ def _first(policy: dict[str, Any], facts: dict[str, Any]) -> Choice:
             continue
         unknown = [name for name, holds in judged.items() if holds is None]
         if unknown:
-            what = listed([_missing(name, facts) for name in unknown], "and")
+            what = listed([rule.get("never", {}).get(name) or _missing(name, facts) for name in unknown], "and")
             return Choice(None, f"rule {rule['name']!r} may be meant for it, but {what}")
         return Choice(rule, "")
     return Choice(None, f"no rule is for it: {facts_words(facts)}")

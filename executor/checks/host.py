@@ -11,7 +11,7 @@ from audit import reading, segments
 from audit.record import AuditError
 from config import host
 from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import in_editor
+from config.checks.mending import in_editor, owns
 from executor import backend
 from gate import layout, rules
 
@@ -54,7 +54,11 @@ def disk(context: Context) -> Iterator[Finding]:
         yield warn(says, in_editor(context.gate_yaml.path))
     if flags & os.ST_NOEXEC:
         says = f"{state_dir} is mounted noexec: no job can start a program that it has checked out or built"
-        yield warn(says, f"mount -o remount,exec {_mount_point(state_dir)}  # and in /etc/fstab")
+        place = _mount_point(state_dir)
+        if owns(context, place):
+            yield warn(says, f"mount -o remount,exec {shlex.quote(place)}  # and in /etc/fstab")
+        else:
+            yield warn(f"{says}: take noexec from {place}, if that is right there, or name a state_dir on another disk")
     if kind not in _PASSING and not flags & os.ST_NOEXEC:
         yield ok(f"{state_dir} lies on {kind or 'an unknown file system'}, which writes what it is told to")
 
@@ -62,7 +66,7 @@ def disk(context: Context) -> Iterator[Finding]:
 def _mount_point(path: str) -> str:
     while not os.path.ismount(path):
         path = os.path.dirname(path)
-    return shlex.quote(path)
+    return path
 
 
 def hard_links(context: Context) -> Iterator[Finding]:

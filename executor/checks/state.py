@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from audit import copies, segments
 from audit.lock import LOCK
 from config.checks.finding import FAIL, Finding, fail, ok, warn
-from config.checks.mending import in_editor
+from config.checks.mending import in_editor, weak
 from config.host import entry_weaknesses, weaknesses
 from gate import layout, reserve
 from gate.beneath import stat_beneath
@@ -50,9 +50,7 @@ def find(context: Context) -> Iterator[Finding]:
         says = f"{state_dir} is a symbolic link to {os.path.realpath(state_dir)}: name that one"
         yield fail(says, f"{in_editor(context.gate_yaml.path)}  # state_dir: {os.path.realpath(state_dir)}")
         return
-    faults = [
-        fail(each.says, each.mend) for each in weaknesses(state_dir, context.runner_uid) if each.place != state_dir
-    ]
+    faults = [weak(context, each) for each in weaknesses(state_dir, context.runner_uid) if each.place != state_dir]
     wanted = list(_wanted(context))
     faults += [fault for each in wanted for fault in (*compared(each, context), *_inherited(each))]
     faults += _others(context, state_dir)
@@ -162,8 +160,8 @@ def _others(context: Context, state_dir: str) -> Iterator[Finding]:
     known = {wanted.path for wanted in _wanted(context)} | {layout.page(state_dir)}
     for place in sorted(os.path.join(state_dir, name) for name in os.listdir(state_dir)):
         if place not in known:
-            weak = entry_weaknesses(place, os.lstat(place), context.runner_uid)
-            yield from (fail(each.says, each.mend) for each in weak)
+            found = entry_weaknesses(place, os.lstat(place), context.runner_uid)
+            yield from (weak(context, each) for each in found)
 
 
 def _log(directory: str, uid: int, gid: int | None) -> Iterator[Wanted]:

@@ -11,6 +11,7 @@ from config.load import load_policy_as_reader
 from gate import rules as rule_book
 from gate.commands.fault import CommandError
 from gate.facts import FactsError, job_facts
+from gate.looser import missed
 from gate.match import choose, criteria, facts_words, own_names
 from gate.opening import job_words
 from gate.words import shown
@@ -71,9 +72,15 @@ def _tell(policy: dict[str, Any], facts: dict[str, Any], rule: dict[str, Any] | 
     if rule is None:
         return
     click.echo(f"rule {rule['name']}: {rule_book.wanted_words(rule)}")
+    for strict in missed(policy, facts, rule):
+        click.echo(f"  rule {strict['name']} asks for more, and misses it by {_missed_by(strict, facts)} alone")
     for person in rule_book.people_of(rule):
         why = rule_book.may_approve(person, rule, policy, facts)
         click.echo(f"  {person} {'could approve it' if why is None else f'could not: {shown(why)}'}")
+
+
+def _missed_by(rule: dict[str, Any], facts: dict[str, Any]) -> str:
+    return next(name for name, holds in criteria(rule, facts).items() if holds is False)
 
 
 def _summary(

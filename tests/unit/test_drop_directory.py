@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import pytest
 
 from gate import drop
 from tests.support.gate_state import IS_ROOT, UIDS
+from tests.support.tools import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,8 +61,7 @@ def test_a_directory_that_others_have_rights_on_counts_for_nobody(own: Path, bit
 
 
 def test_a_directory_with_an_acl_counts_for_nobody(own: Path) -> None:
-    if shutil.which("setfacl") is None:
-        pytest.skip("there is no setfacl on this host")
+    need("setfacl")
     done = subprocess.run(["setfacl", "-m", "u:1:rwx", str(own)], check=False, capture_output=True)
     if done.returncode != 0:
         pytest.skip("this file system has no ACLs")

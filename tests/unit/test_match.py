@@ -20,6 +20,16 @@ def book(*rules: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     return {"rules": [rule_of(name=name, match=match) for name, match in rules]}
 
 
+def test_what_no_job_can_be_does_not_fall_through_to_a_looser_rule() -> None:
+    policy = book(("strict", {"ref": ["/^main$/", "v*"], "stage": ["deploy"]}), ("loose", {}))
+    policy["rules"][0]["never"] = {"ref": "ref '/^main$/' can match nothing in GitLab: …"}
+    refused = choose(policy, facts_of(ref="main", stage="deploy"))
+    assert refused.rule is None
+    assert refused.why == "rule 'strict' may be meant for it, but ref '/^main$/' can match nothing in GitLab: …"
+    assert chosen(policy, ref="v1", stage="deploy") == "strict"
+    assert chosen(policy, ref="main", stage="test") == "loose"
+
+
 def chosen(policy: dict[str, Any], **facts: Any) -> str | None:
     rule = choose(policy, facts_of(**facts)).rule
     return rule["name"] if rule else None
