@@ -44,14 +44,14 @@ def check(backend: dict[str, Any]) -> str | None:
         _try([*_privileges(backend), *harmless], f"cannot run anything as {_user(backend)!r}")
         namespace = _namespace(backend)
         if namespace:
-            _try([*namespace, *harmless], "no process-id namespace can be made here", "; or set isolate: process_group")
+            _try([*namespace, *harmless], "no namespaces (process ids, mounts, IPC) can be made here", "; or set isolate: process_group")
     except BackendError as fault:
         return str(fault)
     return None
 
 
 def make_work(backend: dict[str, Any], work_dir: str, cache_dir: str) -> None:
-    """Make the job's own tree, with builds/ and tmp/, and its project's cache directory if there is none yet.
+    """Make the job's own tree (executor/work_tree.py), and its project's cache directory if there is none yet.
 
     Raises BackendError if `work_dir` exists or something else than a directory of the job's user is at `cache_dir`.
     """
@@ -61,9 +61,22 @@ def make_work(backend: dict[str, Any], work_dir: str, cache_dir: str) -> None:
     gid = os.getegid() if backend["gid"] is None else backend["gid"]
     try:
         work_tree.make_cache(cache_dir, uid, gid)
-        work_tree.make(work_dir, uid, gid)
+        work_tree.make(work_dir, uid, gid, short=backend["isolate"] == "process_group")
     except FileExistsError as fault:
         raise BackendError(f"{fault.filename!r} is left over from an earlier attempt: remove it") from fault
+    except OSError as fault:
+        raise BackendError(f"cannot make the job's directories: {fault.strerror}: {fault.filename!r}") from fault
+
+
+def complete_work(backend: dict[str, Any], work_dir: str) -> None:
+    """Make what the job's tree lacks, before another stage of it.
+
+    Raises BackendError if it cannot be made.
+    """
+    from executor import work_tree
+
+    try:
+        work_tree.complete(work_dir, _uid(backend), os.getegid() if backend["gid"] is None else backend["gid"])
     except OSError as fault:
         raise BackendError(f"cannot make the job's directories: {fault.strerror}: {fault.filename!r}") from fault
 
@@ -81,7 +94,7 @@ def remove_work(work_dir: str) -> None:
         raise BackendError(f"cannot remove {work_dir!r}: {fault.strerror}: {fault.filename!r}") from fault
 
 
-def run_script(backend: dict[str, Any], script: str, work_dir: str, env: dict[str, str]) -> int:
+def run_script(backend: dict[str, Any], script: str, work_dir: str, cache_dir: str, env: dict[str, str]) -> int:
     """Run a stage's script to its end and return its exit code, 0 to 255 (128+n: killed by signal n).
 
     Nothing that the script started is left when this returns. SIGTERM, SIGINT and SIGHUP reach the script as SIGTERM
@@ -98,7 +111,8 @@ def run_script(backend: dict[str, Any], script: str, work_dir: str, env: dict[st
         _let_job_reopen_output(_uid(backend))
         command = [*_privileges(backend), shell, f"/proc/self/fd/{copy}"]
         scrubbed = _environment(backend, shell, work_dir, env)
-        said, status = supervise.run_under_init(_namespace(backend), copy, work_dir, command, scrubbed)
+        places = [work_dir, cache_dir, backend.get("named_home") or "", _covered_home(backend)]
+        said, status = supervise.run_under_init(_namespace(backend), copy, places, command, scrubbed)
     except (OSError, ValueError) as fault:
         raise BackendError(f"cannot run the stage script: {fault}") from fault
     finally:
@@ -211,7 +225,7 @@ def _privileges(backend: dict[str, Any]) -> list[str]:
 
 def _namespace(backend: dict[str, Any]) -> list[str]:
     if backend["isolate"] == "pid_namespace":
-        return [_tool("unshare"), "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+        return [_tool("unshare"), "--pid", "--fork", "--kill-child", "--mount-proc", "--ipc", "--"]
     if backend["isolate"] == "process_group":
         return []
     raise BackendError(f"isolate {backend['isolate']!r} is neither pid_namespace nor process_group")
@@ -222,8 +236,42 @@ def _environment(backend: dict[str, Any], shell: str, work_dir: str, env: dict[s
         if name.startswith(_LOADER_VARIABLES):
             raise BackendError(f"{name!r} cannot be set for a job: it would act on the gate's own tools")
     user = _user(backend)
-    own = {"PATH": TOOL_PATH, "HOME": backend["home"], "USER": user, "LOGNAME": user, "SHELL": shell, "LANG": "C.UTF-8"}
-    return {**own, "TMPDIR": os.path.join(work_dir, "tmp"), **env}
+    own = {"PATH": TOOL_PATH, "USER": user, "LOGNAME": user, "SHELL": shell, "LANG": "C.UTF-8"}
+    return {**own, **_home(backend, work_dir), "TMPDIR": _tmp(backend, work_dir), **env}
+
+
+def _home(backend: dict[str, Any], work_dir: str) -> dict[str, str]:
+    """HOME; where that cannot be written to, also where programs keep what they do not need to keep."""
+    made, named = os.path.join(work_dir, "home"), backend.get("named_home")
+    if not named:
+        return {"HOME": _covered_home(backend) or made}
+    caches = {"XDG_CACHE_HOME": os.path.join(made, "cache"), "XDG_STATE_HOME": os.path.join(made, "state")}
+    return {"HOME": named, **caches}
+
+
+def _covered_home(backend: dict[str, Any]) -> str:
+    """The home that the user database gives the job's user, if the job sees one of its own there; else empty.
+
+    One that its user cannot write to, such as / or /bin, holds nothing of an earlier job, and is left alone.
+    """
+    uid, home = _uid(backend), backend["home"]
+    if backend["isolate"] != "pid_namespace" or uid == os.geteuid():
+        return ""
+    try:
+        found = os.lstat(home)
+    except OSError:
+        return ""
+    return str(home) if stat.S_ISDIR(found.st_mode) and found.st_uid == uid else ""
+
+
+def _tmp(backend: dict[str, Any], work_dir: str) -> str:
+    """TMPDIR, short enough for the names of sockets in it."""
+    from executor import work_tree
+
+    if backend["isolate"] == "pid_namespace":
+        return "/tmp"  # noqa: S108  the job's own, see executor/view.py
+    link = work_tree.short_tmp(work_dir)
+    return link if os.path.islink(link) else os.path.join(work_dir, "tmp")  # a tree of an older version has none
 
 
 def _exit_code(said: bytes, status: int) -> int:
