@@ -41,6 +41,7 @@ def check(backend: dict[str, Any]) -> str | None:
     try:
         harmless = [_tool("true")]
         _tool("bash")
+        _check_places(backend)
         _try([*_privileges(backend), *harmless], f"cannot run anything as {_user(backend)!r}")
         namespace = _namespace(backend)
         if namespace:
@@ -48,6 +49,26 @@ def check(backend: dict[str, Any]) -> str | None:
     except BackendError as fault:
         return str(fault)
     return None
+
+
+def job_path(backend: dict[str, Any]) -> str:
+    """The PATH of a job."""
+    return ":".join([*backend.get("path", []), TOOL_PATH])
+
+
+def _check_places(backend: dict[str, Any]) -> None:
+    from config.host import path_problems, reason
+
+    home = backend.get("named_home")
+    if home and not os.path.isdir(home):
+        raise BackendError(f"home {home!r} is not a directory: make it, or name another")
+    for directory in backend.get("path", []):
+        try:
+            problems = path_problems(directory, os.geteuid())
+        except OSError as fault:
+            problems = [f"{directory}: {reason(fault)}"]
+        if problems:
+            raise BackendError(f"path {directory!r} cannot be a job's: {problems[0]}")
 
 
 def make_work(backend: dict[str, Any], work_dir: str, cache_dir: str) -> None:
@@ -208,7 +229,8 @@ def _user(backend: dict[str, Any]) -> str:
 
 def _privileges(backend: dict[str, Any]) -> list[str]:
     uid = _uid(backend)
-    setpriv = [_tool("setpriv"), "--no-new-privs"]
+    is_held = backend.get("no_new_privileges", True)
+    setpriv = [_tool("setpriv"), *(["--no-new-privs"] if is_held else [])]
     if uid == os.geteuid():
         return [*setpriv, "--"]
     # --init-groups would ask for the groups of whichever name the uid is found under first; these are the name's own.
@@ -217,8 +239,8 @@ def _privileges(backend: dict[str, Any]) -> list[str]:
         f"--reuid={uid}",
         f"--regid={backend['gid']}",
         f"--groups={groups}",
-        "--bounding-set=-all",
         "--inh-caps=-all",
+        *(["--bounding-set=-all"] if is_held else []),  # what sudo gives could never be more than this set
     ]
     return [*setpriv, *switch, "--"]
 
@@ -232,12 +254,13 @@ def _namespace(backend: dict[str, Any]) -> list[str]:
 
 
 def _environment(backend: dict[str, Any], shell: str, work_dir: str, env: dict[str, str]) -> dict[str, str]:
-    for name in env:
+    for name in (*env, *backend.get("environment", {})):
         if name.startswith(_LOADER_VARIABLES):
             raise BackendError(f"{name!r} cannot be set for a job: it would act on the gate's own tools")
     user = _user(backend)
-    own = {"PATH": TOOL_PATH, "USER": user, "LOGNAME": user, "SHELL": shell, "LANG": "C.UTF-8"}
-    return {**own, **_home(backend, work_dir), "TMPDIR": _tmp(backend, work_dir), **env}
+    own = {"PATH": job_path(backend), "USER": user, "LOGNAME": user, "SHELL": shell, "LANG": "C.UTF-8"}
+    own |= _home(backend, work_dir) | {"TMPDIR": _tmp(backend, work_dir)}
+    return {**backend.get("environment", {}), **own, **env}
 
 
 def _home(backend: dict[str, Any], work_dir: str) -> dict[str, str]:

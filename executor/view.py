@@ -66,6 +66,7 @@ class View:
         home = self._named if self._named is not None else _opened("home", self._work)
         places = {os.path.realpath(place) for place in (named_home, own_home) if place}
         for place in sorted(places):
+            os.makedirs(place, 0o711, exist_ok=True)  # it is hidden by now where it is below state_dir
             self._bind(home, place)
             if named_home:
                 self._mount("", place, "", _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV, "")

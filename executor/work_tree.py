@@ -15,7 +15,6 @@ from contextlib import suppress
 from gate import tree
 from gate.tree import DIRECTORY, PRIVATE
 
-
 _STICKY = 0o1777
 # Each with its mode; only the job's user can pass through the tree above them. What is /tmp for the job is so for whomever
 # it becomes by sudo, too.
