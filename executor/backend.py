@@ -45,7 +45,11 @@ def check(backend: dict[str, Any]) -> str | None:
         _try([*_privileges(backend), *harmless], f"cannot run anything as {_user(backend)!r}")
         namespace = _namespace(backend)
         if namespace:
-            _try([*namespace, *harmless], "no namespaces (process ids, mounts, IPC) can be made here", "; or set isolate: process_group")
+            _try(
+                [*namespace, *harmless],
+                "no namespaces (process ids, mounts, IPC) can be made here",
+                "; or set isolate: process_group",
+            )
     except BackendError as fault:
         return str(fault)
     return None
@@ -54,6 +58,12 @@ def check(backend: dict[str, Any]) -> str | None:
 def job_path(backend: dict[str, Any]) -> str:
     """The PATH of a job."""
     return ":".join([*backend.get("path", []), TOOL_PATH])
+
+
+def found(backend: dict[str, Any], name: str) -> str:
+    """The path of a program on a job's PATH; empty where there is none."""
+    paths = [os.path.join(directory, name) for directory in job_path(backend).split(":")]
+    return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), "")
 
 
 def _check_places(backend: dict[str, Any]) -> None:
@@ -194,10 +204,9 @@ def _let_job_reopen_output(uid: int) -> None:
 
 
 def _tool(name: str) -> str:
-    for directory in TOOL_PATH.split(":"):
-        path = os.path.join(directory, name)
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
+    path = found({}, name)
+    if path:
+        return path
     package = {"unshare": "util-linux", "setpriv": "util-linux (or setpriv)", "true": "coreutils"}.get(name, name)
     raise BackendError(f"{name!r} is not in {TOOL_PATH}: install {package}")
 

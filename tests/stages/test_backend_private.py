@@ -79,7 +79,7 @@ def test_session_keyring_is_the_stages_own(passable: Path) -> None:
     for name in ("first", "second"):
         assert two.run(name, f"grep -c . /proc/keys; cat /proc/keys >{two.work(name)}/keys || true") in (0, 1)
     seen = [Path(two.work(name), "keys").read_text().split("\n") for name in ("first", "second")]
-    sessions = [{line.split()[0] for line in lines if "_ses" in line} for lines in seen]
+    sessions = [{line.split()[0] for line in lines if " _ses" in line} for lines in seen]
     if not any(sessions):
         pytest.skip("this kernel has no /proc/keys")
     assert sessions[0].isdisjoint(sessions[1])
@@ -111,9 +111,7 @@ def test_part_that_the_job_removed_is_there_for_the_next_stage(passable: Path, m
 
 @pytest.mark.parametrize("part", ["home", "tmp", "var-tmp"])
 @pytest.mark.parametrize("plant", ["ln -s /etc {}", "touch {}", "ln -s /no/such/place {}"])
-def test_part_that_became_something_else_ends_the_job_and_leads_nowhere(
-    passable: Path, part: str, plant: str
-) -> None:
+def test_part_that_became_something_else_ends_the_job_and_leads_nowhere(passable: Path, part: str, plant: str) -> None:
     two = Two(passable)
     assert two.run("first", f"mv {part} old; {plant.format(part)}") == 0
     with pytest.raises(backend.BackendError, match=f"files of its own: .*{part}"):
