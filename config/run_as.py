@@ -36,7 +36,7 @@ def _named(value: dict[str, Any]) -> Iterator[tuple[Path, str]]:
 def _faults(run_as: str, value: dict[str, Any], accounts: Accounts, *, tolerant: bool) -> Iterator[tuple[str, str]]:
     user, name = accounts.run_as[run_as], quoted(run_as)
     if user is None:
-        mend = f"useradd --system --create-home {shlex.quote(run_as)}"
+        mend = f"useradd --system --shell /usr/sbin/nologin {shlex.quote(run_as)}"
         yield f"no Unix user {name} on this host: create it, or name another", mend
         return
     for message in _wrong_uid(name, user.uid, accounts.runner.uid, tolerant=tolerant):

@@ -47,7 +47,7 @@ def check(backend: dict[str, Any]) -> str | None:
         if namespace:
             _try(
                 [*namespace, *harmless],
-                "no namespaces (process ids, mounts, IPC) can be made here",
+                "no process-id namespace can be made here",
                 "; or set isolate: process_group",
             )
     except BackendError as fault:

@@ -5,6 +5,7 @@ A refusal is for what could only fail; a warning for what fails in part, or succ
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from typing import Any
@@ -101,6 +102,6 @@ def _config_toml() -> str:
             words = [os.fsdecode(word) for word in source.read().split(b"\0")]
     except OSError:
         words = []
-    named = [after for word, after in zip(words, words[1:], strict=False) if word in ("-c", "--config")]
+    named = [after for word, after in itertools.pairwise(words) if word in ("-c", "--config")]
     named += [word.partition("=")[2] for word in words if word.startswith(("--config=", "-c="))]
     return next(filter(os.path.isabs, named), DEFAULT_CONFIG_TOML)

@@ -304,7 +304,9 @@ def fake_tool(root: Path, monkeypatch: pytest.MonkeyPatch, tool: str, text: str)
 
 def test_missing_work_directory_is_said(site: Site) -> None:
     with pytest.raises(backend.BackendError, match="no-such-directory"):
-        backend.run_script(policy(site.mode), site.script("true"), str(site.root / "no-such-directory"), str(site.cache), {})
+        backend.run_script(
+            policy(site.mode), site.script("true"), str(site.root / "no-such-directory"), str(site.cache), {}
+        )
 
 
 def test_init_that_does_not_start_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
