@@ -68,6 +68,7 @@ def _rule(rule: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> di
         "self_approval": rule["self_approval"],
         "comment": rule["comment"],
         "run_as": _job_user(rule["run_as"], accounts) if "run_as" in rule else None,
+        "named_home": rule.get("home"),
         "after_rejection_s": seconds(rule["after_rejection"]),
         "remind_every_s": seconds(rule["remind_every"]) if "remind_every" in rule else None,
         "supersede": rule["supersede"],
@@ -87,6 +88,10 @@ def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         **_job_user(backend.get("run_as"), accounts),
         "isolate": backend["isolate"],
         "allow_same_user": backend["allow_same_user"],
+        "named_home": backend.get("home"),
+        "no_new_privileges": backend["no_new_privileges"],
+        "path": backend["path"],
+        "environment": backend["environment"],
     }
 
 

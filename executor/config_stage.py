@@ -14,7 +14,7 @@ from typing import Any
 
 from audit import copies
 from config.faults import ConfigError
-from executor import backend
+from executor import backend, needs
 from executor.response import read_response, sha256
 from executor.surroundings import StageError
 from gate import __version__, archive, beneath, courier, layout
@@ -47,18 +47,22 @@ def config(config_file: str, *, rehearsal: bool = False) -> int:
     policy, digest = load_policy(config_file)
     facts = job_facts(parsed, rehearsal=rehearsal)
     choice = choose(policy, facts)
-    drop_warnings = _prepare_host(policy, backend_of(policy, choice.rule))
+    job_backend = backend_of(policy, choice.rule)
+    drop_warnings = _prepare_host(policy, job_backend)
     copies.keep_in_step(layout.audit(policy["state_dir"]), policy["audit"]["copy_to"])
     key = key_of(facts)
     if archive.is_archived(policy["state_dir"], key):
         raise StageError(archive.refusal(key))
     job_dir = layout.make_job(policy, key)
-    plan = _plan(policy, choice, facts) | {
+    plan = _plan(policy, choice, facts)
+    plan |= {
+        "refused": plan["refused"] or needs.refusal(parsed, job_backend, facts["runner"]),
         "config_file": config_file,
         "config_sha256": digest,
         "response_sha256": sha256(response),
         "digest": content_digest(parsed, layout.secret(policy["state_dir"])),
         "drop_warnings": drop_warnings,
+        "needs": needs.warnings(parsed, job_backend),
         "token_hash": keyed_hash(policy["state_dir"], str(parsed.get("token", ""))),
     }
     content = {"v": 1, "key": key, "response_sha256": plan["response_sha256"], **shown_content(parsed)}
@@ -159,5 +163,6 @@ def _answer(policy: dict[str, Any], plan: dict[str, Any], plan_file: str, job_di
         "builds_dir": os.path.join(plan["work_dir"], "builds"),
         "cache_dir": plan["cache_dir"],
         "builds_dir_is_shared": False,
+        "shell": "bash",  # scripts for "sh" have $'…' in them, which dash does not know
         "job_env": {"GATE_PLAN": plan_file, "GATE_JOB_DIR": job_dir} | _marks(plan["facts"]),
     }

@@ -103,7 +103,7 @@ def _asides(policy: dict[str, Any]) -> list[str]:
 
 def _warnings(request: Request, plan: dict[str, Any], rule: dict[str, Any]) -> list[str]:
     policy, facts = plan["policy"], request.facts
-    found = [*plan["drop_warnings"], *_asides(policy)]
+    found = [*plan["drop_warnings"], *_asides(policy), *plan.get("needs", [])]  # a plan of an older version has no needs
     if request.opened["deadline_shortened"]:
         found.append(
             f"that is less than the {duration(rule['decide_within_s'])} that rule {rule['name']!r} gives to decide"
@@ -112,6 +112,8 @@ def _warnings(request: Request, plan: dict[str, Any], rule: dict[str, Any]) -> l
         found.append(
             "allow_same_user is on: jobs run as the gate's own user and could approve themselves; for trying out only"
         )
+    if not rules.backend_of(policy, rule).get("no_new_privileges", True):
+        found.append("no_new_privileges is off: as root, by sudo, this job can get at other jobs, and at the gate")
     if facts["overridden"]:
         names = listed([shown(name) for name in facts["overridden"]], "and")
         found.append(f"the job's own variables set {names} to something else; the gate goes by what GitLab says")

@@ -69,7 +69,7 @@ def _other_user(fault: Fault) -> str:
     result = sed.applied(text, script) if script else None
     if script is None or result is None or named == _USER or _value(result, fault) != _USER:
         return ""
-    return f"id -u {_USER} >/dev/null || useradd --system --create-home {_USER}; {sed.command(fault.file, script)}"
+    return f"id -u {_USER} >/dev/null || useradd --system --shell /usr/sbin/nologin {_USER}; {sed.command(fault.file, script)}"
 
 
 def _value(text: str, fault: Fault) -> str:

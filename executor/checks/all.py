@@ -15,7 +15,7 @@ from config.checks import (  # fmt: skip
     timeouts,
 )
 from config.checks.finding import Check, Need
-from executor.checks import host, job_user, log, page, rules, state
+from executor.checks import host, job_host, job_user, log, page, rules, state
 
 _POLICY, _STATE = (Need.POLICY,), (Need.POLICY, Need.STATE)
 _INSIDE = (*_STATE, Need.POWER)
@@ -36,6 +36,7 @@ CHECKS = (
     Check("programs", "that nobody else can change the venv, or what the runner calls", installation.find),
     Check("on-event", "that the command of `on_event` can be run, and is nobody else's", installation.on_event, _POLICY),
     Check("job-user", "tries as each user that jobs run as: no secret read, nothing written, no page or container engine reached, no signal sent", job_user.find, _INSIDE),
+    Check("job-host", "what jobs find on the host: git, gitlab-runner and its version, a home; and that no login, key, crontab or at(1) of their user outlives them", job_host.find, _INSIDE),
     Check("namespaces", "that scripts can be run as `backend` says; really starts `true` that way", host.namespaces, (*_POLICY, Need.POWER)),
     Check("clock", "that something keeps the wall clock right, and that it is not behind the log", host.clock, _STATE),
     Check("page", "that the page answers at each of its doors, whom its sockets are for, and that somebody can log in where `listen` is", page.find, _POLICY),

@@ -82,7 +82,7 @@ for user in alice bob; do
   id -u $user >/dev/null 2>&1 || useradd --no-create-home $user
   usermod --append --groups gate-approvers $user
 done
-for user in gitlab-job deployer gitlab-gate; do id -u $user >/dev/null 2>&1 || useradd --system --no-create-home $user; done
+for user in gitlab-job deployer gitlab-gate; do id -u $user >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin $user; done
 usermod --append --groups gate-approvers gitlab-gate
 install -d -m 0755 /etc/gitlab-runner-gate {STATE} /opt/gitlab-runner-gate/bin
 install -d -o gitlab-gate -m 0755 /run/gitlab-runner-gate

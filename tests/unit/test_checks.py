@@ -270,7 +270,7 @@ STOPPED_WELL = "[Service]\nKillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=25
     ("", ""), ("NoNewPrivileges=yes\nPrivateTmp=yes\nProtectSystem=full\nLimitNOFILE=infinity\nTasksMax=infinity", ""),
     ("RestrictNamespaces=yes", "RestrictNamespaces"), ("RestrictNamespaces=no", ""), ("RestrictNamespaces=yes\nRestrictNamespaces=", ""),
     ("RestrictNamespaces=~pid", "RestrictNamespaces"), ("RestrictNamespaces=~user net", ""),
-    ("RestrictNamespaces=user mnt", "RestrictNamespaces"), ("RestrictNamespaces=mnt pid", ""),
+    ("RestrictNamespaces=user mnt", "RestrictNamespaces"), ("RestrictNamespaces=mnt pid ipc", ""),
     ("PrivateUsers=self", "PrivateUsers"), ("DynamicUser=yes", "DynamicUser"), ("RestrictSUIDSGID=true", "RestrictSUIDSGID"),
     ("CapabilityBoundingSet=CAP_CHOWN", "CapabilityBoundingSet"), ("CapabilityBoundingSet=~CAP_SYS_ADMIN", "CapabilityBoundingSet"),
     ("CapabilityBoundingSet=~CAP_SYS_TIME\nCapabilityBoundingSet=~cap_setuid", "CapabilityBoundingSet"),
