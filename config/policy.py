@@ -67,6 +67,7 @@ def _rule(rule: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> di
         "self_approval": rule["self_approval"],
         "comment": rule["comment"],
         "run_as": _job_user(rule["run_as"], accounts) if "run_as" in rule else None,
+        "deny": rule["variables"]["deny"],
         "after_rejection_s": seconds(rule["after_rejection"]),
         "remind_every_s": seconds(rule["remind_every"]) if "remind_every" in rule else None,
         "supersede": rule["supersede"],
@@ -78,6 +79,7 @@ def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         "type": backend["type"],
         **_job_user(backend.get("run_as"), accounts),
         "isolate": backend["isolate"],
+        "image": backend["image"],
         "allow_same_user": backend["allow_same_user"],
     }
 

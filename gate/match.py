@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 
+from gate.code_variables import denied
 from gate.words import listed
 
 TYPE_CHECKING = False
@@ -66,6 +67,33 @@ def current(policy: dict[str, Any], facts: dict[str, Any], name: str) -> dict[st
 def criteria(rule: dict[str, Any], facts: dict[str, Any]) -> dict[str, bool | None]:
     """Each criterion of a rule for a job: true, false, or None where the fact is unknown."""
     return {name: _holds(name, wanted, facts) for name, wanted in rule["match"].items()}
+
+
+def barred(backend: dict[str, Any], rule: dict[str, Any] | None, facts: dict[str, Any]) -> str:
+    """Why a job is refused before anybody is asked, whatever rule it has, or ""."""
+    return (
+        own_names(facts)
+        or listed(facts.get("doubts", []), "and")
+        or (_denied(rule, facts) if rule else "")
+        or _image(backend, facts)
+    )
+
+
+def _denied(rule: dict[str, Any], facts: dict[str, Any]) -> str:
+    deny = rule.get("deny", [])  # a policy of an older gate has none
+    if not deny:
+        return ""
+    if "variables" not in facts:
+        return f"rule {rule['name']!r} denies variables, and this job was opened by a gate that did not look at their names"
+    names = denied(facts["variables"], deny)
+    return f"rule {rule['name']!r} denies jobs that set {listed(names, 'and')}" if names else ""
+
+
+def _image(backend: dict[str, Any], facts: dict[str, Any]) -> str:
+    images = facts.get("images", [])
+    if not images or backend.get("image", "warn") != "refuse":
+        return ""
+    return f"it asks for the image {listed(images, 'and')}, and this gate runs scripts with the host's own shell (backend.image: refuse)"
 
 
 def own_names(facts: dict[str, Any]) -> str:

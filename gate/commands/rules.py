@@ -11,7 +11,7 @@ from config.load import load_policy_as_reader
 from gate import rules as rule_book
 from gate.commands.fault import CommandError
 from gate.facts import FactsError, job_facts
-from gate.match import choose, criteria, facts_words, own_names
+from gate.match import barred, choose, criteria, facts_words
 from gate.opening import job_words
 from gate.words import shown
 
@@ -38,7 +38,7 @@ def test(config: str, job_file: str, as_json: bool) -> None:
     policy, _digest = load_policy_as_reader(config)
     facts = _facts(job_file)
     rule, why = choose(policy, facts)
-    refused = why or own_names(facts)
+    refused = why or barred(rule_book.backend_of(policy, rule), rule, facts)
     if as_json:
         click.echo(json.dumps(_summary(policy, facts, rule, refused), indent=2))
     else:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from gate import match, rules
 from gate.clock import boottime_ms
-from gate.files import read_json
 from gate.page.text import odd_characters
 from gate.request import Request, load
 from gate.signed_inbox import standing
@@ -61,8 +60,7 @@ class Book:
 
     def content(self, request: Request) -> dict[str, Any] | None:
         """What the job would run (gate/content.py); None where that is not known, or is of another job."""
-        content = read_json(f"{request.directory}/content.json")
-        return content if content and content["response_sha256"] == request.opened["response_sha256"] else None
+        return request.content()
 
     def waiting(self, visitor: Visitor) -> list[Waiting]:
         """All that waits, oldest first."""

@@ -55,7 +55,7 @@ class Stage:
         facts = job_facts(response)
         key = key_of(facts)
         directory = layout.make_job(self.policy, key)
-        content = {"v": 1, "key": key, "response_sha256": "0" * 64, **shown_content(response)}
+        content = {"v": 1, "key": key, "response_sha256": "0" * 64, **shown_content(response, b"k" * 32)}
         write_json_once(directory, "content.json", content)
         now_ms = boottime_ms()
         write_json_once(

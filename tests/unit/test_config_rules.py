@@ -41,6 +41,7 @@ rules:
     decide_within: 4h
     comment: {reject: required}
     run_as: deployer
+    variables: {deny: [code, DEPLOY_*]}
     after_rejection: 0s
     remind_every: 45m
     supersede: true
@@ -87,6 +88,7 @@ def test_a_rule_with_everything_comes_to_plain_values() -> None:
         "self_approval": False,
         "comment": {"approve": "optional", "reject": "required"},
         "run_as": {"run_as": "deployer", "uid": 996, "gid": 996, "home": "/home/deployer"},
+        "deny": ["code", "DEPLOY_*"],
         "after_rejection_s": 0,
         "remind_every_s": 2_700,
         "supersede": True,
