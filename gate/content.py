@@ -56,13 +56,16 @@ def shown_content(response: dict[str, Any], key: bytes) -> dict[str, Any]:
     return {"too_large": size, **_names_only(found)}
 
 
-def images(response: dict[str, Any]) -> list[str]:
+def image_and_services(response: dict[str, Any]) -> tuple[str | None, list[str]]:
     """The names of the image and of the services that a job asks for, masked."""
-    hidden = _hidden(response)
-    image = response.get("image")
-    asked = [image] if isinstance(image, dict) else []
-    names = [each.get("name") for each in [*asked, *_objects(response, "services")]]
-    return [_masked(whole(name), hidden) for name in names if isinstance(name, str) and name]
+    hidden, image = _hidden(response), response.get("image")
+    found = [_asked(each, hidden) for each in _objects(response, "services")]
+    return _asked(image, hidden) or None if isinstance(image, dict) else None, [name for name in found if name]
+
+
+def _asked(image: dict[str, Any], hidden: list[str]) -> str:
+    name = image.get("name")
+    return _masked(whole(name), hidden) if isinstance(name, str) else ""
 
 
 def _names_only(found: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Each is one phrase; what a job's author wrote stands in it as it is, and whoever
 from __future__ import annotations
 
 from gate.code_variables import what_it_does
+from gate.match import images_words
 from gate.words import listed
 
 TYPE_CHECKING = False
@@ -17,19 +18,17 @@ NAMED_MAX = 20  # names in one phrase; the variables themselves are all listed e
 
 def images(facts: dict[str, Any]) -> list[str]:
     """That image and services are not used, which changes what every command of the script is."""
-    names = facts.get("images", [])
-    if not names:
-        return []
-    what = "the image or service" if len(names) == 1 else "images or services:"
-    return [
-        f"it asks for {what} {_names(names)}, which this gate does not use: its script runs on the host, in the host's own shell"
-    ]
+    asked = images_words(facts)
+    return (
+        [f"it asks for {asked}, not used here: its script runs on the host, in the host's own shell"] if asked else []
+    )
 
 
 def variables(facts: dict[str, Any]) -> list[str]:
-    """Variables that carry code, grouped by what they do."""
+    """Variables that carry code, grouped by what they do; not those of which `checkout` tells more."""
+    told = [setting.partition("=")[0] for setting in facts["checkout"]]
     groups: dict[str, list[str]] = {}
-    for name in facts.get("variables", []):
+    for name in [name for name in facts.get("variables", []) if name not in told]:
         what = what_it_does(name)
         if what:
             groups.setdefault(what, []).append(name)

@@ -13,7 +13,7 @@ Rules, in this order:
 
 from __future__ import annotations
 
-from gate.content import images
+from gate.content import image_and_services
 from gate.predefined import is_policy_job
 from gate.variables import names_set
 from gate.words import whole
@@ -82,7 +82,9 @@ def job_facts(response: dict[str, Any]) -> dict[str, Any]:
     facts["overridden"] = _overridden(facts, variables)
     facts["checkout"] = _checkout(variables)
     facts["gate_variables"] = _distinct([k for k, _ in variables if k.upper().startswith("GATE_")])
-    return facts | {"variables": names_set(response), "images": images(response), "doubts": doubts}
+    facts["variables"], facts["doubts"] = names_set(response), doubts
+    facts["image"], facts["services"] = image_and_services(response)
+    return facts
 
 
 def key_of(facts: dict[str, Any]) -> str:

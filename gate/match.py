@@ -90,10 +90,19 @@ def _denied(rule: dict[str, Any], facts: dict[str, Any]) -> str:
 
 
 def _image(backend: dict[str, Any], facts: dict[str, Any]) -> str:
-    images = facts.get("images", [])
-    if not images or backend.get("image", "warn") != "refuse":
+    asked = images_words(facts)
+    if not asked or backend.get("image", "warn") != "refuse":
         return ""
-    return f"it asks for the image {listed(images, 'and')}, and this gate runs scripts with the host's own shell (backend.image: refuse)"
+    return f"it asks for {asked}, and this gate runs scripts in the host's own shell (backend.image is refuse)"
+
+
+def images_words(facts: dict[str, Any]) -> str:
+    """The image and the services that a job asks for, in words, or ""."""
+    image, services = facts.get("image"), facts.get("services", [])
+    parts = [f"the image {image}"] if image else []
+    if services:
+        parts.append(f"the service{'s' if len(services) > 1 else ''} {listed(services, 'and')}")
+    return listed(parts, "and")
 
 
 def own_names(facts: dict[str, Any]) -> str:

@@ -65,7 +65,7 @@ def _assigned(each: dict[str, Any], limit: int) -> str:
 def _remarks(each: dict[str, Any], since: dict[str, Any] | None) -> str:
     remarks = [
         f"{each['change']} since #{since['job_id']} was approved" if each["change"] and since else "",
-        OVERRIDES if each["kind"] == OVERRIDES else "",
+        {OVERRIDES: OVERRIDES, SOMETIMES: "GitLab's own, or an author's"}.get(each["kind"], ""),
         "" if each["counts"] else "set again below, and that counts",
         what_it_does(each["name"]),
     ]

@@ -284,7 +284,7 @@ def test_a_rule_s_run_as_is_not_an_approver() -> None:
 
 def test_a_faulty_backend_does_not_make_a_rule_s_run_as_one() -> None:
     text = FULL.replace("{type: shell, run_as: gitlab-job}", "shell").replace("run_as: deployer", "run_as: carol")
-    assert [fault[:6] for fault in faults_of(text)] == ["36:10:"]
+    assert [fault[:6] for fault in faults_of(text)] == ["37:10:"]
 
 
 def faults_in(text: str, runner_uid: int) -> list[str]:

@@ -78,7 +78,8 @@ def test_facts_are_alike_whatever_runner_wrote_the_response(real: dict[str, Any]
         "checkout": ["GIT_STRATEGY=none"],
         "gate_variables": [],
         "variables": [*OWN, "TARGET", "DEPLOY_TOKEN", "KUBECONFIG"],
-        "images": ["debian:12", "postgres:16"],
+        "image": "debian:12",
+        "services": ["postgres:16"],
         "doubts": [],
     }
 
