@@ -1,7 +1,7 @@
 """Variables whose names carry code, or change what is checked out, loaded or run. Data, and how a name is looked up. Pure.
 
 A reviewed script runs something else when one of these is set beside it. They stand in named sets, so that an operator can
-write `variables: {deny: [code]}`, or some of the sets, in a rule (docs/how-to/rules.md). Patterns as in a shell: `*`, `?`,
+write `variables: {deny: [code]}`, or some of the sets, in a rule (docs/reference/variables.md). Patterns as in a shell: `*`, `?`,
 `[…]`; upper and lower case differ, as they do in an environment.
 """
 
@@ -86,7 +86,7 @@ SETS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "runner": (
         "change how the runner, or GitLab's own templates, run the job",
         "GitLab Runner: docs/configuration/feature-flags.md; GitLab: doc/ci/variables, doc/user/application_security",
-        ("CI_DEBUG_*", "FF_*", "RUNNER_AFTER_SCRIPT_IGNORE_ERRORS", "SECURE_*", "STEPS"),
+        ("CI_DEBUG_*", "FF_*", "RUNNER_AFTER_SCRIPT_IGNORE_ERRORS", "SECURE_*"),
     ),
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from config.load import load_policy_as_reader
+from gate import dangers
 from gate import rules as rule_book
 from gate.commands.fault import CommandError
 from gate.facts import FactsError, job_facts
@@ -65,6 +66,8 @@ def _facts(job_file: str) -> dict[str, Any]:
 
 def _tell(policy: dict[str, Any], facts: dict[str, Any], rule: dict[str, Any] | None) -> None:
     click.echo(f"{job_words(facts)}\n{shown(facts_words(facts), SHOWN_MAX_CHARACTERS)}")
+    for danger in [*dangers.images(facts), *dangers.variables(facts)]:
+        click.echo(f"  warning: {shown(danger, SHOWN_MAX_CHARACTERS)}")
     for each in policy["rules"]:
         judged = ", ".join(f"{name}: {_WORDS[holds]}" for name, holds in criteria(each, facts).items())
         click.echo(f"  {each['name']}: {judged or 'all jobs'}")

@@ -15,6 +15,8 @@ from gate.predefined import ALWAYS, PERSISTED, SOMETIMES
 from gate.variables import OVERRIDES, SERVERS, SET, kinds, names_set
 from gate.variables import SOMETIMES as PERHAPS
 from tests.support.jobs import variable
+from tests.support.site import CHECKOUT
+from tests.support.variables_page import page
 from tests.support.whole_response import whole_response
 from tests.unit.test_facts import response_of
 
@@ -278,3 +280,7 @@ def test_the_rest_that_counts_is_shown_or_named_and_holds_no_token() -> None:
     assert response["token"] not in json.dumps(content)
     jwt = next(each["value"] for each in response["variables"] if each["key"] == "VAULT_ID_TOKEN")
     assert jwt not in json.dumps(content)
+
+
+def test_the_reference_page_is_up_to_date() -> None:
+    assert (CHECKOUT / "docs/reference/variables.md").read_text(encoding="utf-8") == page(), "run: make docs"
