@@ -9,7 +9,13 @@ from config.rules import approvers
 
 def warnings(value: dict[str, Any], accounts: Accounts) -> list[str]:
     """Return the warnings for `value`, a faultless gate.yaml with its defaults filled in."""
-    return [*_no_user(value, accounts), *_root(accounts), *_no_gitlab_id(value), *_claimed_only(value), *_privileges(value)]
+    return [
+        *_no_user(value, accounts),
+        *_root(accounts),
+        *_no_gitlab_id(value),
+        *_claimed_only(value),
+        *_privileges(value),
+    ]
 
 
 def _no_user(value: dict[str, Any], accounts: Accounts) -> Iterator[str]:

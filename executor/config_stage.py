@@ -17,13 +17,13 @@ from config.faults import ConfigError
 from executor import backend, needs
 from executor.response import read_response, sha256
 from executor.surroundings import StageError
-from gate import __version__, archive, beneath, courier, layout
+from gate import __version__, archive, beneath, courier, earlier, layout
 from gate.content import shown_content
 from gate.decide import cache_dir
 from gate.digest import content_digest
 from gate.facts import is_rehearsal, job_facts, key_of
 from gate.files import make_directory, write_json_once
-from gate.match import Choice, choose, own_names
+from gate.match import Choice, barred, choose
 from gate.request import keyed_hash
 from gate.rules import backend_of
 from gate.sweep import sweep
@@ -65,8 +65,10 @@ def config(config_file: str, *, rehearsal: bool = False) -> int:
         "needs": needs.warnings(parsed, job_backend),
         "token_hash": keyed_hash(policy["state_dir"], str(parsed.get("token", ""))),
     }
-    content = {"v": 1, "key": key, "response_sha256": plan["response_sha256"], **shown_content(parsed)}
-    write_json_once(job_dir, "content.json", content)
+    content = shown_content(parsed, layout.secret(policy["state_dir"]))
+    content |= earlier.compared(policy["state_dir"], key, facts, plan["rule"], content["variables"])
+    own = {"v": 1, "key": key, "response_sha256": plan["response_sha256"]}
+    write_json_once(job_dir, "content.json", own | content)
     plan_file = _write_plan(job_dir, plan)
     print(json.dumps(_answer(policy, plan, plan_file, job_dir)))
     sys.stdout.flush()
@@ -134,7 +136,7 @@ def _plan(policy: dict[str, Any], choice: Choice, facts: dict[str, Any]) -> dict
         "policy": policy,
         "facts": facts,
         "rule": choice.rule["name"] if choice.rule else "",
-        "refused": choice.why or own_names(facts),
+        "refused": choice.why or barred(backend_of(policy, choice.rule), choice.rule, facts),
         "runner_pid": os.getppid(),
         "work_dir": layout.work(policy["state_dir"], key_of(facts)),
         "cache_dir": cache_dir(policy, backend_of(policy, choice.rule), facts),

@@ -106,8 +106,10 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     if config != plan["config_sha256"]:
         layout.make_job(policy, request.key)  # it may have a page now, or another group that may read
     rule = match.current(policy, request.facts, request.opened["rule"])
+    why = match.barred(rules.backend_of(policy, rule), rule, request.facts)
     if rule is None:
         why = f"gate.yaml has changed, and rule {request.opened['rule']!r} is not for this job any more"
+    if rule is None or why:
         decision = decide(request, "refused", why, rule=request.opened["rule"], config=config)
         return _settle(request, decision, plan, interrupted)
     inbox = Inbox(request, policy, rule, context.get("at", lambda _source: None))

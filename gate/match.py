@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 
+from gate.code_variables import denied
 from gate.words import listed
 
 TYPE_CHECKING = False
@@ -69,6 +70,42 @@ def criteria(rule: dict[str, Any], facts: dict[str, Any]) -> dict[str, bool | No
     never = rule.get("never", {})
     judged = {name: _holds(name, wanted, facts) for name, wanted in rule["match"].items()}
     return {name: None if holds is False and name in never else holds for name, holds in judged.items()}
+
+
+def barred(backend: dict[str, Any], rule: dict[str, Any] | None, facts: dict[str, Any]) -> str:
+    """Why a job is refused before anybody is asked, whatever rule it has, or ""."""
+    return (
+        own_names(facts)
+        or listed(facts.get("doubts", []), "and")
+        or (_denied(rule, facts) if rule else "")
+        or _image(backend, facts)
+    )
+
+
+def _denied(rule: dict[str, Any], facts: dict[str, Any]) -> str:
+    deny = rule.get("deny", [])  # a policy of an older gate has none
+    if not deny:
+        return ""
+    if "variables" not in facts:
+        return f"rule {rule['name']!r} denies variables, and this job was opened by a gate that did not look at their names"
+    names = denied(facts["variables"], deny)
+    return f"rule {rule['name']!r} denies jobs that set {listed(names, 'and')}" if names else ""
+
+
+def _image(backend: dict[str, Any], facts: dict[str, Any]) -> str:
+    asked = images_words(facts)
+    if not asked or backend.get("image", "warn") != "refuse":
+        return ""
+    return f"it asks for {asked}, and this gate runs scripts in the host's own shell (backend.image is refuse)"
+
+
+def images_words(facts: dict[str, Any]) -> str:
+    """The image and the services that a job asks for, in words, or ""."""
+    image, services = facts.get("image"), facts.get("services", [])
+    parts = [f"the image {image}"] if image else []
+    if services:
+        parts.append(f"the service{'s' if len(services) > 1 else ''} {listed(services, 'and')}")
+    return listed(parts, "and")
 
 
 def own_names(facts: dict[str, Any]) -> str:

@@ -44,6 +44,11 @@ class Request:
         """The JSON object in one of the request's files, or None."""
         return read_json(os.path.join(self.directory, name))
 
+    def content(self) -> dict[str, Any] | None:
+        """What the job would run (gate/content.py); None where that is not kept, or is of another job."""
+        content = self.file("content.json")
+        return content if content and content["response_sha256"] == self.opened["response_sha256"] else None
+
     def has(self, name: str) -> bool:
         """Whether one of the request's files is there.
 

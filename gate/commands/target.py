@@ -11,7 +11,7 @@ from gate.commands.fault import CommandError
 from gate.files import StateError
 from gate.request import Request, keys, load
 from gate.standing import state_words, waits
-from gate.words import listed
+from gate.words import listed, shown
 
 if TYPE_CHECKING:
     from typing import Any

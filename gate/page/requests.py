@@ -6,18 +6,21 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gate import match, rules
+from gate import dangers, match, rules
 from gate.clock import boottime_ms
-from gate.files import read_json
+from gate.code_variables import what_it_does
 from gate.page.text import odd_characters
 from gate.request import Request, load
 from gate.signed_inbox import standing
 from gate.standing import progress, waits
+from gate.variables import OVERRIDES, SOMETIMES
 
 if TYPE_CHECKING:
     from gate.page.state import Page
     from gate.page.visitor import Visitor
 
+FOLDED_CHARACTERS = 200  # a longer value is folded, and one of more lines
+FOLDED_LINES = 3
 KEY = re.compile(r"[A-Za-z0-9._-]{1,300}-[0-9]+-[0-9]+")
 _MERGE_REQUEST = re.compile(r"refs/merge-requests/([0-9]+)/(head|merge)")
 
@@ -42,6 +45,39 @@ class Waiting:
         return "approve" in self.can and self.own != "approve"
 
 
+@dataclass(frozen=True)
+class Variable:
+    """One variable as it is shown; `value` is None where it is not, and `hidden` says why."""
+
+    name: str
+    value: str | None
+    hidden: str
+    change: str
+    does: str
+    overrides: bool
+    perhaps: bool
+    counts: bool
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is one that GitLab sets for some jobs, as it was before and without a danger."""
+        return self.perhaps and not self.change and not self.does
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its value is folded: the page has it whole, but not all of it at once."""
+        return self.value is not None and (len(self.value) > FOLDED_CHARACTERS or self.value.count("\n") > FOLDED_LINES)
+
+
+@dataclass(frozen=True)
+class VariableGroup:
+    """Variables under one heading, unfolded or not."""
+
+    title: str
+    variables: list[Variable]
+    is_open: bool
+
+
 class Book:
     """The requests on disk; what is read once is kept, since it never changes."""
 
@@ -61,8 +97,7 @@ class Book:
 
     def content(self, request: Request) -> dict[str, Any] | None:
         """What the job would run (gate/content.py); None where that is not known, or is of another job."""
-        content = read_json(f"{request.directory}/content.json")
-        return content if content and content["response_sha256"] == request.opened["response_sha256"] else None
+        return request.content()
 
     def waiting(self, visitor: Visitor) -> list[Waiting]:
         """All that waits, oldest first."""
@@ -131,7 +166,7 @@ def links(facts: dict[str, Any], last_sha: str | None) -> dict[str, str]:
 
 def warnings(facts: dict[str, Any], content: dict[str, Any] | None, opened: dict[str, Any]) -> list[str]:
     """What somebody who is to approve must not overlook."""
-    found = []
+    found = [sentence(each) for each in [*dangers.images(facts), *dangers.variables(facts), *dangers.unknown(content)]]
     if facts["overridden"]:
         found.append(
             f"The job's own variables set {', '.join(facts['overridden'])} to something else than GitLab says; what is"
@@ -149,6 +184,40 @@ def warnings(facts: dict[str, Any], content: dict[str, Any] | None, opened: dict
     if opened["deadline_shortened"]:
         found.append(f"There is less time than the rule gives: {opened['deadline_set_by']}.")
     return found
+
+
+def sentence(phrase: str) -> str:
+    """A phrase as a sentence of its own."""
+    return f"{phrase[:1].upper()}{phrase[1:]}."
+
+
+def variables(content: dict[str, Any] | None) -> list[VariableGroup]:
+    """A job's variables for people: those that somebody else than GitLab set, and those that may be GitLab's own."""
+    found = [_variable(each) for each in (content or {}).get("variables") or []]
+    quiet = [each for each in found if each.is_quiet]
+    groups = [
+        VariableGroup(
+            "Set by the job, its pipeline, project or group",
+            [each for each in found if not each.is_quiet],
+            is_open=True,
+        ),
+        VariableGroup("GitLab sets these for some jobs, and an author can for others", quiet, is_open=False),
+    ]
+    return [group for group in groups if group.variables]
+
+
+def _variable(each: dict[str, Any]) -> Variable:
+    does = what_it_does(each["name"])
+    return Variable(
+        name=each["name"],
+        value=each["value"],
+        hidden=each["hidden"],
+        change=each["change"],
+        does=does,
+        overrides=each["kind"] == OVERRIDES,
+        perhaps=each["kind"] == SOMETIMES,
+        counts=each["counts"],
+    )
 
 
 def _texts(value: Any) -> list[str]:

@@ -135,6 +135,9 @@ def _about(state: Page, request: web.Request, asked: Request) -> dict[str, Any]:
         "links": requests.links(facts, last),
         "content": content,
         "warnings": requests.warnings(facts, content, asked.opened),
+        "variables": requests.variables(content),
+        "since": (content or {}).get("since"),
+        "gone": (content or {}).get("gone", []),
         "digest": asked.opened["digest"],
         "opened_ms": asked.opened["opened_wall_s"] * 1000,
         "until_ms": asked.opened["opened_wall_s"] * 1000

