@@ -94,6 +94,7 @@ def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         "proxy_gid": accounts.proxy_gid,
         "proxy_header": page["proxy_header"],
         "url": url_of(page),
+        "bulk": page["bulk"],
     }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gate.page import export, figures, guard, live, login, render, views, voting
+from gate.page import export, figures, guard, live, login, render, together, views, voting
 from gate.page.connection import Connection, Door
 from gate.page.doors import open_doors
 from gate.page.rulebook import Rulebook
@@ -36,7 +36,8 @@ def app_of(page: Page) -> web.Application:
     app.router.add_get("/", views.waiting)
     app.router.add_get(f"/requests/{_KEY}", views.one)
     app.router.add_post(f"/requests/{_KEY}", voting.vote)
-    app.router.add_post("/decide", voting.together)
+    app.router.add_post("/decide", together.decide)
+    app.router.add_post("/decide/shown", together.approve_shown)
     app.router.add_get("/decided/{nonce:[0-9a-f]{32}}", views.decided)
     app.router.add_get("/history", views.past)
     app.router.add_get("/history.csv", export.as_csv)
