@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gate.page import export, figures, guard, live, login, render, together, views, voting
-from gate.page.connection import Connection, Door
+from gate.page.connection import Connection, Door, make_room
 from gate.page.doors import open_doors
 from gate.page.rulebook import Rulebook
 from gate.page.state import PAGE, Page, say
@@ -66,6 +66,7 @@ async def _serve(config_file: str) -> None:
     _check_user(rulebook)
     os.umask(0o077)
     page = Page(rulebook)
+    make_room()
     doors = open_doors(rulebook.policy)
     runner = web.AppRunner(app_of(page), shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()

@@ -110,6 +110,7 @@ def _without_visitor(request: web.Request, page: Page) -> web.StreamResponse | N
     if visitor is None:
         return _to_login(request)
     request[VISITOR] = visitor
+    request.protocol.belong_to(visitor.counts_as)  # type: ignore[attr-defined]  # gate.page.connection.Connection
     if visitor.session and request.headers.get("Sec-Fetch-Dest") != "empty":  # what the page's script fetches is no use
         page.sessions.use(visitor.session)
     return None

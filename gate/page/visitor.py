@@ -31,6 +31,11 @@ class Visitor:
     session: Session | None = None
 
     @property
+    def counts_as(self) -> str:
+        """Whose this visitor's connections are, at whatever door."""
+        return f"person {self.person}" if self.person else f"Unix user {self.name}"
+
+    @property
     def id(self) -> str:
         """What a form token is bound to."""
         return f"{self.door}:{self.session.id if self.session else self.name}"
