@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import re
 import subprocess
@@ -407,6 +408,34 @@ def test_what_a_proxy_says_is_believed_at_its_own_socket_only(shown: Start) -> N
     assert [proxy.get("/", headers).status for headers in ({}, {"Remote-User": "mallory"}, {"Remote-User": ""})] == [
         403
     ] * 3
+
+
+def test_a_name_that_the_proxy_sends_may_be_written_with_a_person(shown: Start) -> None:
+    start = shown(page={"proxy_socket": True})
+    start.site.config["people"][APPROVER]["proxy"] = ["a.l@example.com", "Zoë Ångström"]
+    start.site.write()
+    proxy = start.page.client(door="proxy_socket")
+    for sent in (APPROVER, "a.l@example.com", "Zoë Ångström"):
+        reply = proxy.get("/", {"Remote-User": sent.encode().decode("latin-1")})
+        assert (reply.status, f'<p class="who">{APPROVER}</p>' in reply.body) == (200, True)
+    assert proxy.get("/", {"Remote-User": "A.L@example.com"}).status == 403
+
+
+SENT = {
+    "an address": ("mallory@example.com", "Remote-User: mallory@example.com, and nobody in gate.yaml is called so."),
+    "markup": ("<img src=x>", "Remote-User: &lt;img src=x&gt;, and nobody"),
+    "an override": ("m\u202ex", r"Remote-User: m\u202ex, and nobody"),
+    "too long": ("x" * 3000, f"Remote-User: {'x' * 100}… (3000 characters), and nobody"),
+}
+
+
+@pytest.mark.parametrize("case", SENT)
+def test_a_name_that_nobody_has_is_told_with_what_to_write(shown: Start, case: str) -> None:
+    sent, told = SENT[case]
+    start = shown(page={"proxy_socket": True})
+    reply = start.page.client(door="proxy_socket").get("/", {"Remote-User": sent.encode().decode("latin-1")})
+    assert (reply.status, told in reply.body) == (403, True), reply.body
+    assert "write that name into the list `proxy` of a person under `people`" in html.unescape(reply.body)
 
 
 def test_two_names_from_a_proxy_are_nobody(shown: Start) -> None:
