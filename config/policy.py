@@ -53,6 +53,7 @@ def _person(person: dict[str, Any], user: User | None) -> dict[str, Any]:
         "gitlab_names": list(dict.fromkeys(each.casefold() for each in gitlab if isinstance(each, str))),
         "gitlab_ids": list(dict.fromkeys(each for each in gitlab if isinstance(each, int))),
         "ssh_keys": list(dict.fromkeys(bare(line) for line in person.get("ssh_keys", []))),
+        "proxy_names": list(dict.fromkeys(person.get("proxy", []))),
     }
 
 
@@ -112,6 +113,7 @@ def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any] | None:
         "proxy_gid": accounts.proxy_gid,
         "proxy_header": page["proxy_header"],
         "url": url_of(page),
+        "bulk": page["bulk"],
     }
 
 

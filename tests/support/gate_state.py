@@ -62,6 +62,7 @@ def policy_of(state_dir: Path, **changes: Any) -> dict[str, Any]:
             "gitlab_names": [f"{person}-gl"],
             "gitlab_ids": [4711 + n],
             "ssh_keys": [],
+            "proxy_names": [],
         }
         for n, person in enumerate(PEOPLE)
     }

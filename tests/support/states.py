@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.browser import log_in
@@ -125,14 +126,27 @@ def _decided(word: str, comment: str) -> Callable[[Shown, Page], None]:
     return go
 
 
-def _together(start: Shown, seen: Page) -> None:
+def _unfolded(start: Shown, seen: Page) -> None:
     _several(start)
     log_in(seen, start.page, APPROVER)
     for box in seen.get_by_role("checkbox").all():
         box.check()
     seen.get_by_label("Comment, for each of them").fill("the release of today")
     seen.get_by_role("button", name="Approve").click()
+    seen.get_by_role("heading", name="Approve together").wait_for()
+
+
+def _together(start: Shown, seen: Page) -> None:
+    _unfolded(start, seen)
+    seen.get_by_role("button", name="Approve").click()
     seen.get_by_role("heading", name="What came of it").wait_for()
+
+
+def _unreadable(start: Shown, seen: Page) -> None:
+    broken = _deployment(start)
+    Path(broken.directory, "request.json").write_text("{", encoding="utf-8")
+    _several(start)
+    log_in(seen, start.page, APPROVER)
 
 
 def _history(start: Shown, seen: Page) -> None:
@@ -205,7 +219,9 @@ STATES = [
     State("approved", _decided("approved", "go ahead")),
     State("rejected", _decided("rejected", "not on a **Friday**")),
     State("expired", _decided("expired", "")),
+    State("approve-together", _unfolded),
     State("together", _together),
+    State("unreadable", _unreadable),
     State("history", _history),
     State("no-history", _no_history),
     State("login", _login),

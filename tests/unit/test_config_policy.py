@@ -36,8 +36,22 @@ def test_a_small_file_comes_to_the_whole_policy() -> None:
         "approvers_group": "gate-approvers",
         "approvers_gid": 2000,
         "people": {
-            "alice": {"unix": "alice", "uid": 1001, "gitlab_names": ["alice"], "gitlab_ids": [4711], "ssh_keys": []},
-            "bob": {"unix": "bob", "uid": 1002, "gitlab_names": ["bob"], "gitlab_ids": [], "ssh_keys": []},
+            "alice": {
+                "unix": "alice",
+                "uid": 1001,
+                "gitlab_names": ["alice"],
+                "gitlab_ids": [4711],
+                "ssh_keys": [],
+                "proxy_names": [],
+            },
+            "bob": {
+                "unix": "bob",
+                "uid": 1002,
+                "gitlab_names": ["bob"],
+                "gitlab_ids": [],
+                "ssh_keys": [],
+                "proxy_names": [],
+            },
         },
         "groups": {"release-managers": ["alice", "bob"]},
         "rules": [
