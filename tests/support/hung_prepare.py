@@ -1,6 +1,6 @@
 """`prepare` whose looks hang, as at a file system that does not answer: `hung_prepare.py AT [gate-executor's arguments]`.
 
-AT is the source that they hang at; `all`: the first that they come to, and the same wherever they are after that.
+AT is the source that they hang at; `all`: before they have come to any.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ def hanging(context: dict[str, Any], interrupted: Callable[[], bool]) -> dict[st
 
     def at(source: str) -> None:
         said(source)
-        if AT in (source, "all"):
+        if source == AT:
             time.sleep(600)
 
+    if AT == "all":
+        time.sleep(600)
     return looking(context | {"at": at}, interrupted)
 
 
