@@ -38,7 +38,8 @@ class Pace:
     def not_ready(self, sources: list[str], now_ms: int) -> None:
         """What a look found to be not ready: in these sources, and in no others."""
         self._later = {
-            source: (self._later.get(source, (now_ms, 0))[0], self._later.get(source, (0, 0))[1] + 1) for source in sources
+            source: (self._later.get(source, (now_ms, 0))[0], self._later.get(source, (0, 0))[1] + 1)
+            for source in sources
         }
 
     def later(self) -> list[str]:

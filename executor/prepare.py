@@ -369,7 +369,9 @@ def step(name: str, context: dict[str, Any], signals: Signals, within_ms: int, b
     progress, _, content = content.partition(_END_OF_PROGRESS)
     if not ended:
         at = progress.decode().split("\n")[-2:][0]
-        return fault(f"a process of the gate hung while {name}{f', at the answers of {at}' if at else ''}") | {"hung": at}
+        return fault(f"a process of the gate hung while {name}{f', at the answers of {at}' if at else ''}") | {
+            "hung": at
+        }
     try:
         result: dict[str, Any] = marshal.loads(content)  # noqa: S302  it needs no import, and comes from our own child
     except (EOFError, ValueError, TypeError):

@@ -93,9 +93,7 @@ def droppers(policy: dict[str, Any], rule: dict[str, Any], facts: dict[str, Any]
 def places(request: Request, policy: dict[str, Any], rule: dict[str, Any]) -> dict[str, list[str]]:
     """Where a drop that answers the request can lie, relative to `drop/`, for each source."""
     names = names_of(request.facts["job_id"], request.key)
-    found = {
-        person: [f"{person}/{name}" for name in names] for person in droppers(policy, rule, request.facts)
-    }
+    found = {person: [f"{person}/{name}" for name in names] for person in droppers(policy, rule, request.facts)}
     for person in signed_inbox.signers(rule, policy, request.facts):
         found[f"signed/{person}"] = [f"signed/{name}" for name in signed_names_of(request.key, person)]
     return found

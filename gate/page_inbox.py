@@ -100,7 +100,9 @@ def _sorted_out(
     """Each person's newest approval and rejection, oldest first, and what is no vote; what a newer one stands for is gone."""
     votes: list[tuple[str, Reading, dict[str, str]]] = []
     wrong: list[tuple[str, Reading]] = []
-    for name, reading in ballot.readings("page", "votes", names, {"via": "page"}, lambda name: _read(directory, name, uid)):
+    for name, reading in ballot.readings(
+        "page", "votes", names, {"via": "page"}, lambda name: _read(directory, name, uid)
+    ):
         said, why = _said(reading)
         if why:
             wrong.append((name, reading._replace(why=why)))
@@ -126,10 +128,14 @@ def _let_go(ballot: Ballot, directory: int, older: list[tuple[str, Reading, dict
     for person in sorted({said["person"] for _name, _reading, said in older}):
         names = [name for name, _reading, said in older if said["person"] == person]
         first = {"name": names[0]}
-        why = f"{person} has given the same answer again since; so have {len(names) - 1} more like it" if len(names) > 1 else (
-            f"{person} has given the same answer again since"
+        why = (
+            f"{person} has given the same answer again since; so have {len(names) - 1} more like it"
+            if len(names) > 1
+            else (f"{person} has given the same answer again since")
         )
-        ballot.request.record("drop-turned-away", "by", "drop", by={"via": "page", "person": person}, drop=first, why=why)
+        ballot.request.record(
+            "drop-turned-away", "by", "drop", by={"via": "page", "person": person}, drop=first, why=why
+        )
         for name in names:
             with suppress(OSError):  # the page itself removes what came too late
                 os.unlink(name, dir_fd=directory)

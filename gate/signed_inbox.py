@@ -76,7 +76,9 @@ def _readings(ballot: Ballot, directory: int, person: str) -> Iterator[tuple[str
         reading = drop.read_ascii(directory, name)
         if reading.state != "later" or source not in ballot.overdue:
             return reading
-        return reading._replace(state="bad", why=f"{reading.why} for too long, and nobody else can use its name meanwhile")
+        return reading._replace(
+            state="bad", why=f"{reading.why} for too long, and nobody else can use its name meanwhile"
+        )
 
     return ballot.readings(source, "drop/signed", signed.names_of(ballot.request.key, person), by, read)
 

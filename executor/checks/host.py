@@ -77,7 +77,9 @@ def hard_links(context: Context) -> Iterator[Finding]:
     if (context.system.text("/proc/sys/fs/protected_hardlinks") or "").strip() == "0":
         says = f"{HARD_LINKS} is 0: people can make hard links to the gate's files (packaging/sysctl.d sets it)"
         setting = f"{HARD_LINKS} = 1"
-        yield warn(says, f"install -d /etc/sysctl.d && echo '{setting}' > {HARD_LINKS_FILE} && sysctl -p {HARD_LINKS_FILE}")
+        yield warn(
+            says, f"install -d /etc/sysctl.d && echo '{setting}' > {HARD_LINKS_FILE} && sysctl -p {HARD_LINKS_FILE}"
+        )
     elif not linked:
         yield ok("nobody can make hard links to the gate's files, and nobody has")
 

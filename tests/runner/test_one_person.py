@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.runner.gated import Gated
 from tests.support.silent_mount import silent_mount
 from tests.support.site import CHECKOUT, IS_ROOT, Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.runner.gated import Gated
 
     Start = Callable[..., Gated]
 

@@ -128,7 +128,12 @@ def test_links_are_not_followed_and_nothing_above_is_reached(tmp_path: Path) -> 
     (tmp_path / "in" / "link").symlink_to(tmp_path / "out")
     root = os.open(tmp_path / "in", os.O_PATH | os.O_DIRECTORY)
     try:
-        for path, fault in (("link/x", errno.ELOOP), ("../out", errno.EXDEV), ("/etc", errno.EXDEV), ("x", errno.ENOENT)):
+        for path, fault in (
+            ("link/x", errno.ELOOP),
+            ("../out", errno.EXDEV),
+            ("/etc", errno.EXDEV),
+            ("x", errno.ENOENT),
+        ):
             with pytest.raises(OSError, match=r".") as caught:
                 beneath.open_beneath(root, path)
             assert caught.value.errno == fault

@@ -18,6 +18,7 @@ from gate.request import Request
 from tests.support.gate_state import in_children, made, open_request, records, same_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 VOTE = {"person": "alice", "via": "drop", "uid": 20_001, "comment": "go ahead", "answer": "approve"}
@@ -246,18 +247,18 @@ def test_records_lie_where_the_request_does(policy: dict[str, Any], request_: Re
     assert os.listdir(layout.audit(policy["state_dir"])).count("audit.1.jsonl") == 1
 
 
-LOST = {
-    "cut": lambda path: os.truncate(path, 10),
-    "emptied, as by copytruncate": lambda path: os.truncate(path, 0),
-    "gone": os.unlink,
-    "another one, as long": lambda path: _overwrite(path),
-}
-
-
 def _overwrite(path: str) -> None:
     size = os.path.getsize(path)
     with open(path, "wb") as target:
         target.write(b"x" * (size - 1) + b"\n")
+
+
+LOST: dict[str, Callable[[str], None]] = {
+    "cut": lambda path: os.truncate(path, 10),
+    "emptied, as by copytruncate": lambda path: os.truncate(path, 0),
+    "gone": os.unlink,
+    "another one, as long": _overwrite,
+}
 
 
 @pytest.mark.parametrize("what", LOST)

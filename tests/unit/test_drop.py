@@ -76,7 +76,9 @@ def test_nothing_there_is_gone(box: Box) -> None:
     assert box.read() == ("gone", "", "", None)
 
 
-ITS_OWNERS = sorted(set(errno.errorcode) - {*drop.HOSTS_OWN, errno.ENOENT, errno.EWOULDBLOCK, errno.EACCES, errno.EPERM})
+ITS_OWNERS = sorted(
+    set(errno.errorcode) - {*drop.HOSTS_OWN, errno.ENOENT, errno.EWOULDBLOCK, errno.EACCES, errno.EPERM}
+)
 
 
 def failing_at(monkeypatch: pytest.MonkeyPatch, holder: Any, name: str, fault: int) -> None:

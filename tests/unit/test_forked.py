@@ -64,7 +64,9 @@ def test_a_child_holds_neither_the_job_log_nor_the_heartbeat(monkeypatch: pytest
     reader, writer = os.pipe()
 
     def held(_context: dict[str, Any]) -> dict[str, Any]:
-        return {"held": [os.path.exists(f"/proc/self/fd/{writer}"), *(os.readlink(f"/proc/self/fd/{n}") for n in (1, 2))]}
+        return {
+            "held": [os.path.exists(f"/proc/self/fd/{writer}"), *(os.readlink(f"/proc/self/fd/{n}") for n in (1, 2))]
+        }
 
     assert stepping(monkeypatch, held, beat=writer) == {"held": [False, "/dev/null", "/dev/null"]}
     os.close(reader)

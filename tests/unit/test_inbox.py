@@ -177,7 +177,12 @@ def test_a_half_written_drop_is_left_for_later(policy: dict[str, Any]) -> None:
 
 
 AWAY = {
-    "triggered it, not on the list": ("carol", "1001.approve", {"names": ["carol"]}, "carol is not on the list of rule 'all'"),
+    "triggered it, not on the list": (
+        "carol",
+        "1001.approve",
+        {"names": ["carol"]},
+        "carol is not on the list of rule 'all'",
+    ),
     "triggered it": ("alice", "1001.approve", {"names": ["Alice-GL"]}, "alice triggered this job"),
     "matches a forged one": ("alice", "1001.approve", {"names": ["dev", "alice"]}, "alice triggered this job"),
 }

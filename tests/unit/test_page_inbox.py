@@ -384,7 +384,10 @@ def test_of_a_thousand_votes_of_a_person_the_newest_of_each_answer_counts(
 
     votes, box = look(policy, request_)
     assert [(vote["person"], vote["comment"]) for vote in votes if vote["answer"] == "reject"] == [("alice", "100")]
-    assert {(vote["person"], vote["comment"]) for vote in votes if vote["answer"] == "approve"} == {("alice", "199"), ("bob", "")}
+    assert {(vote["person"], vote["comment"]) for vote in votes if vote["answer"] == "approve"} == {
+        ("alice", "199"),
+        ("bob", ""),
+    }
     assert len(records(policy, "vote")) == 3
     (gone,) = records(policy, "drop-turned-away")
     assert gone["why"] == "alice has given the same answer again since; so have 197 more like it"

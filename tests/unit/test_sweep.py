@@ -247,7 +247,9 @@ def test_drops_over_seven_days_old_are_swept(
 ) -> None:
     drop_file(policy, "alice", "1002.approve")
     drop_file(policy, "bob", "whatever \x1b[31m\n")
-    monkeypatch.setattr(sweep, "time", SimpleNamespace(time=lambda: time.time() + days * 86_400, monotonic=time.monotonic))
+    monkeypatch.setattr(
+        sweep, "time", SimpleNamespace(time=lambda: time.time() + days * 86_400, monotonic=time.monotonic)
+    )
 
     assert sweep.sweep(policy, "own") == []
     assert left(policy) + left(policy, "bob") == (["1002.approve", "whatever \x1b[31m\n"] if stays else [])
