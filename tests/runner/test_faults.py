@@ -21,10 +21,10 @@ ROOT = pytest.mark.skipif(not IS_ROOT, reason="not root: only root can mount a s
 
 @pytest.fixture
 def small_disk() -> Iterator[Site]:
-    """A gate whose state_dir is a tmpfs of 256 KiB."""
+    """A gate whose state_dir is a tmpfs of 2 MiB, half of which is the reserve."""
     with Site() as site:
         site.state.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=755", "gate-test", str(site.state)], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=755", "gate-test", str(site.state)], check=True)
         try:
             yield site
         finally:
@@ -131,8 +131,9 @@ def test_a_read_only_disk_is_a_system_failure_with_one_line_in_each_attempt(gate
 def test_a_disk_that_fills_up_while_a_job_waits_is_waited_out(gated: Start, small_disk: Site) -> None:
     case = gated(site=small_disk)
     job = case.waiting()
+    written = case.site.drop(case.approver, f".{job}.approve")
     fill(small_disk)
-    case.drop(job, "approve")
+    written.rename(written.with_name(f"{job}.approve"))
     case.harness.wait_trace(job, "cannot decide now: ")
     assert "No space left on device" in case.harness.trace(job)
     assert case.decisions(job) == []
@@ -140,6 +141,20 @@ def test_a_disk_that_fills_up_while_a_job_waits_is_waited_out(gated: Start, smal
     assert case.outcome(job)[0] == "success"
     assert case.site.events(job) == ["requested", "vote", "decided", "released", "ended"]
     assert case.site.verify().ok
+
+
+def test_where_the_disk_stays_full_the_job_expires_and_that_is_recorded(gated: Start, small_disk: Site) -> None:
+    case = gated(site=small_disk)
+    job = case.waiting()
+    reject = case.site.drop(case.approver, f".{job}.reject")
+    fill(small_disk)
+    reject.rename(reject.with_name(f"{job}.reject"))
+    case.harness.wait_trace(job, "cannot decide now: ")
+    case.let_expire()
+    assert case.outcome(job) == ("failed", "script_failure", 81)
+    (decided,) = case.site.records("decided", job)
+    assert "the time was up, and the last look failed: " in decided["why"]
+    assert "o space left" in decided["why"]
 
 
 @pytest.mark.parametrize("spoil", ["chmod 0770 {}", "setfacl -m u:65534:rwx {}", "chmod 0701 {}"])
