@@ -14,6 +14,8 @@ from gate.files import read_json
 from gate.request import load
 from gate.sweep import sweep
 
+FOREIGN_FAULTS_MAX = 3
+
 
 def cleanup(config_file: str) -> int:
     """Remove the job's tree, end its request where it is over, and sweep what others left; always 0.
@@ -36,7 +38,16 @@ def _clean(config_file: str) -> list[str]:
     plan = read_json(os.environ["GATE_PLAN"]) if os.environ.get("GATE_PLAN") else None
     policy = plan["policy"] if plan else load_policy(config_file)[0]
     faults = _end(plan["policy"], plan["key"], plan["work_dir"]) if plan else []
-    return faults + sweep(policy, own_key=plan["key"] if plan else "")
+    return faults + _some(sweep(policy, own_key=plan["key"] if plan else ""))
+
+
+def _some(lines: list[str]) -> list[str]:
+    """What is wrong with others' jobs, in few lines: this job's own faults must be found among them."""
+    more = len(lines) - FOREIGN_FAULTS_MAX
+    return [
+        *lines[:FOREIGN_FAULTS_MAX],
+        *([f"and {more} more such faults: `gate check` names them"] if more > 0 else []),
+    ]
 
 
 def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:

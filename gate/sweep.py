@@ -40,6 +40,8 @@ _FAULTS = (StateError, log.AuditError, OSError, KeyError)
 def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
     """Sweep all requests but `own_key`, and all drops; returns a line for each fault."""
     state_dir, faults = policy["state_dir"], []
+    if not os.path.lexists(state_dir):
+        return []  # config could not make it, and has said why: a line about that here would only hide the reason
     try:
         others = [key for key in keys(state_dir) if key != own_key]
     except OSError as error:
