@@ -72,8 +72,8 @@ def _user_asides(page: dict[str, Any], value: dict[str, Any], accounts: Accounts
         mend = f"useradd --system --no-create-home {shlex.quote(page['user'])}"
         yield f"no Unix user {name} on this host: create it, or name another; there is no page until then", mend
         return
-    if user.uid == accounts.runner.uid:
-        return
+    if user.uid == accounts.runner.uid or any(job and job.uid == user.uid for job in accounts.run_as.values()):
+        return  # another user is needed, whose groups are another matter
     if accounts.approvers_gid is not None and accounts.approvers_gid not in accounts.page_gids:
         mend = f"usermod --append --groups {value['approvers_group']} {page['user']}"
         yield f"{name} is not in the approvers' group, so the page cannot read requests: {mend}", mend

@@ -52,7 +52,8 @@ def _faults(run_as: str, value: dict[str, Any], accounts: Accounts, *, tolerant:
     person = next((who for who, account in accounts.people.items() if account and account.uid == user.uid), None)
     if person and not tolerant:
         yield f"{name} is the person {person!r} too, so a job could approve as {person}: name another user", ""
-    if accounts.approvers_gid in accounts.run_as_gids[run_as]:
+    is_page = accounts.page is not None and accounts.page.uid == user.uid  # who has to be in the group: told there
+    if accounts.approvers_gid in accounts.run_as_gids[run_as] and not is_page:
         group = quoted(value["approvers_group"])
         message = f"{name} is in the approvers' group {group}: take it out of the group, or name another user"
         yield message, "" if person or accounts.approvers_gid == user.gid else leave(run_as, value["approvers_group"])

@@ -16,6 +16,7 @@ from gate.sweep import sweep
 
 SWEEP_WITHIN_MS = 15_000
 FAULTS_MAX_BYTES = 60_000  # a pipe takes them at once
+FOREIGN_FAULTS_MAX = 3
 
 
 def cleanup(config_file: str) -> int:
@@ -39,7 +40,7 @@ def _clean(config_file: str) -> list[str]:
     plan = read_json(os.environ["GATE_PLAN"]) if os.environ.get("GATE_PLAN") else None
     policy = plan["policy"] if plan else load_policy(config_file)[0]
     faults = _end(plan["policy"], plan["key"], plan["work_dir"]) if plan else []
-    return faults + _swept(policy, plan["key"] if plan else "")
+    return faults + _some(_swept(policy, plan["key"] if plan else ""))
 
 
 def _swept(policy: dict[str, Any], own_key: str) -> list[str]:
@@ -64,6 +65,15 @@ def _sweep(policy: dict[str, Any], own_key: str) -> list[str]:
         return sweep(policy, own_key)
     except Exception as error:  # noqa: BLE001
         return [in_words(error)]
+
+
+def _some(lines: list[str]) -> list[str]:
+    """What is wrong with others' jobs, in few lines: this job's own faults must be found among them."""
+    more = len(lines) - FOREIGN_FAULTS_MAX
+    return [
+        *lines[:FOREIGN_FAULTS_MAX],
+        *([f"and {more} more such faults: `gate check` names them"] if more > 0 else []),
+    ]
 
 
 def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:

@@ -20,7 +20,9 @@ from executor.rehearsal_process import (
     Context,
     call,
 )
+from executor.rehearsal_scripts import Bash
 from executor.rehearsal_variables import Directories, Variable, all_variables, driver_environment
+from executor.rehearsal_version import passes_codes_on
 from executor.rehearsal_wiring import as_rehearsal
 
 if TYPE_CHECKING:
@@ -110,6 +112,11 @@ class Attempt:
     def variables(self) -> list[Variable]:
         """The job's variables as they are now."""
         return all_variables(self.job, self.wiring, self.directories, self.status)
+
+    @property
+    def bash(self) -> Bash:
+        """How this runner's stage scripts run what is in them."""
+        return Bash(passes_codes_on=passes_codes_on(self.wiring.version, {v.key: v.value for v in self.variables}))
 
     def _config(self, context: Context) -> dict[str, Any]:
         if not self.wiring.config:

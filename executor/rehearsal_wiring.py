@@ -14,6 +14,7 @@ from typing import Any
 import gitlab_runner_gate
 from executor.main import REHEARSAL
 from executor.rehearsal_faults import RehearsalError
+from executor.rehearsal_version import NEWEST_KNOWN
 
 EXEC_TIMEOUT_S = 3600
 GRACEFUL_KILL_TIMEOUT_S = 600
@@ -40,6 +41,7 @@ class Wiring:
     environment: tuple[str, ...] = ()
     name: str = "rehearsal"
     token: str = ""
+    version: str = NEWEST_KNOWN
 
 
 def built_in(gate_config: str | None) -> Wiring:

@@ -125,6 +125,7 @@ def _repository(url: str) -> tuple[str, str]:
     if not separator or not scheme or not host:
         raise FactsError(
             "the job response's git_info.repo_url names no host; a gate cannot tell GitLab instances apart"
+            " (is it the runner's own trial job? then turn experimental.boot_verify off)"
         )
     return host, path.removesuffix(".git").strip("/")
 

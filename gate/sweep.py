@@ -62,6 +62,8 @@ def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
 
 def _sweep(policy: dict[str, Any], own_key: str) -> list[str]:
     state_dir, faults = policy["state_dir"], []
+    if not os.path.lexists(state_dir):
+        return []  # config could not make it, and has said why: a line about that here would only hide the reason
     try:
         others = [key for key in keys(state_dir) if key != own_key]
     except OSError as error:

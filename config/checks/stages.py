@@ -14,6 +14,7 @@ from config.checks.toml_edit import Edit
 from config.host import path_problems
 
 PREPARE_TIMEOUT = "--prepare-timeout"
+REHEARSAL = "--rehearsal"  # which `gate rehearse` adds by itself
 USAGE = "usage: gate-executor "  # what it answers to --help
 
 
@@ -114,7 +115,10 @@ def _arguments(context: Context, runner: Runner, stage: str) -> Iterator[Finding
     file, words = split(runner.own_arguments(stage) or [])
     who = f"runner {runner.name}: {stage}_args"
     mend = toml_edit.mend(context.runner_config, arguments(context, runner, stage))
-    if words[:1] != [stage]:
+    if REHEARSAL in words:
+        says = f"{who} has {REHEARSAL}: each job would be recorded as a rehearsal, and be in no figures"
+        yield fail(says, mend)
+    elif words[:1] != [stage]:
         yield fail(f"{who} names {' '.join(words) or 'no stage'}, and not the stage {stage}", mend)
     elif stage != "prepare" and words[1:]:
         yield fail(f"{who} has {' '.join(words[1:])!r} behind the stage, which gate-executor does not take", mend)

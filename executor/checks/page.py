@@ -73,6 +73,8 @@ def _answer(context: Context, page: dict[str, Any], door: str | tuple[str, int])
     name = door if isinstance(door, str) else f"{door[0]}:{door[1]}"
     try:
         status = _settled_status(door, urlsplit(page["url"]).netloc)
+    except (TimeoutError, BlockingIOError):
+        return warn(f"the page does not answer at {name} within {ANSWERS_WITHIN_S} s: it hangs", _restart(context))
     except (OSError, http.client.HTTPException) as error:
         why = reason(error) if isinstance(error, OSError) else str(error)
         return warn(f"nobody answers at {name} ({why}): the page does not run", _start(context))
@@ -94,13 +96,13 @@ def _settled_status(door: str | tuple[str, int], host: str) -> int:
 
 def _status(door: str | tuple[str, int], host: str) -> int:
     connection = http.client.HTTPConnection(host, timeout=ANSWERS_WITHIN_S)
-    if isinstance(door, str):
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(ANSWERS_WITHIN_S)
-        connection.sock.connect(door)
-    else:
-        connection.sock = socket.create_connection(door, ANSWERS_WITHIN_S)
     try:
+        if isinstance(door, str):
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(ANSWERS_WITHIN_S)
+            connection.sock.connect(door)
+        else:
+            connection.sock = socket.create_connection(door, ANSWERS_WITHIN_S)
         connection.request("GET", "/healthz", headers={"Host": host})
         return connection.getresponse().status
     finally:
@@ -123,9 +125,18 @@ def _accounts(context: Context) -> Iterator[Finding]:
         yield warn("page in gate.yaml has `listen`, and nobody has a password: no one can log in there", add)
 
 
-def _start(context: Context) -> str:
+def _has_unit(context: Context) -> bool:
     is_default = context.gate_yaml.path == DEFAULT_GATE_YAML  # another gate's page has a unit of another name
-    if is_default and any(context.system.text(f"{directory}/{_UNIT}") for directory in DIRECTORIES):
+    return is_default and any(context.system.text(f"{directory}/{_UNIT}") for directory in DIRECTORIES)
+
+
+def _restart(context: Context) -> str:
+    """Nothing where whoever started it by hand has to end it first."""
+    return f"systemctl restart {_UNIT}" if _has_unit(context) else ""
+
+
+def _start(context: Context) -> str:
+    if _has_unit(context):
         return f"systemctl enable --now gate-page.socket {_UNIT}"
     page = context.policy["page"]
     user, places = shlex.quote(page["user"]), [page[kind] for kind in ("socket", "proxy_socket") if page[kind]]

@@ -102,6 +102,7 @@ MISTAKES = [
     (f"sed -i 's/$/\\r/' {CONFIG_TOML} && sed -i '/^shutdown_timeout/d' {CONFIG_TOML}", {"kill-timeouts": "warn"}, "shutdown_timeout is 30 s"),
     (f"sed -i '1s/^/\\xEF\\xBB\\xBF/' {CONFIG_TOML}", {"runner-config": "fail"}, "a byte order mark"),
     (f"chmod 0644 {OPT}/bin/gate-executor", {"stages": "fail"}, "cannot be executed"),
+    (toml('s|"config"\\]|"--rehearsal", "config"]|'), {"stages": "fail"}, "each job would be recorded as a rehearsal"),
     (toml('s|"cleanup"\\]|"run"]|'), {"stages": "fail"}, "and not the stage cleanup"),
     (toml("s|\\(run_args = .*\\)/etc/gitlab-runner-gate/|\\1|"), {"stages": "fail"}, "--config 'gate.yaml': write its whole path"),
     (toml("s|\\(run_args = .*\\)/gate.yaml|\\1/old.yaml|"), {"stages": "fail"}, "other stages go by"),

@@ -50,10 +50,12 @@ class Stage:
             os.close(beat)
         self._beats = []
 
-    def waiting(self, *, waited_s: float = 0, left_s: float = 3600, hold: bool = True, **job: Any) -> Request:
+    def waiting(
+        self, *, waited_s: float = 0, left_s: float = 3600, hold: bool = True, rehearsal: bool = False, **job: Any
+    ) -> Request:
         """A request that waits; `job` is what job_payload takes."""
         response = job_payload(next(self._ids), **job)
-        facts = job_facts(response)
+        facts = job_facts(response, rehearsal=rehearsal)
         key = key_of(facts)
         directory = layout.make_job(self.policy, key)
         content = {"v": 1, "key": key, "response_sha256": "0" * 64, **shown_content(response, b"k" * 32)}

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 import shlex
+import socket
 import subprocess
 import tempfile
 import tomllib
@@ -22,7 +23,7 @@ from config.checks.context import Context, GateYaml
 from config.checks.runner_config import Runner, RunnerConfig
 from config.checks.system import HostSystem
 from config.checks.toml_edit import Edit
-from executor.checks import host
+from executor.checks import host, page
 from executor.checks.all import CHECKS
 
 if TYPE_CHECKING:
@@ -389,3 +390,25 @@ def test_every_command_can_be_pasted_into_a_shell() -> None:
     config = config_of(TWO, "/etc/it's; rm -rf x/config.toml")
     words = shlex.split(toml_edit.mend(config, Edit("concurrent", 60)))
     assert words[-1] == "/etc/it's; rm -rf x/config.toml"
+
+
+# the page
+
+
+@pytest.mark.parametrize("has_unit", [True, False])
+@pytest.mark.parametrize("backlog", [1, 0])
+def test_a_page_that_hangs_is_started_again_and_not_only_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_unit: bool, backlog: int
+) -> None:
+    monkeypatch.setattr(page, "ANSWERS_WITHIN_S", 0.2)
+    door = str(tmp_path / "page.sock")
+    files = {"/etc/systemd/system/gate-page.service": "[Service]"} if has_unit else {}
+    with socket.socket(socket.AF_UNIX) as deaf, socket.socket(socket.AF_UNIX) as first:
+        deaf.bind(door)
+        deaf.listen(backlog)
+        if not backlog:
+            first.connect(door)  # no more fit in
+        context = dataclasses.replace(context_of(), system=FakeSystem(files))
+        found = page._answer(context, {"url": "http://gate.localhost:8420"}, door)
+    assert (found.state, found.says) == ("warn", f"the page does not answer at {door} within 0.2 s: it hangs")
+    assert found.mend == ("systemctl restart gate-page.service" if has_unit else "")

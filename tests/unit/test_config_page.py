@@ -36,10 +36,7 @@ def messages(page: str, runner_uid: int = 0, host: FakeHost | None = None, text:
         ("user: gitlab-gate", ["no way in: write socket, listen, proxy_socket, or several of them"]),
         (f"user: root, {SOCKET}", ["the gate itself runs as 'root', so a page that is broken into could decide: name another user"]),
         (f"user: alice, {SOCKET}", ["'alice' is a person too: name a user that is the page's alone"]),
-        (f"user: gitlab-job, {SOCKET}", [
-            "'gitlab-job' is not in the approvers' group, so the page cannot read requests: usermod --append --groups gate-approvers gitlab-job",
-            "jobs run as 'gitlab-job', so a job could vote as anybody: name another user",
-        ]),
+        (f"user: gitlab-job, {SOCKET}", ["jobs run as 'gitlab-job', so a job could vote as anybody: name another user"]),
         ("user: gitlab-gate, proxy_socket: /run/gate/proxy.sock",
          ["'proxy_group' is missing: name the Unix group of the reverse proxy, for instance proxy_group: www-data"]),
         (f"user: gitlab-gate, {PROXIED.replace('www-data', 'gate-approvers')}",
@@ -83,6 +80,16 @@ def test_what_has_gone_of_the_page_stops_no_job(page: str, told: str, socket: st
 def test_what_does_not_fit_is_told_with_what_to_write(page: str) -> None:
     (message,) = messages(f"user: gitlab-gate, {page}")
     assert "does not fit: write " in message
+
+
+@pytest.mark.parametrize("in_group", [True, False])
+def test_a_page_s_user_whom_jobs_run_as_is_one_fault(in_group: bool) -> None:
+    """Whether in the approvers' group or not: a command about that would only be undone by the next one."""
+    host = FakeHost(approvers=("alice", "gitlab-gate") if in_group else ("alice",))
+    text = GOOD.replace("run_as: gitlab-job", "run_as: gitlab-gate")
+    assert messages(f"user: gitlab-gate, {SOCKET}", host=host, text=text) == [
+        "jobs run as 'gitlab-gate', so a job could vote as anybody: name another user"
+    ]
 
 
 def test_a_job_in_the_group_of_the_page_or_of_the_proxy_is_a_fault() -> None:

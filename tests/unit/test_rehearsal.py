@@ -19,6 +19,7 @@ from executor.rehearsal_attempt import parse_config
 from executor.rehearsal_faults import DriverError
 from executor.rehearsal_log import Masker
 from executor.rehearsal_variables import Directories, Variable, expand
+from executor.rehearsal_version import NEWEST_KNOWN, chosen, passes_codes_on
 from executor.rehearsal_wiring import as_rehearsal, built_in, from_config_toml
 
 if TYPE_CHECKING:
@@ -123,6 +124,59 @@ def test_only_config_takes_that(words: list[str]) -> None:
     assert (done.returncode, "--rehearsal" in done.stdout + done.stderr) == (2, True)
 
 
+CODES = [
+    "sh -c 'exit 42'",
+    "exit 43",
+    "no-such-command-here",
+    "sh -c 'exit 80'",
+    "false",
+    "(exit 44)",
+    "true | sh -c 'exit 45'",
+    "true",
+]
+PASSED_ON = [42, 43, 127, 80, 1, 44, 45, 0]  # as seen with 19.3.0
+MADE_ONE = [1, 43, 1, 1, 1, 1, 1, 0]  # as seen with 17.9.3
+ON = {"FF_USE_LEGACY_BASH_EVAL": "true", "FF_USE_NEW_BASH_EVAL_STRATEGY": "true"}
+
+
+@pytest.mark.parametrize(
+    ("version", "flags", "expected"),
+    [("17.9.3", {}, MADE_ONE), ("19.0", {}, MADE_ONE), ("19.1.0", {}, PASSED_ON), ("20.0.0", {}, PASSED_ON),
+     ("17.9.3", ON, PASSED_ON), ("19.3.0", ON, MADE_ONE)],
+)  # fmt: skip
+def test_a_script_ends_as_with_that_runner(
+    tmp_path: Path, version: str, flags: dict[str, str], expected: list[int]
+) -> None:
+    bash = scripts.Bash(passes_codes_on=passes_codes_on(version, flags))
+    where = Directories(str(tmp_path), str(tmp_path))
+    texts = [scripts.step([line], [], where, bash) for line in CODES]
+    assert [
+        subprocess.run(["bash", "-c", text], check=False, capture_output=True).returncode for text in texts
+    ] == expected
+
+
+@pytest.mark.parametrize("version", ["", "19", "nineteen", "17.8.0", "16.11", "v19.3.0", "19.3.0-rc1", "1" * 30 + ".1"])
+def test_a_version_that_cannot_be_played_is_refused(version: str) -> None:
+    with pytest.raises(RehearsalError, match=r"is no version of gitlab-runner|is older than 17\.9"):
+        run(None, None, "gate.yaml", [], None, None, runner_version=version or " ")
+
+
+@pytest.mark.parametrize(
+    ("says", "played"),
+    [("echo 'Version:      17.9.3'", "17.9.3"), ("echo 'Version:  16.0.0'", NEWEST_KNOWN), ("exit 3", NEWEST_KNOWN), (None, NEWEST_KNOWN)],
+)  # fmt: skip
+def test_the_runner_that_is_here_is_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str | None, played: str
+) -> None:
+    program = tmp_path / "gitlab-runner"
+    if says:
+        program.write_text(f"#!/bin/sh\n{says}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("GITLAB_RUNNER", str(program))
+    assert chosen(None) == played
+    assert chosen("18.0") == "18.0"
+
+
 def test_report_and_settings(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run_exec = RUNNER + 'run_exec = "bash"\nrun_args = ["-c", "bash $0; code=$?; echo $code >$BUILD_EXIT_CODE_FILE; '
     toml = run_exec + 'exit $((code ? 1 : 0))"]\n'
@@ -213,7 +267,7 @@ def test_script_gets_hostile_values_as_they_are(tmp_path_factory: pytest.TempPat
         Variable("F", value, file=True),
         Variable("not-a-name", value),
     ]
-    text = scripts.step(['printf %s "$V" >v', 'cat "$F" >f'], variables, directories)
+    text = scripts.step(['printf %s "$V" >v', 'cat "$F" >f'], variables, directories, scripts.Bash())
     subprocess.run(["bash", "-c", text], check=True, stdout=subprocess.DEVNULL)
     for name in ("v", "f"):
         assert (root / "a b'c" / name).read_bytes() == value.encode()
@@ -222,6 +276,6 @@ def test_script_gets_hostile_values_as_they_are(tmp_path_factory: pytest.TempPat
 def test_hooks_run_around_get_sources(tmp_path: Path) -> None:
     hooks = [{"name": f"{when}_get_sources_script", "script": [f"echo {when} in $PWD"]} for when in ("post", "pre")]
     directories = Directories(str(tmp_path), str(tmp_path / "p"))
-    text = scripts.get_sources({"hooks": hooks}, [], directories)
+    text = scripts.get_sources({"hooks": hooks}, [], directories, scripts.Bash())
     said = subprocess.run(["bash", "-c", text], check=True, capture_output=True, text=True).stdout
     assert said.index(f"\npre in {tmp_path}/p") < said.index("fetches no sources") < said.index("\npost in")

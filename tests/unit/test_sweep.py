@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from audit import log
+from executor import cleanup
 from gate import drop, layout, sweep, waiting
 from gate.clock import boottime_ms
 from gate.files import write_json_once
@@ -348,3 +349,26 @@ def test_a_sweep_leaves_no_descriptor(policy: dict[str, Any]) -> None:
     sweep.sweep(policy, "own")
     assert len(os.listdir("/proc/self/fd")) == before
     assert load(policy["state_dir"], KEY) is not None
+
+
+def test_where_nothing_was_made_yet_there_is_nothing_to_sweep(tmp_path: Path) -> None:
+    """Else the line about that stands behind the true reason, why config could not make it."""
+    assert sweep.sweep(made(tmp_path / "state") | {"state_dir": str(tmp_path / "nowhere")}, "") == []
+
+
+@pytest.mark.parametrize(("odd", "said"), [(0, 0), (3, 3), (4, 4), (50, 4)])
+def test_cleanup_says_little_of_others_faults(
+    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], odd: int, said: int
+) -> None:
+    for number in range(odd):
+        os.mkdir(layout.job(policy["state_dir"], f"a.example-1-{number + 1}"))
+        with open(
+            os.path.join(layout.job(policy["state_dir"], f"a.example-1-{number + 1}"), "request.json"), "w"
+        ) as file:
+            file.write("{")
+    monkeypatch.delenv("GATE_PLAN", raising=False)
+    monkeypatch.setattr(cleanup, "load_policy", lambda _file: (policy, ""))
+    assert cleanup.cleanup("gate.yaml") == 0
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == said
+    assert odd <= 3 or lines[-1] == f"gate: and {odd - 3} more such faults: `gate check` names them"
