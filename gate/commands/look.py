@@ -93,7 +93,7 @@ def _list(found: list[Request], fault: str, *, as_json: bool, indent: int | None
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
 def show(config: str, job: str, as_json: bool) -> None:
-    """One request: what it is, what was answered, and its records in the audit log."""
+    """One request: what it is, what it would run, what was answered, and its records in the audit log."""
     policy, named = load_policy_as_reader(config)[0], job_of(job)
     found = _read(policy, lambda: requests(policy["state_dir"], named))
     if not found:
