@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from executor import backend
+from executor import backend, strays
 from executor.config_stage import load_policy
 from executor.surroundings import STDERR, in_words, say
 from gate import notice
 from gate.decide import FINAL_AND_NEGATIVE, end, record_decided
-from gate.files import read_json
+from gate.files import StateError, read_json
 from gate.request import load
 from gate.sweep import sweep
 
@@ -45,8 +45,9 @@ def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:
         return []
     if request.has("started"):
         faults = _remove(work_dir)
-        end(request, "the job's stages are over")
-        return faults
+        ended = _end_strays(policy["state_dir"], key)
+        end(request, f"the job's stages are over{f'; {ended[0]}' if ended else ''}")
+        return faults + ended
     decision = request.file("decision.json")
     if decision and decision["decision"] in FINAL_AND_NEGATIVE:
         request.make_durable()  # prepare may have been killed just before this, or that
@@ -54,6 +55,14 @@ def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:
         notice.decided(request, policy, decision)
         end(request, decision["decision"])
     return []
+
+
+def _end_strays(state_dir: str, key: str) -> list[str]:
+    try:
+        ended = strays.end(state_dir, key)
+    except (OSError, StateError) as error:
+        return [f"cannot look for processes that jobs left: {error}"]
+    return [ended] if ended else []
 
 
 def _remove(work_dir: str) -> list[str]:
