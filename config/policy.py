@@ -68,6 +68,7 @@ def _rule(rule: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> di
         "comment": rule["comment"],
         "run_as": _job_user(rule["run_as"], accounts) if "run_as" in rule else None,
         "named_home": rule.get("home"),
+        "limits": _limits(rule.get("limits", {})),
         "after_rejection_s": seconds(rule["after_rejection"]),
         "remind_every_s": seconds(rule["remind_every"]) if "remind_every" in rule else None,
         "supersede": rule["supersede"],
@@ -84,6 +85,7 @@ def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         "no_new_privileges": backend["no_new_privileges"],
         "path": backend["path"],
         "environment": backend["environment"],
+        "limits": _limits(backend["limits"]),
     }
 
 
@@ -104,6 +106,11 @@ def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
 
 def _audit(audit: dict[str, Any]) -> dict[str, Any]:
     return {"rotate_at_bytes": size_bytes(audit["rotate_at"]), "copy_to": audit.get("copy_to")}
+
+
+def _limits(limits: dict[str, Any]) -> dict[str, Any]:
+    memory = {"memory_bytes": size_bytes(limits["memory"])} if "memory" in limits else {}
+    return {key: value for key, value in limits.items() if key == "processes"} | memory
 
 
 def _job_user(run_as: str | None, accounts: Accounts) -> dict[str, Any]:

@@ -22,7 +22,10 @@ END_WITHIN_S = 5.0
 _TOP = "gitlab-runner-gate"
 _PAUSE_S = 0.01
 # Each limit with its controller, and the file that it stands in, in version 2 and 1.
-_LIMITS = (("processes", "pids", "pids.max", "pids.max"), ("memory_bytes", "memory", "memory.max", "memory.limit_in_bytes"))
+_LIMITS = (
+    ("processes", "pids", "pids.max", "pids.max"),
+    ("memory_bytes", "memory", "memory.max", "memory.limit_in_bytes"),
+)
 
 
 class CgroupError(Exception):
@@ -41,6 +44,8 @@ def make(work_dir: str, limits: dict[str, Any], root: str = ROOT) -> list[str]:
         unified = _unified(root)
         if unified:
             found.append(_made(unified, work_dir, _controllers(unified, wanted)))
+        elif os.path.isdir(os.path.join(root, "pids")):
+            found.append(_made(os.path.join(root, "pids"), work_dir, []))
         for limit, controller, new, old in _LIMITS:
             if limit in wanted:
                 _set(limit, limits[limit], (controller, new, old), work_dir, unified, root, found)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from executor import backend, strays
+from executor import backend, cgroup, strays
 from executor.config_stage import load_policy
 from executor.surroundings import STDERR, in_words, say
-from gate import notice
+from gate import layout, notice
 from gate.decide import FINAL_AND_NEGATIVE, end, record_decided
 from gate.files import StateError, read_json
 from gate.request import load
@@ -36,7 +36,7 @@ def _clean(config_file: str) -> list[str]:
     plan = read_json(os.environ["GATE_PLAN"]) if os.environ.get("GATE_PLAN") else None
     policy = plan["policy"] if plan else load_policy(config_file)[0]
     faults = _end(plan["policy"], plan["key"], plan["work_dir"]) if plan else []
-    return faults + sweep(policy, own_key=plan["key"] if plan else "")
+    return faults + sweep(policy, own_key=plan["key"] if plan else "") + _sweep_cgroups(policy["state_dir"])
 
 
 def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:
@@ -55,6 +55,16 @@ def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:
         notice.decided(request, policy, decision)
         end(request, decision["decision"])
     return []
+
+
+def _sweep_cgroups(state_dir: str) -> list[str]:
+    """End what is in the cgroups of jobs whose trees are gone: their runner was killed."""
+    if os.geteuid() != 0:
+        return []
+    try:
+        return cgroup.sweep(state_dir, os.listdir(layout.works(state_dir)))
+    except OSError as error:
+        return [f"cannot look for cgroups of jobs that are over: {error}"]
 
 
 def _end_strays(state_dir: str, key: str) -> list[str]:
