@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,6 +80,8 @@ def end(work_dir: str, root: str = ROOT) -> list[str]:
 
 def sweep(state_dir: str, kept: list[str], root: str = ROOT) -> list[str]:
     """As `end`, for each job of this gate that is not one of the `kept` keys: its runner never came to cleanup."""
+    from contextlib import suppress
+
     works, faults = os.path.join(state_dir, "work"), []
     mark = os.path.basename(_path("", os.path.join(works, "")))
     for hierarchy in _hierarchies(root):
@@ -160,6 +161,8 @@ def _end(directory: str) -> str:
 
 
 def _kill(directory: str) -> None:
+    from contextlib import suppress
+
     try:
         _write(os.path.join(directory, "cgroup.kill"), "1")
     except OSError:  # version 1, or Linux before 5.14; a number is read and used at once
