@@ -90,14 +90,11 @@ def _make_view(work_dir: str, cache_dir: str, named_home: str, own_home: str) ->
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     from executor.view import View
 
-    os.umask(0)  # what it makes has exactly the modes that it names
     try:
         View(work_dir, cache_dir, named_home, own_home).make()
     except OSError as fault:
         place = fault.filename or work_dir
         raise InitError(f"cannot give the job files of its own: {fault.strerror}: {place!r}") from fault
-    finally:
-        os.umask(JOB_UMASK)
 
 
 def _join_new_keyring() -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SCRIPT = {"name": "script", "script": ["true"]}
 NONE = {"key": "GIT_STRATEGY", "value": "none"}
-OLD, NEW = ({"key": "CI_RUNNER_VERSION", "value": version} for version in ("17.9.3", "19.3.0"))
+OLD, NEW = "17.9.3", "19.3.0"
 
 
 @pytest.fixture
@@ -44,20 +44,27 @@ def test_run_steps_need_a_step_runner(empty: Path, response: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    ("response", "said"),
+    ("response", "runner", "said"),
     [
-        ({"artifacts": [{"paths": ["out/"]}], "variables": [NONE, OLD]}, ["no gitlab-runner in"]),
-        ({"cache": [{"key": "x"}], "variables": [NONE, OLD]}, ["no gitlab-runner in"]),
-        ({"dependencies": [{"id": 7}], "variables": [NONE, OLD]}, ["no gitlab-runner in"]),
-        ({"artifacts": [{"paths": ["out/"]}], "variables": [NONE, NEW]}, []),
-        ({"artifacts": [], "cache": None, "variables": [NONE, OLD]}, []),
-        ({"variables": [OLD]}, ["no git in"]),
-        ({"variables": [NONE, {"key": "GIT_STRATEGY", "value": "fetch"}]}, ["no git in"]),
-        ({"variables": [NONE]}, []),
-        ({"variables": "odd", "cache": [1]}, ["no gitlab-runner in", "no git in"]),
+        ({"artifacts": [{"paths": ["out/"]}], "variables": [NONE]}, OLD, ["no gitlab-runner in"]),
+        ({"cache": [{"key": "x"}], "variables": [NONE]}, OLD, ["no gitlab-runner in"]),
+        ({"dependencies": [{"id": 7}], "variables": [NONE]}, OLD, ["no gitlab-runner in"]),
+        (
+            {"artifacts": [{"paths": ["out/"]}], "variables": [NONE, {"key": "CI_RUNNER_VERSION", "value": OLD}]},
+            NEW,
+            [],
+        ),
+        ({"artifacts": [], "cache": None, "variables": [NONE]}, OLD, []),
+        ({"variables": []}, OLD, ["no git in"]),
+        ({"variables": [NONE, {"key": "GIT_STRATEGY", "value": "fetch"}]}, OLD, ["no git in"]),
+        ({"variables": [NONE]}, OLD, []),
+        ({"variables": "odd", "cache": [1]}, "odd", ["no gitlab-runner in", "no git in"]),
     ],
 )
-def test_what_is_lacking_is_warned_of(empty: Path, response: dict[str, Any], said: list[str]) -> None:
+def test_what_is_lacking_is_warned_of(
+    empty: Path, monkeypatch: pytest.MonkeyPatch, response: dict[str, Any], runner: str, said: list[str]
+) -> None:
+    monkeypatch.setenv("CUSTOM_ENV_CI_RUNNER_VERSION", runner)
     found = needs.warnings(response, {})
     assert [line[: len(start)] for line, start in zip(found, said, strict=True)] == said
     for name in ("git", "gitlab-runner"):
