@@ -71,6 +71,7 @@ def _rule(rule: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> di
         "run_as": _job_user(rule["run_as"], accounts) if "run_as" in rule else None,
         "named_home": rule.get("home"),
         "deny": rule["variables"]["deny"],
+        "limits": _limits(rule.get("limits", {})),
         "after_rejection_s": seconds(rule["after_rejection"]),
         "remind_every_s": seconds(rule["remind_every"]) if "remind_every" in rule else None,
         "supersede": rule["supersede"],
@@ -95,6 +96,7 @@ def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         "no_new_privileges": backend["no_new_privileges"],
         "path": backend["path"],
         "environment": backend["environment"],
+        "limits": _limits(backend["limits"]),
     }
 
 
@@ -119,6 +121,11 @@ def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any] | None:
 
 def _audit(audit: dict[str, Any]) -> dict[str, Any]:
     return {"rotate_at_bytes": size_bytes(audit["rotate_at"]), "copy_to": audit.get("copy_to")}
+
+
+def _limits(limits: dict[str, Any]) -> dict[str, Any]:
+    memory = {"memory_bytes": size_bytes(limits["memory"])} if "memory" in limits else {}
+    return {key: value for key, value in limits.items() if key == "processes"} | memory
 
 
 def _job_user(run_as: str | None, accounts: Accounts) -> dict[str, Any]:

@@ -85,6 +85,7 @@ MISTAKES = [
     (f"setfacl -m u:deployer:rx /etc/gitlab-runner && setfacl -m u:deployer:r {CONFIG_TOML}", {"runner-config": "warn", "job-user": "fail"}, "can read"),
     (f"groupadd ci && usermod -aG ci gitlab-job && chgrp ci {CONFIG_TOML} && chmod 0640 {CONFIG_TOML} && chmod 0711 /etc/gitlab-runner",
      {"runner-config": "warn", "job-user": "fail"}, "gitlab-job, whom jobs run as, can read"),
+    ("usermod --shell /bin/bash gitlab-job", {"job-host": "warn"}, "can log in (/bin/bash)"),
     # the log
     (f"chattr +i {STATE}/audit/audit.1.jsonl", {"append-only": "fail"}, "is immutable"),
     (f"chattr +a {STATE}/audit/*", {"append-only": "fail"}, "audit.lock is append-only"),

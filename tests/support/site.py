@@ -22,6 +22,7 @@ import yaml
 from click.testing import CliRunner
 
 from audit.verify import verify
+from executor import cgroup
 from tests.support.wiring import DriverWiring
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Site:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _t: TracebackType | None
     ) -> None:
+        if IS_ROOT:
+            cgroup.sweep(str(self.state), [])  # of jobs whose runner a test has killed
         shutil.rmtree(self.base, ignore_errors=True)
 
     def write(self, text: str | None = None, *, in_place: bool = False) -> None:
