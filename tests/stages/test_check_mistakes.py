@@ -46,6 +46,7 @@ MISTAKES = [
     (f"chown alice {CONFIG_TOML}", {"runner-config": "fail"}, "belongs to"),
     (f"rm -r {STATE}", {"state": "warn"}, "is not there yet"),
     (f"chmod 0777 {STATE}", {"state": "fail", "job-user": "fail"}, "has to be root 0755"),
+    (f"chmod 2755 {STATE}", {"state": "fail"}, "is root 2755, and has to be root 0755"),
     (f"chmod g+w {STATE}", {"state": "fail"}, "0775"),
     (f"chown alice {STATE}", {"state": "fail"}, "is alice 0755"),
     (f"chmod 0700 {STATE}", {"state": "warn"}, "0700"),
