@@ -21,7 +21,7 @@ from gate.commands.target import requests, waiting_requests
 from gate.commands.unread import end_if_unread
 from gate.opening import job_words
 from gate.standing import records_of, state_words, waits
-from gate.words import duration, shown
+from gate.words import could_deceive, duration, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,6 +168,6 @@ def _print(request: Request, policy: dict[str, Any], records: list[dict[str, Any
         asked_s = max(time.time() - request.opened["opened_wall_s"], 0)
         click.echo(f"  asked   {utc_text(request.opened['opened_wall_s'])}, {duration(asked_s)} ago")
     for record in records:
-        click.echo(f"  {as_line(record)}")
+        click.echo(f"  {as_line(record, could_deceive)}")
     if not os.access(layout.audit(request.state_dir), os.R_OK):
         click.echo("  (the audit log cannot be read from here)")

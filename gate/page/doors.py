@@ -31,9 +31,18 @@ def open_doors(policy: dict[str, Any]) -> list[Door]:
     page = policy["page"]
     given = dict(_handed_over(page))
     doors = []
-    for kind, group in (("socket", policy["approvers_gid"]), ("proxy_socket", page["proxy_gid"])):
-        if page[kind]:
-            doors.append(Door(kind, given.get(kind) or _unix(page[kind], group)))
+    groups = {
+        "socket": policy["approvers_gid"],
+        "link_socket": policy["approvers_gid"],
+        "proxy_socket": page["proxy_gid"],
+    }
+    for kind, group in groups.items():
+        if kind in given:
+            doors.append(Door(kind, given[kind]))
+        elif kind == "link_socket":
+            doors += [Door(kind, _link(page[kind], group))] if page[kind] and page["login_link"] else []
+        elif page[kind]:
+            doors.append(Door(kind, _unix(page[kind], group)))
     if page["listen"]:
         doors.append(Door("listen", given.get("listen") or _tcp(*page["listen"])))
     return doors
@@ -55,12 +64,22 @@ def _kind(address: Any, page: dict[str, Any]) -> str:
         if page["listen"] and list(address[:2]) == page["listen"]:
             return "listen"
     else:
-        for kind in ("socket", "proxy_socket"):
+        for kind in ("socket", "link_socket", "proxy_socket"):
             if page[kind] and page[kind] == address:
                 return kind
     raise DoorError(
         f"systemd hands over a socket at {address!r}, which page in gate.yaml does not name; make them alike"
     )
+
+
+def _link(path: str, gid: int | None) -> socket.socket:
+    try:
+        return _unix(path, gid)
+    except DoorError as error:
+        raise DoorError(
+            f"{error}. `gate page link` needs this socket: where systemd makes page.socket, copy this version's gate-page.socket"
+            " into place; or write login_link: false under page in gate.yaml"
+        ) from error
 
 
 def _unix(path: str, gid: int | None) -> socket.socket:
