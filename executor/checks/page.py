@@ -39,7 +39,7 @@ def find(context: Context) -> Iterator[Finding]:
     faults = [
         fault for kind, gid in groups.items() if page[kind] for fault in _socket(page[kind], gid, page["uid"], context)
     ]
-    faults += list(_links(page, context))
+    faults += [fault for fault in _links(page, context) if fault not in faults]  # the directory is the same
     yield from faults or [_answer(context, page, door) for door in _doors(page)]
     yield from _accounts(context)
 

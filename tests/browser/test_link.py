@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.support.browser import PHONE, faults_of, log_in_by_link
+from tests.browser.test_looks import AAA_OR_LESS
+from tests.support.browser import DESKTOP, PHONE, faults_of, log_in_by_link
 from tests.support.page import SAME_ORIGIN
 from tests.support.ports import free_port
 from tests.support.site import APPROVER, IS_ROOT
@@ -200,6 +202,24 @@ def test_others_on_an_approver_s_machine_get_nowhere_through_the_forwarded_port(
         ssh.terminate()
     assert votes(start, request) == 1
     assert faults_of(alice) == []
+
+
+@NEEDS_USERS
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_way_in(shown: Start, browser: Browsers, scheme: str) -> None:
+    port = free_port()
+    start = shown(page={"socket": True, "url": f"http://gate.localhost:{port}"})
+    with start.site.forward("alice", port) as ssh:
+        used = start.page.link("alice")
+        assert stranger(start, "alice").post(path_of(used), {}).status == 303
+        for size in (DESKTOP, PHONE):
+            seen = browser.open(viewport=size, color_scheme=scheme)
+            for address in (start.page.url, start.page.link("alice"), used):
+                seen.goto(address)
+                found = Axe().run(seen, options={"runOnly": {"type": "tag", "values": AAA_OR_LESS}}).response
+                assert [each["id"] for each in found["violations"]] == []
+                assert not seen.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+        ssh.terminate()
 
 
 @NEEDS_USERS
