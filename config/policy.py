@@ -4,7 +4,7 @@ from typing import Any
 
 from config.accounts import Accounts, User
 from config.cautions import warnings
-from config.page import listen_of, shares_group, url_of
+from config.page import link_socket_of, listen_of, shares_group, url_of
 from config.patterns import never
 from config.people import members
 from config.rules import alternatives
@@ -111,6 +111,8 @@ def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any] | None:
         "gid": user.gid,
         "socket": page.get("socket"),
         "listen": listen_of(page),
+        "link_socket": link_socket_of(page),
+        "login_link": page["login_link"],
         "proxy_socket": page.get("proxy_socket") if accounts.proxy_gid is not None else None,
         "proxy_gid": accounts.proxy_gid,
         "proxy_header": page["proxy_header"],
