@@ -153,7 +153,7 @@ def test_where_the_disk_stays_full_the_job_expires_and_that_is_recorded(gated: S
     case.let_expire()
     assert case.outcome(job) == ("failed", "script_failure", 81)
     (decided,) = case.site.records("decided", job)
-    assert "the time was up, and the last look failed: " in decided["why"]
+    assert "when the time was up; the last look failed: " in decided["why"]
     assert "o space left" in decided["why"]
 
 
