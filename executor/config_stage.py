@@ -29,6 +29,7 @@ from gate.rules import backend_of
 from gate.sweep import sweep
 
 MAX_ATTEMPTS = 1000
+SWEEP_NICE = 19  # whoever is answered meanwhile goes first
 
 
 def config(config_file: str, *, rehearsal: bool = False) -> int:
@@ -79,6 +80,7 @@ def config(config_file: str, *, rehearsal: bool = False) -> int:
 
 
 def _sweep(policy: dict[str, Any], own_key: str) -> None:
+    os.nice(SWEEP_NICE)
     sweep(policy, own_key=own_key)
 
 

@@ -187,19 +187,21 @@ def _expire(why: str) -> Result:
     plan = _plan()
     request, policy = _request(plan), plan["policy"]
     decision = request.file("decision.json")
-    if decision is None:
-        rule = rules.named(policy, request.opened["rule"])
-        votes = votes_on(request) if rule else []
-        verdict = rules.weigh(rule, policy, request.facts, votes, 1, 0) if rule else None
-        word = verdict.state if verdict and verdict.state == "rejected" else "expired"
+    rule = rules.named(policy, request.opened["rule"])
+    if decision is None and rule is not None:
+        # Past every deadline, so that no approval counts: only enough rejections do.
+        verdict = rules.weigh(rule, policy, request.facts, votes_on(request), 1, 0)
+        words = verdict.why if verdict.state == "rejected" else f"{verdict.why}; the last look failed: {why}"
         decision = decide(
             request,
-            word,
-            verdict.why if verdict and word == "rejected" else f"the time was up, and the last look failed: {why}",
+            verdict.state,
+            words,
             rule=plan["rule"],
             config=plan["config_sha256"],
-            votes=verdict.counted if verdict else None,
+            votes=verdict.counted,
         )
+    if decision is None:
+        raise StateError(f"gate.yaml had no rule {plan['rule']!r} when this job came")
     return _settle(request, decision, plan, interrupted=lambda: False)
 
 

@@ -72,7 +72,7 @@ def test_where_every_look_hangs_the_job_expires_in_time_with_its_record(gated: S
         assert site.events(job) == EXPIRED
         asked, decided = (record["boottime"] for record in site.records(job=job)[:2])
         assert decided - asked < 80_000  # 8 s; ten times as wide, against hanging
-        assert "the time was up, and the last look failed: a process of the gate hung" in case.harness.trace(job)
+        assert "when the time was up; the last look failed: a process of the gate hung" in case.harness.trace(job)
 
 
 @needs_people

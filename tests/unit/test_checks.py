@@ -96,6 +96,25 @@ def test_the_sysctl_that_is_packaged_is_the_one_that_is_told() -> None:
     ]
 
 
+@pytest.mark.parametrize(("value", "linked", "says"), [
+    ("1", False, ["nobody can make hard links to the gate's files, and nobody has"]),
+    ("0", False, ["fs.protected_hardlinks is 0"]),
+    ("1", True, ["has a second name: the log goes on"]),
+    ("0", True, ["has a second name: the log goes on", "fs.protected_hardlinks is 0"]),
+])  # fmt: skip
+def test_hard_links_are_told_of(tmp_path: Path, value: str, linked: bool, says: list[str]) -> None:
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "audit.1.jsonl").write_text("")
+    if linked:
+        os.link(tmp_path / "audit" / "audit.1.jsonl", tmp_path / "second")
+    context = context_of(policy=POLICY | {"state_dir": str(tmp_path)})
+    context = dataclasses.replace(context, system=FakeSystem({"/proc/sys/fs/protected_hardlinks": f"{value}\n"}))
+
+    found = list(host.hard_links(context))
+    assert [each.state for each in found] == ["ok" if says[0].startswith("nobody") else "warn"] * len(says)
+    assert all(said in each.says for said, each in zip(says, found, strict=True))
+
+
 # commands that change config.toml
 
 TWO = """\

@@ -57,6 +57,7 @@ def expected(gid: int | None) -> dict[str, tuple[int, int | None, str]]:
         **({"drop/signed": (R, gid, "1770")} if gid is not None else {}),
         f"jobs/{KEY}": shared,
         f"jobs/{KEY}/votes": (R, None, "0700"),
+        "reserve": (R, None, "0600"),
         "secret": (R, None, "0600"),
         "turned-away": (R, None, "0700"),
         "work": (R, None, "0711"),
