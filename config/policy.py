@@ -5,6 +5,7 @@ from typing import Any
 from config.accounts import Accounts, User
 from config.cautions import warnings
 from config.page import listen_of, shares_group, url_of
+from config.patterns import never
 from config.people import members
 from config.rules import alternatives
 from config.ssh_keys import bare
@@ -52,6 +53,7 @@ def _person(person: dict[str, Any], user: User | None) -> dict[str, Any]:
         "gitlab_names": list(dict.fromkeys(each.casefold() for each in gitlab if isinstance(each, str))),
         "gitlab_ids": list(dict.fromkeys(each for each in gitlab if isinstance(each, int))),
         "ssh_keys": list(dict.fromkeys(bare(line) for line in person.get("ssh_keys", []))),
+        "proxy_names": list(dict.fromkeys(person.get("proxy", []))),
     }
 
 
@@ -67,10 +69,19 @@ def _rule(rule: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> di
         "self_approval": rule["self_approval"],
         "comment": rule["comment"],
         "run_as": _job_user(rule["run_as"], accounts) if "run_as" in rule else None,
+        "named_home": rule.get("home"),
+        "deny": rule["variables"]["deny"],
         "after_rejection_s": seconds(rule["after_rejection"]),
         "remind_every_s": seconds(rule["remind_every"]) if "remind_every" in rule else None,
         "supersede": rule["supersede"],
+        **_never(rule),
     }
+
+
+def _never(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return what no job can be, of a rule that has such a pattern: a job is then not judged by it (gate.match)."""
+    found = never({key: alternatives(criterion) for key, criterion in rule["match"].items()})
+    return {"never": found} if found else {}
 
 
 def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
@@ -78,7 +89,12 @@ def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         "type": backend["type"],
         **_job_user(backend.get("run_as"), accounts),
         "isolate": backend["isolate"],
+        "image": backend["image"],
         "allow_same_user": backend["allow_same_user"],
+        "named_home": backend.get("home"),
+        "no_new_privileges": backend["no_new_privileges"],
+        "path": backend["path"],
+        "environment": backend["environment"],
     }
 
 
@@ -97,6 +113,7 @@ def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any] | None:
         "proxy_gid": accounts.proxy_gid,
         "proxy_header": page["proxy_header"],
         "url": url_of(page),
+        "bulk": page["bulk"],
     }
 
 

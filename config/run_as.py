@@ -39,7 +39,7 @@ def _named(value: dict[str, Any]) -> Iterator[tuple[Path, str]]:
 def _gone(document: Document, path: Path, run_as: str) -> Fault:
     """A user that is not there stops the jobs that would run as them, and for a rule's own user no others."""
     message = f"no Unix user {quoted(run_as)} on this host: create it, or name another"
-    mend = f"useradd --system --create-home {shlex.quote(run_as)}"
+    mend = f"useradd --system --shell /usr/sbin/nologin {shlex.quote(run_as)}"
     return document.fault(path, message, mend, aside=path[0] == "rules")
 
 

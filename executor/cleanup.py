@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from executor import backend
+from executor import backend, forked
 from executor.config_stage import load_policy
 from executor.surroundings import STDERR, in_words, say
 from gate import notice
@@ -15,6 +15,8 @@ from gate.request import load
 from gate.sweep import sweep
 
 FOREIGN_FAULTS_MAX = 3
+SWEEP_WITHIN_MS = 15_000
+FAULTS_MAX_BYTES = 60_000  # a pipe takes them at once
 
 
 def cleanup(config_file: str) -> int:
@@ -38,7 +40,31 @@ def _clean(config_file: str) -> list[str]:
     plan = read_json(os.environ["GATE_PLAN"]) if os.environ.get("GATE_PLAN") else None
     policy = plan["policy"] if plan else load_policy(config_file)[0]
     faults = _end(plan["policy"], plan["key"], plan["work_dir"]) if plan else []
-    return faults + _some(sweep(policy, own_key=plan["key"] if plan else ""))
+    return faults + _some(_swept(policy, plan["key"] if plan else ""))
+
+
+def _swept(policy: dict[str, Any], own_key: str) -> list[str]:
+    """The faults of a sweep in a process of its own: what others left may take long, or hang, and the runner waits."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        try:
+            forked.let_go()
+            os.write(writer, "\n".join(_sweep(policy, own_key)).encode("utf-8", "backslashreplace")[:FAULTS_MAX_BYTES])
+        finally:
+            os._exit(0)
+    os.close(writer)
+    content, ended = forked.read_all(reader, child, SWEEP_WITHIN_MS)
+    os.close(reader)
+    late = [] if ended else ["the sweep of what others left took too long, and was ended; the next one goes on"]
+    return content.decode("utf-8", "replace").splitlines() + late
+
+
+def _sweep(policy: dict[str, Any], own_key: str) -> list[str]:
+    try:
+        return sweep(policy, own_key)
+    except Exception as error:  # noqa: BLE001
+        return [in_words(error)]
 
 
 def _some(lines: list[str]) -> list[str]:

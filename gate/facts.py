@@ -7,11 +7,15 @@ Rules, in this order:
   puts its own before the author's. That does not hold for `GITLAB_USER_*` (there, every occurrence counts as the one
   who triggered the job) nor for `CI_ENVIRONMENT_NAME` (absent unless the job has one, so it is only a claim).
 - `CUSTOM_ENV_*` is never looked at: the last occurrence wins there, which is the author's.
+- Where two things that GitLab says of one fact disagree, that is a doubt, and the job is refused.
 - What comes out is an allow-list. No token, no credential and no value of another variable is in it.
 """
 
 from __future__ import annotations
 
+from gate.content import image_and_services
+from gate.predefined import is_policy_job
+from gate.variables import names_set
 from gate.words import whole
 
 TYPE_CHECKING = False
@@ -57,13 +61,14 @@ def job_facts(response: dict[str, Any], *, rehearsal: bool = False) -> dict[str,
     pipeline_id = _number(info, "pipeline_id") if info.get("pipeline_id") else _id(_first(variables, "CI_PIPELINE_ID"))
     environments = _distinct([v for k, v in variables if k == "CI_ENVIRONMENT_NAME" and v])
     # A policy's pipeline gets none of the server's variables of the pipeline and the runner: the first is the author's.
-    server_variables = [] if _is_policy_job(response) else variables
+    server_variables = [] if is_policy_job(response) else variables
+    path, doubts = _path(info, repo_path, server_variables)
     facts: dict[str, Any] = {
         "rehearsal": rehearsal,
         "instance": host,
         "project_id": _number(info, "project_id"),
         "job_id": _number(response, "id"),
-        "path": _text(info, "project_full_path") if info.get("project_full_path") else repo_path,
+        "path": path,
         "project_url": _project_url(repo_url),
         "pipeline_id": pipeline_id,
         "name": _text(info, "name"),
@@ -81,6 +86,8 @@ def job_facts(response: dict[str, Any], *, rehearsal: bool = False) -> dict[str,
     facts["overridden"] = _overridden(facts, variables)
     facts["checkout"] = _checkout(variables)
     facts["gate_variables"] = _distinct([k for k, _ in variables if k.upper().startswith("GATE_")])
+    facts["variables"], facts["doubts"] = names_set(response), doubts
+    facts["image"], facts["services"] = image_and_services(response)
     return facts
 
 
@@ -123,6 +130,22 @@ def _repository(url: str) -> tuple[str, str]:
     return host, path.removesuffix(".git").strip("/")
 
 
+def _path(info: dict[str, Any], repo_path: str, server_variables: list[tuple[str, str]]) -> tuple[str, list[str]]:
+    """The project's path, the same with every runner, and what GitLab says of it that does not fit together.
+
+    The address for clones begins with GitLab's relative URL, or with the root that an administrator set for clones, so the
+    path is its end. Which part of it, `project_full_path` tells; before runner 18.5, the first CI_PROJECT_PATH.
+    """
+    typed = _text(info, "project_full_path") if info.get("project_full_path") else ""
+    said = typed or _first(server_variables, "CI_PROJECT_PATH")
+    if not said or f"/{repo_path}".endswith(f"/{said}"):
+        return said or repo_path, []
+    name = "project_full_path" if typed else "CI_PROJECT_PATH"
+    return typed or repo_path, [
+        f"its project is {said} by {name} and {repo_path} by the address that it is cloned from"
+    ]
+
+
 def _project_url(repo_url: str) -> str | None:
     """The project's address for people: GitLab's own one for clones, without the job's token; None where it has none."""
     scheme, _, rest = repo_url.partition("://")
@@ -156,11 +179,6 @@ def _overridden(facts: dict[str, Any], variables: list[tuple[str, str]]) -> list
 
 def _as_variable(fact: Any) -> str:
     return str(fact).lower() if isinstance(fact, bool) else str(fact)
-
-
-def _is_policy_job(response: dict[str, Any]) -> bool:
-    options = response.get("policy_options")
-    return isinstance(options, dict) and bool(options.get("execution_policy_job"))
 
 
 def _protected(git: dict[str, Any], variables: list[tuple[str, str]]) -> bool | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
-from gate.files import StateError, exists, make_directory, rename_without_replacing, write_once
+from gate import beneath, reserve
+from gate.files import StateError, make_directory, rename_without_replacing, write_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def make(policy: dict[str, Any]) -> list[str]:
     if policy["approvers_gid"] is None and os.path.lexists(signed):
         make_directory(signed, 0o700)  # of an approvers_group that is gone: nobody shall leave there what nobody reads
     write_once(state_dir, "secret", os.urandom(SECRET_BYTES), 0o600)
+    reserve.fill(state_dir)
     lines = [_make_drop(state_dir, person, known["uid"]) for person, known in policy["people"].items()]
     lines += [_make_page(page(state_dir), policy["page"])] if policy.get("page") else []
     return [line for line in lines if line]
@@ -208,7 +210,7 @@ def _make_for(path: str, uid: int, gid: int = -1) -> None:
 
     Under another name first: whatever comes in between, none is left that is not theirs yet, which nobody would mend.
     """
-    if exists(path):
+    if _is_taken(path):
         return
     try:
         _make_whole(os.path.dirname(path), os.path.basename(path), uid, gid)
@@ -216,6 +218,21 @@ def _make_for(path: str, uid: int, gid: int = -1) -> None:
         return
     except OSError as error:
         raise StateError(f"cannot make {path}: {error.strerror}") from error
+
+
+def _is_taken(path: str) -> bool:
+    """Whether something has that name, whatever is wrong with it; a file system that is mounted there is not asked."""
+    try:
+        parent = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            beneath.stat_beneath(parent, os.path.basename(path))
+        finally:
+            os.close(parent)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _make_whole(parent: str, name: str, uid: int, gid: int) -> None:

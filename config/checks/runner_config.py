@@ -88,11 +88,13 @@ class RunnerConfig:
 
     def custom(self) -> list[Runner]:
         """The runners with the custom executor."""
+        return [each for each in self.all() if each.table.get("executor") == "custom"]
+
+    def all(self) -> list[Runner]:
+        """All runners, whatever they do."""
         found = (self.tables or {}).get("runners")
-        tables = (
-            [(i, each) for i, each in enumerate(found) if isinstance(each, dict)] if isinstance(found, list) else []
-        )
-        return [Runner(i, table) for i, table in tables if table.get("executor") == "custom"]
+        tables = enumerate(found) if isinstance(found, list) else []
+        return [Runner(i, table) for i, table in tables if isinstance(table, dict)]
 
     @property
     def concurrent(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from config.checks import toml_edit
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok, warn
+from config.checks.mending import at
 from config.checks.runner_config import DEFAULT_GATE_YAML, EXEC_TIMEOUT_S, STAGES, Runner, split
 from config.checks.toml_edit import Edit
 from config.host import path_problems
@@ -84,7 +85,7 @@ def _stage(context: Context, runner: Runner, stage: str) -> Iterator[Finding]:
     elif not os.path.isfile(program):
         yield fail(f"{who}: there is no {program}", mend(rewire))
     elif not os.stat(program).st_mode & 0o111:
-        yield fail(f"{who}: {program} cannot be executed", f"chmod 0755 {shlex.quote(program)}")
+        yield fail(f"{who}: {program} cannot be executed", at(context, program, f"chmod 0755 {shlex.quote(program)}"))
     elif program != right:
         yield fail(f"{who} is {program}, and other stages call {right}", mend(rewire))
     else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from config.checks.finding import Finding, fail, ok, warn
+from config.checks.mending import owns, weak
 from config.checks.runner_config import DEFAULT_GATE_YAML
 from config.checks.runner_unit import DIRECTORIES
 from config.host import reason, weaknesses
@@ -55,7 +56,7 @@ def _socket(path: str, gid: int | None, uid: int, context: Context) -> Iterator[
     except FileNotFoundError:
         yield warn(f"{path} is not there: the page does not run", _start(context))
         return
-    yield from (fail(each.says, each.mend) for each in weaknesses(os.path.dirname(path), uid))
+    yield from (weak(context, each) for each in weaknesses(os.path.dirname(path), uid))
     place, mode = shlex.quote(path), stat.S_IMODE(found.st_mode)
     if not stat.S_ISSOCK(found.st_mode):
         yield fail(f"{path} is no socket: look who put it there, and move it away", f"mv {place} {place}.odd")
@@ -139,7 +140,11 @@ def _start(context: Context) -> str:
         return f"systemctl enable --now gate-page.socket {_UNIT}"
     page = context.policy["page"]
     user, places = shlex.quote(page["user"]), [page[kind] for kind in ("socket", "proxy_socket") if page[kind]]
-    made = [f"install -d -o {user} -m 0755 {shlex.quote(os.path.dirname(place))}" for place in places]
+    # Of a directory that is there, install(1) would change owner and mode: /run is not the page's.
+    directories = [
+        place for place in map(os.path.dirname, places) if owns(context, place) or not os.path.lexists(place)
+    ]
+    made = [f"install -d -o {user} -m 0755 {shlex.quote(place)}" for place in directories]
     return " && ".join(
         [*dict.fromkeys(made), f"runuser -u {user} -- {context.with_config(context.gate_yaml.path)} page"]
     )

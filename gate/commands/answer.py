@@ -15,7 +15,7 @@ import click
 
 from audit import log
 from config.load import load_policy_as_reader
-from gate import drop, layout, rules
+from gate import drop, layout, match, rules
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.job import job_of
@@ -84,6 +84,7 @@ def _answer(config: str, job: str, answer: str, message: str, *, no_wait: bool, 
         path = _drop(directory, f"{named.name}.{answer}", text)
         hope = "it counts when that job comes, if its rule allows" if early else _unseen(policy)
         return {"outcome": "left", "says": f"left {path}; {hope}"}
+    _check(request, policy, person, answer, text)
     since = log.position(layout.audit(policy["state_dir"]))
     path = _drop(directory, f"{request.key}.{answer}", text)
     if no_wait:
@@ -116,10 +117,22 @@ def _request(state_dir: str, job: Job, *, early: bool) -> Request | None:
         raise CommandError(f"{error}; --early answers a job that is still to come") from error
 
 
+def _check(request: Request, policy: dict[str, Any], person: str, answer: str, text: str) -> None:
+    """Say beforehand what the gate would say, or would not even look at.
+
+    Raises:
+        CommandError: this answer would not count.
+    """
+    rule = match.current(policy, request.facts, request.opened["rule"])
+    why = rules.may_answer(person, answer, text, rule, policy, request.facts) if rule else None
+    if why:
+        raise CommandError(f"your answer would not count: {shown(why, 500)}; nothing was answered")
+
+
 def _drop(directory: str, name: str, text: str) -> str:
     path = os.path.join(directory, name)
     try:
-        made = write_once(directory, name, text.encode() + b"\n", 0o600)
+        made = write_once(directory, name, (text or drop.OK).encode() + b"\n", 0o600)
     except StateError as error:
         raise CommandError(f"{error}; nothing was answered") from error
     if not made:
@@ -166,8 +179,9 @@ def _follow(
 def _raise_if_turned_away(record: dict[str, Any], person: str, name: str) -> None:
     if record["event"] != "drop-turned-away" or (record["by"].get("person"), record["by"]["via"]) != (person, "drop"):
         return
-    dropped = record.get("drop")
-    if dropped is None or dropped["name"] == fit(shown(name)):
+    dropped = record["drop"]["name"]
+    whole = [f"drop/{person}", f"drop/{person}/{name}"]  # what is passed over is known by its path
+    if dropped in [fit(shown(each)) for each in (name, *whole)]:
         raise CommandError(f"your answer does not count: {shown(record['why'], 500)}")
 
 

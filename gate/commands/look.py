@@ -12,7 +12,7 @@ import click
 
 from audit.show import as_line
 from config.load import load_policy_as_reader
-from gate import layout, rules
+from gate import dangers, layout, rules
 from gate.clock import boottime_ms, utc_text
 from gate.commands import archived
 from gate.commands.completion import waiting_jobs
@@ -21,8 +21,9 @@ from gate.commands.job import job_of
 from gate.commands.target import requests, waiting_requests
 from gate.commands.unread import end_if_unread
 from gate.facts import is_rehearsal
-from gate.opening import job_words
+from gate.opening import WARNING_MAX_CHARACTERS, job_words
 from gate.standing import records_of, state_words, waits
+from gate.told_content import lines_of
 from gate.words import duration, shown
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def show(config: str, job: str, as_json: bool) -> None:
     for request in shown_ones:
         records = records_of(request)
         if as_json:
-            click.echo(json.dumps(_summary(request) | {"records": records}, indent=2))
+            click.echo(json.dumps(_summary(request) | {"content": request.content(), "records": records}, indent=2))
         else:
             _print(request, policy, records)
 
@@ -160,7 +161,10 @@ def _times(request: Request) -> str:
 
 def _print(request: Request, policy: dict[str, Any], records: list[dict[str, Any]]) -> None:
     rule = rules.named(policy, request.opened["rule"])
+    content = request.content()
     click.echo(f"{request.key}: {state_words(request)}")
+    for danger in [*dangers.images(request.facts), *dangers.variables(request.facts), *dangers.unknown(content)]:
+        click.echo(f"  warning: {shown(danger, WARNING_MAX_CHARACTERS)}")
     click.echo(f"  job     {job_words(request.facts)}")
     for claim in request.facts["environments"]:
         click.echo(f"  claims  environment {shown(claim)}")
@@ -171,6 +175,8 @@ def _print(request: Request, policy: dict[str, Any], records: list[dict[str, Any
     else:
         asked_s = max(time.time() - request.opened["opened_wall_s"], 0)
         click.echo(f"  asked   {utc_text(request.opened['opened_wall_s'])}, {duration(asked_s)} ago")
+    for line in lines_of(content):
+        click.echo(f"  {line}")
     for record in records:
         click.echo(f"  {as_line(record)}")
     if not os.access(layout.audit(request.state_dir), os.R_OK):

@@ -85,13 +85,13 @@ def shell_line(content: bytes, key: str, policy: dict[str, Any], made: signed.St
 
     The file gets its name when it is whole, and the gate may read it whoever wrote it (umask).
     """
-    name = f"{made.person}.{made.request}.{made.decision}.{os.urandom(_RANDOM_BYTES).hex()}"
-    path = os.path.join(layout.signed_drops(policy["state_dir"]), name)
+    path = os.path.join(layout.signed_drops(policy["state_dir"]), signed.name_of(made))
+    unfinished = f"$f.{os.urandom(_RANDOM_BYTES).hex()}.tmp"
     sign = f"ssh-keygen -Y sign -f {_quoted_path(key)} -n {shlex.quote(signed.namespace(policy['site']))}"
     return (
         f"(umask 022; s={shlex.quote(content.decode('ascii'))}; f={shlex.quote(path)};"
-        f""" {{ printf '%s\\n' "$s" && printf %s "$s" | {sign}; }} > "$f.tmp" && mv "$f.tmp" "$f" """
-        """|| { rm -f "$f.tmp"; exit 1; })"""
+        f""" {{ printf '%s\\n' "$s" && printf %s "$s" | {sign}; }} > "{unfinished}" && mv "{unfinished}" "$f" """
+        f"""|| {{ rm -f "{unfinished}"; exit 1; }})"""
     )
 
 

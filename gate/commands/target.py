@@ -11,7 +11,7 @@ from gate.commands.fault import CommandError
 from gate.files import StateError
 from gate.request import Request, keys, load
 from gate.standing import state_words, waits
-from gate.words import listed
+from gate.words import listed, shown
 
 if TYPE_CHECKING:
     from typing import Any
@@ -33,11 +33,21 @@ def me(policy: dict[str, Any]) -> str:
     for person, known in policy["people"].items():
         if known["uid"] == uid:
             return str(person)
+    raise CommandError(_nobody(uid))
+
+
+def _nobody(uid: int) -> str:
+    """Why this user answers for nobody. Whom SUDO_USER names is said and never believed: it is a variable like any other."""
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         name = f"uid {uid}"
-    raise CommandError(f"{name} is nobody in gate.yaml: ask the operator to add a person with `unix: {name}`")
+    by = os.environ.get("SUDO_USER", "")
+    if by not in ("", name):
+        return f"{name} is nobody in gate.yaml, and an answer is a person's own: run it as yourself, without sudo (which {shown(by)} has started)"
+    if uid == 0:
+        return "root is nobody in gate.yaml, and an answer is a person's own: run it as yourself"
+    return f"{name} is nobody in gate.yaml: ask the operator to add a person with `unix: {name}`"
 
 
 def requests(state_dir: str, job: Job) -> list[Request]:

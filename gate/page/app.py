@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from config.page import absence
-from gate.page import export, figures, guard, live, login, render, views, voting
-from gate.page.connection import Connection, Door
+from gate.page import export, figures, guard, live, login, render, together, views, voting
+from gate.page.connection import Connection, Door, make_room
 from gate.page.doors import open_doors
 from gate.page.rulebook import Rulebook
 from gate.page.state import PAGE, Page, say
@@ -37,7 +37,8 @@ def app_of(page: Page) -> web.Application:
     app.router.add_get("/", views.waiting)
     app.router.add_get(f"/requests/{_KEY}", views.one)
     app.router.add_post(f"/requests/{_KEY}", voting.vote)
-    app.router.add_post("/decide", voting.together)
+    app.router.add_post("/decide", together.decide)
+    app.router.add_post("/decide/shown", together.approve_shown)
     app.router.add_get("/decided/{nonce:[0-9a-f]{32}}", views.decided)
     app.router.add_get("/history", views.past)
     app.router.add_get("/history.csv", export.as_csv)
@@ -66,6 +67,7 @@ async def _serve(config_file: str) -> None:
     _check_user(rulebook)
     os.umask(0o077)
     page = Page(rulebook)
+    make_room()
     doors = open_doors(rulebook.policy)
     runner = web.AppRunner(app_of(page), shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()

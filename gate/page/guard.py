@@ -17,11 +17,12 @@ from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
+from gate.files import StateError
 from gate.page import render
 from gate.page.connection import BODY_WITHIN_S
 from gate.page.headers import HEADERS, OVER_TLS
 from gate.page.render import VERSION, message_page
-from gate.page.state import PAGE
+from gate.page.state import PAGE, say
 from gate.page.visitor import StrangerError, Visitor, visitor_of
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = message_page(request, error.status, words)
         if "Allow" in error.headers:
             answer.headers["Allow"] = error.headers["Allow"]
+    except StateError as error:
+        say(str(error))
+        told = f" {error}." if VISITOR in request else ""
+        answer = message_page(request, 500, f"Something on the host cannot be read, and nothing was done.{told}")
     except Exception as error:  # noqa: BLE001
         traceback.print_exception(error)
         answer = message_page(request, 500, "The page has a fault, and did nothing. Its log says more.")
@@ -105,6 +110,7 @@ def _without_visitor(request: web.Request, page: Page) -> web.StreamResponse | N
     if visitor is None:
         return _to_login(request)
     request[VISITOR] = visitor
+    request.protocol.belong_to(visitor.counts_as)  # type: ignore[attr-defined]  # gate.page.connection.Connection
     if visitor.session and request.headers.get("Sec-Fetch-Dest") != "empty":  # what the page's script fetches is no use
         page.sessions.use(visitor.session)
     return None

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -73,6 +74,7 @@ class Page:
         self.hashing = asyncio.Semaphore(ARGON2_AT_ONCE)
         # A form's nonce: the keys of the requests that it answers together, and why one was not even left, or "".
         self.bulk: dict[str, list[tuple[str, str]]] = {}
+        self.viewers: Counter[str] = Counter()  # live ones, by whose they are
         self.index = Index(os.path.join(directory, "index.sqlite"), layout.audit(self.state_dir))
         self.book = Book(self)
         self.log_fault = ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gate.page.peers import uid_of_unix_peer
+from gate.words import shown
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from gate.page.accounts import Accounts
     from gate.page.sessions import Session, Sessions
 
+SENT_MAX_CHARACTERS = 100
 COOKIE, COOKIE_OVER_TLS = "gate-session", "__Host-gate-session"
 
 
@@ -29,6 +31,11 @@ class Visitor:
     person: str | None
     door: str
     session: Session | None = None
+
+    @property
+    def counts_as(self) -> str:
+        """Whose this visitor's connections are, at whatever door."""
+        return f"person {self.person}" if self.person else f"Unix user {self.name}"
 
     @property
     def id(self) -> str:
@@ -75,9 +82,14 @@ def _by_header(request: web.BaseRequest, policy: dict[str, Any]) -> Visitor:
     # Two of them are one too many: the proxy has added its own to one that the client made up.
     if len(values) != 1 or not values[0].strip():
         raise StrangerError(f"the reverse proxy sent {len(values)} {name} headers, not one that names somebody")
-    if values[0] not in policy["people"]:
-        raise StrangerError("the reverse proxy names somebody whom gate.yaml does not know")
-    return Visitor(values[0], values[0], "proxy_socket")
+    sent = values[0].strip()
+    person = next((name for name, known in policy["people"].items() if sent in (name, *known["proxy_names"])), None)
+    if person is None:
+        raise StrangerError(
+            f"the reverse proxy sent {name}: {shown(sent, SENT_MAX_CHARACTERS)}, and nobody in gate.yaml is called so. The operator"
+            " can write that name into the list `proxy` of a person under `people`"
+        )
+    return Visitor(person, person, "proxy_socket")
 
 
 def _by_session(token: str, policy: dict[str, Any], accounts: Accounts, sessions: Sessions) -> Visitor | None:

@@ -15,6 +15,7 @@ from tests.browser.test_threats import left
 from tests.support.browser import Browsers, log_in
 from tests.support.ports import free_port
 from tests.support.site import APPROVER, IS_ROOT, RUN_AS, USERS
+from tests.support.tools import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,6 +176,7 @@ def test_behind_nginx_as_the_docs_have_it(shown: Start, browser: Browsers, tmp_p
     nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if not nginx:
         pytest.skip("no nginx: apt install nginx-light; the page is not seen behind a reverse proxy")
+    need("openssl")
     port = free_port()
     start = shown(page={"proxy_socket": True, "url": f"https://gate.localhost:{port}"})
     request = start.stage.waiting()

@@ -9,6 +9,7 @@ import pytest
 
 from tests.runner.gated import Gated, until
 from tests.support.site import IS_ROOT, Site
+from tests.support.tools import need_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -148,6 +149,7 @@ def test_a_drop_directory_that_others_may_use_counts_for_nobody(gated: Start, sp
     job = case.waiting()
     directory = case.site.state / "drop" / case.approver
     command = spoil.format(directory)
+    need_for(command)
     if subprocess.run(["sh", "-c", command], check=False, capture_output=True).returncode != 0:
         pytest.skip(f"cannot be done here: {command}")
     dropped = case.drop(job, "approve")

@@ -34,7 +34,7 @@ def test_a_host_is_set_up(host: PrivateHost) -> None:
     checked = host.gate("check")
     assert (checked.returncode, checked.stderr) == (0, "")
     users = {line.split(":")[0]: line.split(":")[4:] for line in host.text("/etc/passwd").splitlines()}
-    assert users["gitlab-job"][1:] == ["/home/gitlab-job", "/bin/bash"]
+    assert users["gitlab-job"][1:] == ["/home/gitlab-job", "/usr/sbin/nologin"]
     assert users["gitlab-gate"][1:] == ["/nonexistent", "/usr/sbin/nologin"]
     assert re.search(r"^gate-approvers:x:\d+:gitlab-gate,alice,bob$", host.text("/etc/group"), re.MULTILINE)
 
@@ -291,7 +291,9 @@ def test_what_only_root_can_make_is_told_as_commands(host: PrivateHost) -> None:
 def test_same_user_is_for_who_says_so(host: PrivateHost) -> None:
     done(host.gate("init", "--approvers", "alice", "--allow-same-user"))
     shown = json.loads(done(host.gate("config", "show", "--json")))
-    assert shown["backend"] == {"type": "shell", "isolate": "pid_namespace", "allow_same_user": True}
+    asked = {"type": "shell", "isolate": "pid_namespace", "allow_same_user": True}
+    assert {key: shown["backend"][key] for key in asked} == asked
+    assert "run_as" not in shown["backend"]
     assert "gitlab-job" not in accounts(host)
 
 

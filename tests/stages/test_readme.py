@@ -7,10 +7,8 @@ config.toml; systemd, where units are started (tests/support/systemctl.py); the 
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
+import shutil
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -22,11 +20,11 @@ from tests.support.host_runner import CONFIG, FIRST_JOB, HostRunner, RealRunner,
 from tests.support.readme import Block, blocks
 from tests.support.runner import find_runner
 from tests.support.site import CHECKOUT
+from tests.support.tools import need
 from tests.support.whole_host import is_of_the_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 FOLLOWED = ["Install it on a runner's host", "Who approves what", "A gated pipeline", "Answer"]
 UNIT = """[Service]
@@ -36,17 +34,13 @@ Restart=always
 WAITS = "this job waits for an approval"
 
 
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout."""
-    directory = tmp_path_factory.mktemp("wheels")
-    words = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(directory), str(CHECKOUT)]
-    subprocess.run(words, check=True, capture_output=True, timeout=300)
-    return directory
+CLONE = "/home/alice/gitlab-runner-gate"
+NOT_CLONED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "images")
 
 
 @pytest.fixture
 def host() -> Iterator[BareHost]:
+    need("curl")
     runner = find_runner()
     with BareHost([runner] if runner else []) as host:
         stand_in = host.at("/usr/local/bin/systemctl")
@@ -54,6 +48,8 @@ def host() -> Iterator[BareHost]:
         stand_in.write_text(f"#!/usr/bin/python3 -I\n{code}", encoding="utf-8")
         stand_in.chmod(0o755)
         host.at("/etc/systemd/system/gitlab-runner.service").write_text(UNIT)  # as GitLab's package has it
+        shutil.copytree(CHECKOUT, host.at(CLONE), ignore=NOT_CLONED)
+        host.sh(f"chown -R alice:alice {CLONE}", check=True)
         yield host
 
 
@@ -91,10 +87,17 @@ def mended(host: BareHost, check: Block) -> list[str]:
     return [f"{each['check']}: {each['says']}" for each in left]
 
 
-def test_readme_word_for_word(host: BareHost, runner: HostRunner, wheels: Path) -> None:
-    install, init, page, top, check, user, gate_yaml, pipeline, ssh, answers, drop = readme()
+def build_and_install(host: BareHost, build: Block, install: Block) -> None:
+    """The one by alice, who may write nowhere else; the other by root, who gets nothing from anywhere."""
+    host.sh(f"cd {CLONE}\n{build.text}", user="alice", check=True)
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9", "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": ""}
+    host.sh(f"cd {CLONE}\n{install.text}", check=True, **nowhere)
 
-    host.sh(install.text, check=True, PIP_FIND_LINKS=f"{wheels} {os.environ.get('PIP_FIND_LINKS', '')}")
+
+def test_readme_word_for_word(host: BareHost, runner: HostRunner) -> None:
+    build, install, init, page, top, check, user, gate_yaml, pipeline, ssh, answers, drop = readme()
+
+    build_and_install(host, build, install)
     said = host.sh(init.text, check=True).stdout
     host.sh(page.text, check=True)
     put_into_config_toml(host, top.text, said, runner.url)

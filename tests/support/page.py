@@ -124,12 +124,13 @@ class PageServer:
 
     def start(self) -> None:
         """Start it, and wait until it serves."""
+        before = self.log.count("serves http")
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command("page"), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
             )
         give_up = time.monotonic() + WITHIN_S
-        while "serves http" not in self.log:
+        while self.log.count("serves http") == before:
             assert self.process.poll() is None, self.log
             assert time.monotonic() < give_up, f"the page does not start:\n{self.log}"
             time.sleep(0.02)

@@ -125,8 +125,8 @@ class Site:
     def uid(self, person: str) -> int:
         return pwd.getpwnam(USERS[person]).pw_uid
 
-    def drop(self, person: str, name: str, text: str = "") -> Path:
-        """A drop as people make it: with echo, as themselves, in their own directory."""
+    def drop(self, person: str, name: str, text: str = "ok") -> Path:
+        """A drop as people make it: with echo, as themselves, in their own directory; `ok` where they have nothing to say."""
         path = self.state / "drop" / person / name
         self.run_as(person, ["sh", "-c", 'printf %s "$2" > "$1"', "sh", str(path), text], check=True)
         return path

@@ -1,7 +1,8 @@
 """A host of its own for a test, as README sets one up: users, gate.yaml, state, config.toml, the runner's unit.
 
-Its /etc, /home, /opt, /run and /var/lib are directories of the test's, bound over the real ones in a mount namespace in
-which each command runs. So commands that mend are run as they are printed, and nothing of this machine changes. Needs root.
+Its /etc, /home, /opt, /root, /run and /var/lib are directories of the test's, bound over the real ones in a mount namespace
+in which each command runs, and all else of the machine is read-only there. So commands that mend are run as they are printed,
+and nothing of this machine changes. Needs root.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from config.host import path_problems
+from tests.support.machine import SHUT
 from tests.support.site import CHECKOUT, ENTRY, IS_ROOT
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-PRIVATE = ("etc", "home", "opt", "run", "var/lib")
+PRIVATE = ("etc", "home", "opt", "root", "run", "var/lib")
 GATE_YAML = "/etc/gitlab-runner-gate/gate.yaml"
 STATE = "/var/lib/gitlab-runner-gate"
 CONFIG_TOML = "/etc/gitlab-runner/config.toml"
@@ -80,7 +82,7 @@ for user in alice bob; do
   id -u $user >/dev/null 2>&1 || useradd --no-create-home $user
   usermod --append --groups gate-approvers $user
 done
-for user in gitlab-job deployer gitlab-gate; do id -u $user >/dev/null 2>&1 || useradd --system --no-create-home $user; done
+for user in gitlab-job deployer gitlab-gate; do id -u $user >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin $user; done
 usermod --append --groups gate-approvers gitlab-gate
 install -d -m 0755 /etc/gitlab-runner-gate {STATE} /opt/gitlab-runner-gate/bin
 install -d -o gitlab-gate -m 0755 /run/gitlab-runner-gate
@@ -150,7 +152,8 @@ class WholeHost:
         """What runs a command there."""
         mounts = [f"mount --bind {self.base}/{name} /{name}" for name in PRIVATE]
         mounts += [f"mount --bind {self.base}/{name.rpartition('/')[2]} {name}" for name in _FILES]
-        return ["unshare", "--mount", "sh", "-c", " && ".join([*mounts, *self.mounts, 'exec "$@"']), "sh", *command]
+        script = " && ".join([*mounts, *self.mounts, *SHUT, 'exec "$@"'])
+        return ["unshare", "--mount", "sh", "-c", script, "sh", *command]
 
     def check(self, *options: str) -> list[dict[str, Any]]:
         """What `gate check` finds there."""

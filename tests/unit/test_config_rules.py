@@ -43,6 +43,7 @@ rules:
     decide_within: 4h
     comment: {reject: required}
     run_as: deployer
+    variables: {deny: [code, DEPLOY_*]}
     after_rejection: 0s
     remind_every: 45m
     supersede: true
@@ -89,6 +90,8 @@ def test_a_rule_with_everything_comes_to_plain_values() -> None:
         "self_approval": False,
         "comment": {"approve": "optional", "reject": "required"},
         "run_as": {"run_as": "deployer", "uid": 996, "gid": 996, "home": "/home/deployer"},
+        "named_home": None,
+        "deny": ["code", "DEPLOY_*"],
         "after_rejection_s": 0,
         "remind_every_s": 2_700,
         "supersede": True,
@@ -300,7 +303,7 @@ def test_a_rule_s_run_as_is_not_an_approver() -> None:
 
 def test_a_faulty_backend_does_not_make_a_rule_s_run_as_one() -> None:
     text = FULL.replace("{type: shell, run_as: gitlab-job}", "shell").replace("run_as: deployer", "run_as: carol")
-    assert [fault[:6] for fault in faults_of(text)] == ["36:10:"]
+    assert [fault[:6] for fault in faults_of(text)] == ["37:10:"]
 
 
 def faults_in(text: str, runner_uid: int) -> list[str]:

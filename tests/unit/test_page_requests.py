@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from gate.request import Request
 from tests.support.gate_state import HOUR_MS, facts_of, made, open_request, rule_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 URL = "https://git.example/grp/app"
 SHA, OTHER_SHA = facts_of()["sha"], "f" * 40
@@ -212,11 +214,11 @@ def test_what_waits_is_listed_as_long_as_it_does_oldest_first(desk: Desk) -> Non
     old = desk.open("git.example-42-7", opened_boottime_ms=boottime_ms() - 50_000)
     desk.open("git.example-42-8", boot_id="another boot")
     new = desk.open()
-    assert [each.request.key for each in desk.book.waiting(ALICE)] == [old.key, new.key]
+    assert [each.request.key for each in desk.book.waiting(ALICE)[0]] == [old.key, new.key]
     record_decided(old, decide(old, "canceled", "it was", rule="all", config=""))
-    assert [each.request.key for each in desk.book.waiting(ALICE)] == [new.key]  # before the index knows
+    assert [each.request.key for each in desk.book.waiting(ALICE)[0]] == [new.key]  # before the index knows
     desk.index.catch_up()
-    assert [each.request.key for each in desk.book.waiting(ALICE)] == [new.key]
+    assert [each.request.key for each in desk.book.waiting(ALICE)[0]] == [new.key]
 
 
 COULD: dict[str, tuple[Visitor, dict[str, Any], tuple[list[str], bool, str]]] = {
@@ -293,6 +295,52 @@ def test_a_request_that_cannot_be_read_is_a_fault_and_one_that_is_not_there_is_n
         target.write("{")
     with pytest.raises(StateError):
         desk.book.request(other.key)
+
+
+BROKEN: dict[str, Callable[[Path], Any]] = {
+    "no JSON": lambda directory: (directory / "request.json").write_text("{"),
+    "empty": lambda directory: (directory / "request.json").write_text(""),
+    "no object": lambda directory: (directory / "request.json").write_text("[]"),
+    "of a later gate": lambda directory: rewrite(directory, v=2),
+    "of another request": lambda directory: rewrite(directory, key="git.example-42-9"),
+    "without facts": lambda directory: rewrite(directory, facts=None),
+    "without times": lambda directory: rewrite(directory, opened_boottime_ms="soon"),
+    "with other facts": lambda directory: rewrite(directory, facts={}),
+    "a directory": lambda directory: gone(directory).mkdir(),
+    "a link to itself": lambda directory: gone(directory).symlink_to("request.json"),
+    "a broken decision": lambda directory: (directory / "decision.json").symlink_to("decision.json"),
+}
+
+
+def gone(directory: Path) -> Path:
+    path = directory / "request.json"
+    path.unlink()
+    return path
+
+
+def rewrite(directory: Path, **changes: Any) -> None:
+    path = directory / "request.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_one_that_cannot_be_read_keeps_no_other_back_and_is_named(desk: Desk, how: str) -> None:
+    broken, sound = desk.open("git.example-42-8"), desk.open()
+    BROKEN[how](Path(broken.directory))
+    found, faults = desk.book.waiting(ALICE)
+    assert [each.request.key for each in found] == [sound.key]
+    if how != "a broken decision":  # one that is there, whatever it is, has been decided
+        ((key, why),) = faults
+        assert key == broken.key
+        assert broken.key in why
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_content_that_cannot_be_read_is_not_shown_and_stops_nobody(desk: Desk, text: str) -> None:
+    request = desk.open()
+    Path(request.directory, "content.json").write_text(text, encoding="utf-8")
+    assert desk.book.content(request) is None
+    assert not desk.book.is_shown(request)
 
 
 @pytest.mark.parametrize(("sha256", "known"), [("0" * 64, True), ("1" * 64, False), (None, False)])

@@ -61,7 +61,10 @@ if ("follow" in document.body.dataset) {
   const events = new EventSource(`/live?since=${document.body.dataset.follow}`);
   events.addEventListener("change", soon);
   events.addEventListener("open", () => { if (last) soon(); last = last || Date.now(); });
-  events.addEventListener("error", () => say("Not connected just now; trying again."));
+  events.addEventListener("error", () => {
+    // Closed: this person has very many pages open, and this one looks by itself, as below.
+    if (events.readyState !== EventSource.CLOSED) say("Not connected just now; trying again.");
+  });
   setInterval(() => { if (!document.hidden) refresh(); }, ANYWAY_EVERY_MS);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
 }
