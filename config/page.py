@@ -1,5 +1,6 @@
 """The `page` of gate.yaml: a user of its own, who may read requests, and ways in that no job can reach."""
 
+import os
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +32,7 @@ def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iter
     for message, mend in _user_faults(page, accounts, tolerant=tolerant):
         yield document.fault(("page", "user"), message, mend)
     yield from _proxy(document, page, value, accounts)
-    if "socket" in page and page["socket"] == page.get("proxy_socket"):
+    if "proxy_socket" in page and page["proxy_socket"] in (page.get("socket"), link_socket_of(page)):
         message = "is the proxy's socket too: whoever reaches that can claim to be anybody, so give it one of its own"
         yield document.fault(("page", "socket"), message)
 
@@ -42,6 +43,14 @@ def listen_of(page: dict[str, Any]) -> list[Any] | None:
         return None
     host, _, port = page["listen"].rpartition(":")
     return [host.strip("[]"), int(port)]
+
+
+def link_socket_of(page: dict[str, Any]) -> str | None:
+    """Return the path of the socket that hands out login links, beside `socket`; None where the page has no `socket`."""
+    if not page.get("socket"):
+        return None
+    start, end = os.path.splitext(str(page["socket"]))
+    return f"{start}-link{end}"
 
 
 def url_of(page: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from config.accounts import Accounts, User
 from config.cautions import warnings
-from config.page import listen_of, shares_group, url_of
+from config.page import link_socket_of, listen_of, shares_group, url_of
 from config.patterns import never
 from config.people import members
 from config.rules import alternatives
@@ -71,6 +71,7 @@ def _rule(rule: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> di
         "run_as": _job_user(rule["run_as"], accounts) if "run_as" in rule else None,
         "named_home": rule.get("home"),
         "deny": rule["variables"]["deny"],
+        "limits": _limits(rule.get("limits", {})),
         "after_rejection_s": seconds(rule["after_rejection"]),
         "remind_every_s": seconds(rule["remind_every"]) if "remind_every" in rule else None,
         "supersede": rule["supersede"],
@@ -95,6 +96,7 @@ def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         "no_new_privileges": backend["no_new_privileges"],
         "path": backend["path"],
         "environment": backend["environment"],
+        "limits": _limits(backend["limits"]),
     }
 
 
@@ -109,6 +111,8 @@ def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any] | None:
         "gid": user.gid,
         "socket": page.get("socket"),
         "listen": listen_of(page),
+        "link_socket": link_socket_of(page),
+        "login_link": page["login_link"],
         "proxy_socket": page.get("proxy_socket") if accounts.proxy_gid is not None else None,
         "proxy_gid": accounts.proxy_gid,
         "proxy_header": page["proxy_header"],
@@ -119,6 +123,11 @@ def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any] | None:
 
 def _audit(audit: dict[str, Any]) -> dict[str, Any]:
     return {"rotate_at_bytes": size_bytes(audit["rotate_at"]), "copy_to": audit.get("copy_to")}
+
+
+def _limits(limits: dict[str, Any]) -> dict[str, Any]:
+    memory = {"memory_bytes": size_bytes(limits["memory"])} if "memory" in limits else {}
+    return {key: value for key, value in limits.items() if key == "processes"} | memory
 
 
 def _job_user(run_as: str | None, accounts: Accounts) -> dict[str, Any]:

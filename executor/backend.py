@@ -42,6 +42,7 @@ def check(backend: dict[str, Any]) -> str | None:
         harmless = [_tool("true")]
         _tool("bash")
         _check_places(backend)
+        _check_limits(backend)
         _try([*_privileges(backend), *harmless], f"cannot run anything as {_user(backend)!r}")
         namespace = _namespace(backend)
         if namespace:
@@ -58,6 +59,14 @@ def check(backend: dict[str, Any]) -> str | None:
 def job_path(backend: dict[str, Any]) -> str:
     """The PATH of a job."""
     return ":".join([*backend.get("path", []), TOOL_PATH])
+
+
+def _check_limits(backend: dict[str, Any]) -> None:
+    from executor import cgroup
+
+    why = cgroup.check(backend.get("limits", {}))
+    if why:
+        raise BackendError(why)
 
 
 def found(backend: dict[str, Any], name: str) -> str:
@@ -113,16 +122,19 @@ def complete_work(backend: dict[str, Any], work_dir: str) -> None:
 
 
 def remove_work(work_dir: str) -> None:
-    """Remove the job's tree, whatever the job made of it, following no link; nothing there is fine.
+    """End what is in the job's cgroup, and remove its tree, whatever the job made of it; nothing there is fine.
 
     Raises BackendError if something of it is left.
     """
-    from executor import work_tree
+    from executor import cgroup, work_tree
 
+    left = cgroup.end(work_dir) if os.geteuid() == 0 else []
     try:
         work_tree.remove(work_dir)
     except OSError as fault:
         raise BackendError(f"cannot remove {work_dir!r}: {fault.strerror}: {fault.filename!r}") from fault
+    if left:
+        raise BackendError("; ".join(left))
 
 
 def run_script(backend: dict[str, Any], script: str, work_dir: str, cache_dir: str, env: dict[str, str]) -> int:
@@ -142,7 +154,8 @@ def run_script(backend: dict[str, Any], script: str, work_dir: str, cache_dir: s
         _let_job_reopen_output(_uid(backend))
         command = [*_privileges(backend), shell, f"/proc/self/fd/{copy}"]
         scrubbed = _environment(backend, shell, work_dir, env)
-        places = [work_dir, cache_dir, backend.get("named_home") or "", _covered_home(backend)]
+        groups = ":".join(_cgroups(backend, work_dir))
+        places = [work_dir, cache_dir, backend.get("named_home") or "", _covered_home(backend), groups]
         said, status = supervise.run_under_init(_namespace(backend), copy, places, command, scrubbed)
     except (OSError, ValueError) as fault:
         raise BackendError(f"cannot run the stage script: {fault}") from fault
@@ -304,6 +317,15 @@ def _tmp(backend: dict[str, Any], work_dir: str) -> str:
         return "/tmp"  # noqa: S108  the job's own, see executor/view.py
     link = work_tree.short_tmp(work_dir)
     return link if os.path.islink(link) else os.path.join(work_dir, "tmp")  # a tree of an older version has none
+
+
+def _cgroups(backend: dict[str, Any], work_dir: str) -> list[str]:
+    from executor import cgroup
+
+    try:
+        return cgroup.make(work_dir, backend.get("limits", {})) if os.geteuid() == 0 else []
+    except cgroup.CgroupError as fault:
+        raise BackendError(str(fault)) from fault
 
 
 def _exit_code(said: bytes, status: int) -> int:

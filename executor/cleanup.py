@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from executor import backend, forked
+from executor import backend, cgroup, forked, strays
 from executor.config_stage import load_policy
 from executor.surroundings import STDERR, in_words, say
-from gate import notice
+from gate import layout, notice
 from gate.decide import FINAL_AND_NEGATIVE, end, record_decided
-from gate.files import read_json
+from gate.files import StateError, read_json
 from gate.request import load
 from gate.sweep import sweep
 
-FOREIGN_FAULTS_MAX = 3
 SWEEP_WITHIN_MS = 15_000
 FAULTS_MAX_BYTES = 60_000  # a pipe takes them at once
+FOREIGN_FAULTS_MAX = 3
 
 
 def cleanup(config_file: str) -> int:
@@ -40,7 +40,7 @@ def _clean(config_file: str) -> list[str]:
     plan = read_json(os.environ["GATE_PLAN"]) if os.environ.get("GATE_PLAN") else None
     policy = plan["policy"] if plan else load_policy(config_file)[0]
     faults = _end(plan["policy"], plan["key"], plan["work_dir"]) if plan else []
-    return faults + _some(_swept(policy, plan["key"] if plan else ""))
+    return faults + _some(_swept(policy, plan["key"] if plan else "")) + _sweep_cgroups(policy["state_dir"])
 
 
 def _swept(policy: dict[str, Any], own_key: str) -> list[str]:
@@ -82,8 +82,9 @@ def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:
         return []
     if request.has("started"):
         faults = _remove(work_dir)
-        end(request, "the job's stages are over")
-        return faults
+        ended = _end_strays(policy["state_dir"], key)
+        end(request, f"the job's stages are over{f'; {ended[0]}' if ended else ''}")
+        return faults + ended
     decision = request.file("decision.json")
     if decision and decision["decision"] in FINAL_AND_NEGATIVE:
         request.make_durable()  # prepare may have been killed just before this, or that
@@ -91,6 +92,24 @@ def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:
         notice.decided(request, policy, decision)
         end(request, decision["decision"])
     return []
+
+
+def _sweep_cgroups(state_dir: str) -> list[str]:
+    """End what is in the cgroups of jobs whose trees are gone: their runner was killed."""
+    if os.geteuid() != 0:
+        return []
+    try:
+        return cgroup.sweep(state_dir, os.listdir(layout.works(state_dir)))
+    except OSError as error:
+        return [f"cannot look for cgroups of jobs that are over: {error}"]
+
+
+def _end_strays(state_dir: str, key: str) -> list[str]:
+    try:
+        ended = strays.end(state_dir, key)
+    except (OSError, StateError) as error:
+        return [f"cannot look for processes that jobs left: {error}"]
+    return [ended] if ended else []
 
 
 def _remove(work_dir: str) -> list[str]:

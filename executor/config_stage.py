@@ -60,7 +60,7 @@ def config(config_file: str, *, rehearsal: bool = False) -> int:
         "config_file": config_file,
         "config_sha256": digest,
         "response_sha256": sha256(response),
-        "digest": content_digest(parsed, layout.secret(policy["state_dir"])),
+        "digest": _digest(parsed, layout.secret(policy["state_dir"])),
         "drop_warnings": drop_warnings,
         "needs": needs.warnings(parsed, job_backend),
         "token_hash": keyed_hash(policy["state_dir"], str(parsed.get("token", ""))),
@@ -114,6 +114,13 @@ def _parsed(response: bytes) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise StageError("JOB_RESPONSE_FILE holds no JSON object")
     return parsed
+
+
+def _digest(parsed: dict[str, Any], key: bytes) -> str:
+    try:
+        return content_digest(parsed, key)
+    except RecursionError as error:
+        raise StageError("the job response is nested too deeply to be judged: make its `run` steps simpler") from error
 
 
 def _prepare_host(policy: dict[str, Any], job_backend: dict[str, Any]) -> list[str]:

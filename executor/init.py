@@ -5,8 +5,9 @@ Without a namespace (`process_group`) it is a child subreaper in a session of it
 
 `-I` leaves no path to our packages; in a namespace it is given one, last, for `executor.view` alone. Words on the command
 line: `namespace` or `group`; the numbers of three inherited descriptors (control, stderr, script); the job's tree, its
-cache, gate.yaml's home and its user's, the last two maybe empty; the command. What it has to say goes to the descriptor
-that it was given as stderr, as the last thing there: NUL, then `exit <0..255>` or `fault <text>`.
+cache, gate.yaml's home and its user's, its cgroups' directories with ':' between them, the last three maybe empty; the
+command. What it has to say goes to the descriptor that it was given as stderr, as the last thing there: NUL, then
+`exit <0..255>` or `fault <text>`.
 """
 
 import errno
@@ -51,12 +52,13 @@ def main(words: list[str]) -> None:
 
 
 def _run(words: list[str], report: int) -> int:
-    isolate, control, stderr, script, work_dir, cache_dir, named_home, own_home, *command = words
+    isolate, control, stderr, script, work_dir, cache_dir, named_home, own_home, cgroups, *command = words
     os.dup2(int(stderr), 2)
     close_all_but({0, 1, 2, report, int(control), int(script)})
     os.set_inheritable(int(control), False)
     os.umask(JOB_UMASK)
     _join_new_keyring()
+    _enter_cgroups(cgroups)
     if isolate == "group":
         _become_subreaper()
     else:
@@ -72,18 +74,27 @@ def _run(words: list[str], report: int) -> int:
             end_descendants(child)
 
 
+def _enter_cgroups(directories: str) -> None:
+    for directory in filter(None, directories.split(":")):
+        try:
+            procs = os.open(f"{directory}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(procs, b"0")  # itself, in whatever process-id namespace
+            finally:
+                os.close(procs)
+        except OSError as fault:
+            raise InitError(f"cannot enter the cgroup {directory!r}: {fault.strerror}") from fault
+
+
 def _make_view(work_dir: str, cache_dir: str, named_home: str, own_home: str) -> None:
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     from executor.view import View
 
-    os.umask(0)  # what it makes has exactly the modes that it names
     try:
         View(work_dir, cache_dir, named_home, own_home).make()
     except OSError as fault:
         place = fault.filename or work_dir
         raise InitError(f"cannot give the job files of its own: {fault.strerror}: {place!r}") from fault
-    finally:
-        os.umask(JOB_UMASK)
 
 
 def _join_new_keyring() -> None:

@@ -50,9 +50,8 @@ def _has_run_steps(response: dict[str, Any]) -> bool:
 def _calls_runner(response: dict[str, Any]) -> bool:
     if not any(response.get(part) for part in ("artifacts", "cache", "dependencies")):
         return False
-    major = (_last(response, "CI_RUNNER_VERSION") or os.environ.get("CUSTOM_ENV_CI_RUNNER_VERSION", "")).partition(".")[
-        0
-    ]
+    # This is one of the few that the runner sets last, over what the job's author may have set.
+    major = os.environ.get("CUSTOM_ENV_CI_RUNNER_VERSION", "").partition(".")[0]
     return not (major.isascii() and major.isdigit() and int(major) >= _OWN_PATH_SINCE)
 
 

@@ -23,7 +23,7 @@ def run_under_init(
 ) -> tuple[bytes, int]:
     """Run `command` under init, itself started by the `namespace` command (may be empty), and wait for the end of both.
 
-    `places` are the job's tree, its cache, gate.yaml's home and its user's. Returns the end of what they said (init.py's docstring has its form) and the wait status. `script` is the one
+    `places` are the job's tree, its cache, gate.yaml's home and its user's, its cgroups. Returns the end of what they said (init.py's docstring has its form) and the wait status. `script` is the one
     descriptor that the command gets beside 0, 1 and 2. Raises OSError or ValueError if nothing could be started.
     """
     for standard in (0, 1, 2):

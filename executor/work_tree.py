@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 import stat
-from contextlib import suppress
 
 from gate import tree
 from gate.tree import DIRECTORY, PRIVATE
@@ -103,5 +102,5 @@ def _make_whole(parent: int, name: str, uid: int, gid: int) -> None:
 def remove(path: str) -> None:
     """Remove a job's tree and all in it, however deep; nothing there is fine. Raises OSError if something is left."""
     tree.remove(path, tree.Allowance())
-    with suppress(FileNotFoundError):
+    if os.path.islink(short_tmp(path)):
         os.unlink(short_tmp(path))

@@ -5,7 +5,7 @@ serves (FUSE) may never answer. So a name there is opened relative to a descript
 a mount gives EXDEV before the mounted file system is asked anything.
 
 Python has no openat2, and the C library got it late, so it is called by its number, which is 437 on every architecture.
-It is there since Linux 5.6 (docs/adr/0024-openat2.md).
+It is there since Linux 5.6 (docs/adr/0020-openat2.md).
 """
 
 from __future__ import annotations

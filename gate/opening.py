@@ -95,7 +95,7 @@ def _commands(request: Request, policy: dict[str, Any], config_file: str) -> lis
 
 def _drop_words(request: Request) -> str:
     path = os.path.join(layout.drops(request.state_dir), "<you>", str(request.facts["job_id"]))
-    return f"a file {path}.approve or .reject; its text is your comment"
+    return f"a file {path}.approve or .reject; its text is your comment, or ok"
 
 
 def _until(request: Request) -> str:

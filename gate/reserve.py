@@ -16,18 +16,25 @@ BYTES = 1024 * 1024
 
 def fill(state_dir: str) -> None:
     """Have the reserve there; where there is no room for it, there is none."""
-    path = os.path.join(state_dir, NAME)
     try:
-        if os.path.lexists(path):
-            return
-        reserved = os.open(state_dir, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.posix_fallocate(reserved, 0, BYTES)
-            os.link(f"/proc/self/fd/{reserved}", path, follow_symlinks=True)
+            if NAME not in os.listdir(directory):
+                _make(directory)
         finally:
-            os.close(reserved)
+            os.close(directory)
     except OSError:
         return
+
+
+def _make(directory: int) -> None:
+    reserved = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    try:
+        os.posix_fallocate(reserved, 0, BYTES)
+        # src_dir_fd makes Python call linkat(2) with AT_SYMLINK_FOLLOW, as in gate/files.py.
+        os.link(f"/proc/self/fd/{reserved}", NAME, src_dir_fd=directory, dst_dir_fd=directory)
+    finally:
+        os.close(reserved)
 
 
 def free(state_dir: str) -> bool:

@@ -133,13 +133,14 @@ def named(policy: dict[str, Any], name: str) -> dict[str, Any] | None:
 
 
 def backend_of(policy: dict[str, Any], rule: dict[str, Any] | None) -> dict[str, Any]:
-    """How a job of that rule runs: as the backend says, but for the user and the home that the rule names.
+    """How a job of that rule runs: as the backend says, but for the user, home and limits that the rule names.
 
     The backend's home, and the keys in it, are its own user's: a rule with another user does not get them.
     """
     user, home = (rule or {}).get("run_as") or {}, (rule or {}).get("named_home")
     shared = None if user else policy["backend"].get("named_home")
-    return {**policy["backend"], **user, "named_home": home or shared}
+    limits = policy["backend"].get("limits", {}) | (rule or {}).get("limits", {})
+    return {**policy["backend"], **user, "named_home": home or shared, "limits": limits}
 
 
 def deadline(rule: dict[str, Any], opened_ms: int, prepare_timeout_s: int, job_timeout_s: int) -> Deadline:

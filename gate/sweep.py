@@ -41,7 +41,7 @@ LAST_STAGES_WITHIN_MS = 24 * 3_600_000  # after a job's timeout the runner still
 DROP_MAX_AGE_S = 7 * 24 * 3600
 LIST_WITHIN_S = 2.0
 TURN_AWAY_MAX = 200
-_FAULTS = (StateError, log.AuditError, OSError, KeyError)
+_FAULTS = (StateError, log.AuditError, drop.DropError, OSError, KeyError)
 
 
 def sweep(policy: dict[str, Any], own_key: str) -> list[str]:

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 from config.checks.context import Context
 from config.checks.finding import Finding, fail
+from config.checks.runner_config import EXECUTOR, STAGES
 from config.host import Weakness
 
-_OURS, _RUNNERS = "gitlab-runner-gate", "gitlab-runner"  # how directories of the gate's and the runner's own are called
+_OURS, _RUNNERS = "gitlab-runner-gate", "/etc/gitlab-runner"
 
 
 def in_editor(path: str, line: int = 0) -> str:
@@ -45,8 +46,10 @@ def _own(context: Context) -> Iterator[str]:
     files = [context.gate_yaml.path, context.runner_config.path, *sockets]
     yield from (*files, *context.code, *([policy["state_dir"]] if policy else []))
     for directory in map(os.path.dirname, files):
-        if os.path.basename(directory).startswith((_OURS, _RUNNERS)):
+        if directory == _RUNNERS or os.path.basename(directory).startswith(_OURS):
             yield directory
-    for program in (context.executor, *(runner.program("run") for runner in context.runners)):
+    wired = [program for runner in context.runners for stage in STAGES if (program := runner.program(stage))]
+    for program in (context.executor, *wired):
         venv = os.path.dirname(os.path.dirname(program))
-        yield venv if os.path.exists(os.path.join(venv, "pyvenv.cfg")) else program
+        if os.path.basename(program) == EXECUTOR:
+            yield venv if os.path.exists(os.path.join(venv, "pyvenv.cfg")) else program

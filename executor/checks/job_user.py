@@ -131,7 +131,9 @@ def _numbers(directory: str) -> list[int]:
 def _doors(page: dict[str, Any] | None) -> list[str]:
     if page is None:
         return []
-    sockets = [page[kind] for kind in ("socket", "proxy_socket") if page[kind] and os.path.exists(page[kind])]
+    sockets = [
+        page[kind] for kind in ("socket", "link_socket", "proxy_socket") if page[kind] and os.path.exists(page[kind])
+    ]
     return sockets + ([f"{page['listen'][0]} port {page['listen'][1]}"] if page["listen"] else [])
 
 

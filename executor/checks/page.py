@@ -40,6 +40,7 @@ def find(context: Context) -> Iterator[Finding]:
     faults = [
         fault for kind, gid in groups.items() if page[kind] for fault in _socket(page[kind], gid, page["uid"], context)
     ]
+    faults += [fault for fault in _links(page, context) if fault not in faults]  # the directory is the same
     yield from faults or [_answer(context, page, door) for door in _doors(page)]
     yield from _accounts(context)
 
@@ -47,6 +48,20 @@ def find(context: Context) -> Iterator[Finding]:
 def _doors(page: dict[str, Any]) -> list[str | tuple[str, int]]:
     sockets = [page[kind] for kind in ("socket", "proxy_socket") if page[kind]]
     return [*sockets, *([(page["listen"][0], page["listen"][1])] if page["listen"] else [])]
+
+
+def _links(page: dict[str, Any], context: Context) -> Iterator[Finding]:
+    """Yield what is wrong with the socket of `gate page link`, without which nobody gets in by `socket`."""
+    path = page["link_socket"]
+    if not page["login_link"] or not path or not os.path.lexists(page["socket"]):
+        return
+    if os.path.lexists(path):
+        yield from _socket(path, context.policy["approvers_gid"], page["uid"], context)
+    else:
+        yield fail(
+            f"{path} is not there, so `gate page link` lets nobody in at {page['socket']}: put this version's gate-page.socket"
+            " in its place (see docs/how-to/page.md), or write login_link: false under page"
+        )
 
 
 def _socket(path: str, gid: int | None, uid: int, context: Context) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from audit.lock import LOCK
 from config.checks.finding import FAIL, Finding, fail, ok, warn
 from config.checks.mending import in_editor, weak
 from config.host import entry_weaknesses, weaknesses
+from config.ownership import commands
 from gate import layout, reserve
 from gate.beneath import stat_beneath
 from gate.files import StateError
@@ -114,16 +115,11 @@ def compared(wanted: Wanted, context: Context) -> list[Finding]:
         found = os.lstat(wanted.path)
     except FileNotFoundError:
         return []
-    path = shlex.quote(wanted.path)
     if stat.S_IFMT(found.st_mode) != wanted.kind:
         says = f"{wanted.path} is no {_KINDS[wanted.kind]}: look who put it there, and move it away"
-        return [fail(says, f"mv {path} {shlex.quote(f'{wanted.path}.odd')}")]
-    mode, mends = stat.S_IMODE(found.st_mode), []
-    is_strange = found.st_uid != wanted.uid or (wanted.gid is not None and found.st_gid != wanted.gid)
-    if is_strange:
-        mends.append(f"chown {_owner(wanted, context)} {path}")
-    if mode != wanted.mode:
-        mends.append(f"chmod {wanted.mode:04o} {path}")
+        return [fail(says, f"mv {shlex.quote(wanted.path)} {shlex.quote(f'{wanted.path}.odd')}")]
+    mode, is_owned = stat.S_IMODE(found.st_mode), found.st_uid == wanted.uid and wanted.gid in (None, found.st_gid)
+    mends = commands(wanted.path, found, owners=_owner(wanted, context), is_owned=is_owned, mode=wanted.mode)
     if not mends:
         return []
     of_other_group = wanted.gid is not None and found.st_gid != wanted.gid and mode & stat.S_IRWXG

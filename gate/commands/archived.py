@@ -10,7 +10,7 @@ from audit import log
 from audit.show import as_line, select
 from gate import layout
 from gate.decide import outcome_words
-from gate.words import shown
+from gate.words import could_deceive, shown
 
 if TYPE_CHECKING:
     from typing import Any
@@ -57,7 +57,7 @@ def tell(records: list[dict[str, Any]]) -> None:
     click.echo(f"  digest  {about['digest']}")
     click.echo("  (archived: only the audit log tells of it)")
     for record in records:
-        click.echo(f"  {as_line(record)}")
+        click.echo(f"  {as_line(record, could_deceive)}")
 
 
 def _state(records: list[dict[str, Any]]) -> str:

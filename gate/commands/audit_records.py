@@ -19,6 +19,7 @@ from gate.commands.job import job_of
 from gate.commands.unread import end_if_unread
 from gate.decide import DECISIONS
 from gate.match import glob
+from gate.words import could_deceive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ def show(config: str, job: str | None, event: str | None, rehearsals: str | None
     for _head, record in select(
         log.records(_directory(config)), is_wanted=is_wanted, event=event, rehearsals=rehearsals or ""
     ):
-        click.echo(canonical(record) if as_json else as_line(record))
+        click.echo(canonical(record) if as_json else as_line(record, could_deceive))
         count += 1
     if not count:
         click.echo("no record fits", err=True)
@@ -61,11 +62,11 @@ def tail(config: str, count: int, follow: bool, as_json: bool) -> None:
     directory = _directory(config)
     since = log.position(directory)
     for place, _head, record in log.newest(directory, count):
-        click.echo(canonical(record) if as_json else as_line(record))
+        click.echo(canonical(record) if as_json else as_line(record, could_deceive))
         since = _behind(place)
     while follow:
         for place, _head, record in log.placed_records(directory, since):
-            click.echo(canonical(record) if as_json else as_line(record))
+            click.echo(canonical(record) if as_json else as_line(record, could_deceive))
             since = _behind(place)
         end_if_unread()
         time.sleep(FOLLOW_EVERY_S)

@@ -24,7 +24,7 @@ from gate.facts import is_rehearsal
 from gate.opening import WARNING_MAX_CHARACTERS, job_words
 from gate.standing import records_of, state_words, waits
 from gate.told_content import lines_of
-from gate.words import duration, shown
+from gate.words import could_deceive, duration, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +93,7 @@ def _list(found: list[Request], fault: str, *, as_json: bool, indent: int | None
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
 def show(config: str, job: str, as_json: bool) -> None:
-    """One request: what it is, what was answered, and its records in the audit log."""
+    """One request: what it is, what it would run, what was answered, and its records in the audit log."""
     policy, named = load_policy_as_reader(config)[0], job_of(job)
     found = _read(policy, lambda: requests(policy["state_dir"], named))
     if not found:
@@ -178,6 +178,6 @@ def _print(request: Request, policy: dict[str, Any], records: list[dict[str, Any
     for line in lines_of(content):
         click.echo(f"  {line}")
     for record in records:
-        click.echo(f"  {as_line(record)}")
+        click.echo(f"  {as_line(record, could_deceive)}")
     if not os.access(layout.audit(request.state_dir), os.R_OK):
         click.echo("  (the audit log cannot be read from here)")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from config.page import absence
-from gate.page import export, figures, guard, live, login, render, together, views, voting
+from gate.page import export, figures, guard, link, live, login, render, together, views, voting
 from gate.page.connection import Connection, Door, make_room
 from gate.page.doors import open_doors
 from gate.page.rulebook import Rulebook
@@ -47,6 +47,9 @@ def app_of(page: Page) -> web.Application:
     app.router.add_get("/login", login.form)
     app.router.add_post("/login", login.login)
     app.router.add_post("/logout", login.logout)
+    app.router.add_post("/link", link.hand_out)
+    app.router.add_get("/link/{token:[A-Za-z0-9_-]{1,100}}", link.show)
+    app.router.add_post("/link/{token:[A-Za-z0-9_-]{1,100}}", link.use)
     app.router.add_get("/healthz", figures.healthz)
     app.router.add_get("/metrics", figures.metrics)
     app.router.add_get("/static/{name}", render.static)

@@ -30,13 +30,13 @@ HEAD_WITHIN_S = 5
 BODY_WITHIN_S = 5
 EACH_MAX = 100  # a browser holds six, a few tools of the same person some more
 TOTAL_MAX = 1500  # at one door; some 20 KiB each
-_OTHER_FILES, _DOORS = 200, 3
+_OTHER_FILES, _DOORS = 200, 4
 _SAY_AGAIN_S = 60
 
 
 @dataclass(eq=False)
 class Door:
-    """One listening socket; `kind` is socket, listen or proxy_socket, as in gate.yaml's `page`."""
+    """One listening socket; `kind` is socket, listen or proxy_socket, as in gate.yaml's `page`, or link_socket."""
 
     kind: str
     sock: socket.socket

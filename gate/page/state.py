@@ -20,6 +20,7 @@ from gate.page import tokens
 from gate.page.accounts import Accounts
 from gate.page.attempts import Attempts
 from gate.page.index import Index
+from gate.page.links import Links
 from gate.page.requests import Book
 from gate.page.sessions import Sessions
 
@@ -68,6 +69,7 @@ class Page:
         directory = layout.own_page(rulebook.policy)
         self.accounts = Accounts(directory)
         self.sessions = Sessions(boottime_s)
+        self.links = Links(boottime_s)
         self.attempts = Attempts(boottime_s)
         self.tokens = tokens.Tokens(tokens.key_in(directory), time.time)
         self.changes = Changes()

@@ -18,6 +18,7 @@ from gate.page.render import message_page, page
 from gate.page.state import PAGE
 from gate.rules import people_of
 from gate.standing import waits
+from gate.words import could_deceive
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -75,7 +76,7 @@ async def one(request: web.Request, *, status: int = 200, note: str = "", commen
         status=status,
         key=key,
         row=row,
-        records=[as_line(record) for record in records],
+        records=[as_line(record, could_deceive) for record in records],
         note=note,
         comment=comment,
         outcome=outcome(state.index, asked, voted) if asked and voted else None,

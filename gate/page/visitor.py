@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pwd
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gate.page.peers import uid_of_unix_peer
@@ -52,11 +52,13 @@ def visitor_of(
         StrangerError: the reverse proxy names nobody, or nobody that gate.yaml knows.
     """
     door = request.protocol.door  # type: ignore[attr-defined]  # gate.page.connection.Connection
-    if door.kind == "socket":
-        return _by_uid(uid_of_unix_peer(request.transport.get_extra_info("socket")), policy)  # type: ignore[union-attr]
     if door.kind == "proxy_socket":
         return _by_header(request, policy)
-    return _by_session(request.cookies.get(cookie_name(policy), ""), policy, accounts, sessions)
+    token = request.cookies.get(cookie_name(policy), "")
+    if door.kind == "listen":
+        return _by_session(token, policy, accounts, sessions)
+    uid = uid_of_unix_peer(request.transport.get_extra_info("socket"))  # type: ignore[union-attr]
+    return _by_link(token, uid, sessions, policy) if policy["page"]["login_link"] else visitor_by_uid(uid, policy)
 
 
 def cookie_name(policy: dict[str, Any]) -> str:
@@ -64,9 +66,17 @@ def cookie_name(policy: dict[str, Any]) -> str:
     return COOKIE_OVER_TLS if policy["page"]["url"].startswith("https:") else COOKIE
 
 
-def _by_uid(uid: int, policy: dict[str, Any]) -> Visitor:
+def visitor_by_uid(uid: int, policy: dict[str, Any]) -> Visitor:
+    """Somebody at a Unix socket, by the kernel's word."""
     person = next((name for name, known in policy["people"].items() if known["uid"] == uid), None)
     return Visitor(person or _unix_name(uid), person, "socket")
+
+
+def _by_link(token: str, uid: int, sessions: Sessions, policy: dict[str, Any]) -> Visitor | None:
+    session = sessions.of(token) if token else None
+    if session is None or session.uid != uid:
+        return None
+    return replace(visitor_by_uid(uid, policy), session=session)
 
 
 def _unix_name(uid: int) -> str:
@@ -94,7 +104,7 @@ def _by_header(request: web.BaseRequest, policy: dict[str, Any]) -> Visitor:
 
 def _by_session(token: str, policy: dict[str, Any], accounts: Accounts, sessions: Sessions) -> Visitor | None:
     session = sessions.of(token) if token else None
-    if session is None:
+    if session is None or session.uid is not None:
         return None
     account = accounts.get(session.person) if session.person in policy["people"] else None
     if account is None or account.hashed != session.hashed:

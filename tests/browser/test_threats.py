@@ -501,7 +501,8 @@ def test_two_hundred_half_sent_requests_and_fifty_viewers_delay_no_decision(show
     slow = [start.page.client(door="listen").connect() for _ in range(200)]
     for connection in slow:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: ")
-    viewers = [looks_on(start.page.client(APPROVER)) for _ in range(50)]
+    viewer_of = start.page.client(APPROVER)
+    viewers = [looks_on(viewer_of) for _ in range(50)]
     assert all(b"retry: 3000" in until(viewer, b"retry: 3000") for viewer in viewers)
     began = time.monotonic()
     client = start.page.client(door="listen")
@@ -524,7 +525,7 @@ CROWDS: dict[str, tuple[str, bytes]] = {
         "socket",
         b"POST /logout HTTP/1.1\r\nHost: HOST\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 9\r\n\r\nto",
     ),
-    "live": ("socket", b"GET /live HTTP/1.1\r\nHost: HOST\r\n\r\n"),
+    "live": ("socket", b"GET /live HTTP/1.1\r\nHost: HOST\r\nCOOKIE\r\n"),
     "silent, not logged in": ("listen", b""),
     "half-sent, not logged in": ("listen", b"GET / HTTP/1.1\r\nHost: "),
 }
@@ -539,10 +540,11 @@ def test_one_person_s_six_hundred_connections_shut_out_neither_others_nor_themse
         start.page.add_user(person)
     request = start.stage.waiting()
     crowder = start.page.client("alice", door)
+    sent = sent.replace(b"HOST", start.page.host.encode()).replace(b"COOKIE", crowder.cookie_line.encode())
     crowd = [crowder.connect() for _ in range(MANY)]
     for connection in crowd:
         with contextlib.suppress(OSError):  # the first are closed by now
-            connection.sendall(sent.replace(b"HOST", start.page.host.encode()))
+            connection.sendall(sent)
     for person in ("bob", "alice"):
         client = start.page.client(person, door)
         if door == "listen":
@@ -685,7 +687,7 @@ def until(connection: socket.socket, *wanted: bytes) -> bytes:
 
 def looks_on(client: Client, path: str = "/live") -> socket.socket:
     connection = start_connection(client)
-    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {client.page.host}\r\n\r\n".encode())
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {client.page.host}\r\n{client.cookie_line}\r\n".encode())
     return connection
 
 

@@ -119,7 +119,7 @@ def test_the_page_of_selecting_is_no_page_of_showing(shown: Start) -> None:
 
 
 def test_what_changed_after_it_was_shown_is_not_approved(shown: Start) -> None:
-    start = shown()
+    start = shown(page={"socket": True, "login_link": False})  # a session would end with the page
     one = start.stage.waiting()
     client = start.page.client(APPROVER)
     confirm = client.post("/decide", selecting(client, [one], "approve"))
@@ -127,10 +127,10 @@ def test_what_changed_after_it_was_shown_is_not_approved(shown: Start) -> None:
     path.write_text(path.read_text().replace(one.opened["digest"], "f" * 64))
     start.page.stop()
     start.page.start()  # which reads it again; a form outlives that
-    client.cookies.clear()
     form = [("token", confirm.field("token")), *[("pick", each) for each in picks_of(confirm)]]
-    client.post("/decide/shown", form)
-    assert votes(one) == []
+    reply = client.post("/decide/shown", form)
+    assert (reply.status, votes(one)) == (303, [])
+    assert "What you were shown is not what waits" in client.get(reply.headers["Location"]).text
 
 
 NOT_SHOWN: dict[str, Callable[[Path], object]] = {

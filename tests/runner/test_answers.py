@@ -135,10 +135,10 @@ def test_an_early_answer_counts_as_the_rule_says(gated: Start, early: bool, answ
 def test_someone_not_on_the_list_does_not_count(gated: Start) -> None:
     case = gated()
     job = case.waiting()
-    case.drop(job, "approve", person="carol")
-    case.harness.wait_trace(job, "carol is not on the list")
+    dropped = case.drop(job, "approve", person="carol")
     case.drop(job, "reject", person="bob")
     assert case.outcome(job) == ("failed", "script_failure", 80)
+    assert (dropped.exists(), case.site.records("drop-turned-away", job)) == (True, [])
 
 
 def test_four_jobs_at_once_each_get_their_own_answer(gated: Start) -> None:

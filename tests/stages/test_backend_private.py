@@ -30,6 +30,8 @@ PLACES = {
     "another job's tree, by its name": ("echo 33 >builds/left", 'cat "$STATE/work/first/builds/left"'),
     "another project's cache": ('echo 33 >"$STATE/cache/first/left"', 'cat "$STATE"/cache/first/left'),
     "another project's cache, listed": ("true", 'ls "$STATE"/cache | grep first'),
+    "the directory of all trees": ("true", 'touch "$STATE"/work/left'),
+    "the directory of state": ("true", 'touch "$STATE"/left'),
     "what the gate keeps": ("true", 'ls -d "$STATE"/[!cw]*'),
 }  # fmt: skip
 

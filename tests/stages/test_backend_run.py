@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from executor import backend, init, supervise, work_tree
+from executor import backend, cgroup, init, supervise, work_tree
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MODES = ["pid_namespace", "process_group"]
@@ -100,6 +100,8 @@ def passable() -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(dir="/tmp"))
     root.chmod(0o711)
     yield root
+    for state in (root, root / "state", root / "gitlab-runner-gate"):
+        cgroup.sweep(str(state), [])  # of jobs that no cleanup came for
     backend.remove_work(str(root))
 
 

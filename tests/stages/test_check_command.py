@@ -48,7 +48,7 @@ def test_text_has_a_line_for_each_finding_and_one_for_its_command(host: WholeHos
         f"warn  approvers: {GATE_YAML} has mode 0600: people cannot get at it, so `gate approve` and drops do not work",
         f"      chgrp gate-approvers {GATE_YAML} && chmod 0640 {GATE_YAML}",
         f"fail  state: {STATE} is root 0777, and has to be root 0755",
-        f"      chmod 0755 {STATE}",
+        f"      chmod 00755 {STATE}",
         "1 fail, 1 warn, 2 ok",
     ]
 

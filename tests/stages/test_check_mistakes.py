@@ -46,6 +46,7 @@ MISTAKES = [
     (f"chown alice {CONFIG_TOML}", {"runner-config": "fail"}, "belongs to"),
     (f"rm -r {STATE}", {"state": "warn"}, "is not there yet"),
     (f"chmod 0777 {STATE}", {"state": "fail", "job-user": "fail"}, "has to be root 0755"),
+    (f"chmod 2755 {STATE}", {"state": "fail"}, "is root 2755, and has to be root 0755"),
     (f"chmod g+w {STATE}", {"state": "fail"}, "0775"),
     (f"chown alice {STATE}", {"state": "fail"}, "is alice 0755"),
     (f"chmod 0700 {STATE}", {"state": "warn"}, "0700"),
@@ -85,6 +86,7 @@ MISTAKES = [
     (f"setfacl -m u:deployer:rx /etc/gitlab-runner && setfacl -m u:deployer:r {CONFIG_TOML}", {"runner-config": "warn", "job-user": "fail"}, "can read"),
     (f"groupadd ci && usermod -aG ci gitlab-job && chgrp ci {CONFIG_TOML} && chmod 0640 {CONFIG_TOML} && chmod 0711 /etc/gitlab-runner",
      {"runner-config": "warn", "job-user": "fail"}, "gitlab-job, whom jobs run as, can read"),
+    ("usermod --shell /bin/bash gitlab-job", {"job-host": "warn"}, "can log in (/bin/bash)"),
     # the log
     (f"chattr +i {STATE}/audit/audit.1.jsonl", {"append-only": "fail"}, "is immutable"),
     (f"chattr +a {STATE}/audit/*", {"append-only": "fail"}, "audit.lock is append-only"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import drop, layout, signed
+from gate import beneath, drop, layout, signed
 from gate.inbox import Inbox
 from gate.rules import weigh
 from tests.support.gate_state import (
@@ -300,7 +300,7 @@ def test_whatever_else_lies_there_is_not_even_listed(case: Case, monkeypatch: py
     for number in range(100):
         case.put(case.good(), f"any name {number}")
     opened = []
-    true = drop.open_beneath
+    true = beneath.open_beneath
 
     def listed(*words: Any) -> int:
         opened.append(words[1])

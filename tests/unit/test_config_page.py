@@ -9,6 +9,7 @@ import pytest
 from config.accounts import User
 from config.load import ConfigError, load_policy, policy_from
 from config.notice import exposed, unusable
+from config.page import link_socket_of
 from tests.support.fake_accounts import PROXY_GID, FakeHost
 from tests.unit.test_config_faults import GOOD
 
@@ -41,6 +42,8 @@ def messages(page: str, runner_uid: int = 0, host: FakeHost | None = None, text:
          ["'proxy_group' is missing: name the Unix group of the reverse proxy, for instance proxy_group: www-data"]),
         (f"user: gitlab-gate, {PROXIED.replace('www-data', 'gate-approvers')}",
          ["'gate-approvers' is the approvers' group too, and each of them could claim to be another: name the proxy's"]),
+        (f"user: gitlab-gate, socket: /run/gate/proxy, {PROXIED.replace('proxy.sock', 'proxy-link')}",
+         ["is the proxy's socket too: whoever reaches that can claim to be anybody, so give it one of its own"]),
         (f"user: gitlab-gate, socket: /run/gate/proxy.sock, {PROXIED}",
          ["is the proxy's socket too: whoever reaches that can claim to be anybody, so give it one of its own"]),
     ],
@@ -194,3 +197,16 @@ def test_a_command_that_others_could_write_stops_the_gate(tmp_path: Path, exchan
     place = program if exchanged == "the program" else directory
     with pytest.raises(ConfigError, match=f"{place} can be written by others.*somebody else put there"):
         loaded(tmp_path, program)
+
+
+@pytest.mark.parametrize(
+    ("socket", "expected"),
+    [
+        ("/run/gate/page.sock", "/run/gate/page-link.sock"),
+        ("/run/gate.d/page", "/run/gate.d/page-link"),
+        ("/run/gate/p.a.sock", "/run/gate/p.a-link.sock"),
+        (None, None),
+    ],
+)
+def test_login_links_have_a_socket_beside_the_page_s(socket: str | None, expected: str | None) -> None:
+    assert link_socket_of({"socket": socket} if socket else {}) == expected

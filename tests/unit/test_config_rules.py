@@ -92,6 +92,7 @@ def test_a_rule_with_everything_comes_to_plain_values() -> None:
         "run_as": {"run_as": "deployer", "uid": 996, "gid": 996, "home": "/home/deployer"},
         "named_home": None,
         "deny": ["code", "DEPLOY_*"],
+        "limits": {},
         "after_rejection_s": 0,
         "remind_every_s": 2_700,
         "supersede": True,

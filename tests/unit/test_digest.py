@@ -13,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from executor import config_stage
+from executor.surroundings import StageError
 from gate.digest import _content as _counted
 from gate.digest import content_digest
 from tests.support.fake_gitlab import FakeGitLab
@@ -462,3 +464,11 @@ def test_a_digest_of_an_older_version_of_the_gate_equals_none() -> None:
     bare = json.dumps(_counted(response), sort_keys=True, separators=(",", ":")).encode()
     assert hmac.new(KEY, bare, "sha256").hexdigest() != digest(response)
     assert hmac.new(KEY, b'{"response":%s,"version":2}' % bare, "sha256").hexdigest() == digest(response)
+
+
+def test_what_is_nested_too_deeply_is_refused_in_one_line() -> None:
+    deep: list[Any] = []
+    for _ in range(900):
+        deep = [deep]
+    with pytest.raises(StageError, match="nested too deeply to be judged"):
+        config_stage._digest({"run": deep}, KEY)

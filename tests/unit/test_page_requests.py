@@ -14,7 +14,7 @@ from gate.clock import boottime_ms
 from gate.decide import decide, record_decided
 from gate.files import StateError, write_json_once
 from gate.page.index import Index
-from gate.page.requests import Book, deadline_ms, latest, links, rule_words, voters, warnings
+from gate.page.requests import Book, deadline_ms, latest, links, rule_words, variables, voters, warnings
 from gate.page.visitor import Visitor
 from gate.request import Request
 from tests.support.gate_state import HOUR_MS, facts_of, made, open_request, rule_of
@@ -349,3 +349,53 @@ def test_content_is_shown_only_where_it_is_this_job_s(desk: Desk, sha256: str | 
     if sha256:
         write_json_once(request.directory, "content.json", {"response_sha256": sha256, "steps": []})
     assert (desk.book.content(request) is not None) is known
+
+
+def each_of(name: str, value: str | None = "x", **changes: Any) -> dict[str, Any]:
+    shown = {"hidden": "" if value is not None else "masked in GitLab", "kind": "set", "change": "", "counts": True}
+    return {"name": name, "value": value, "mark": "m", **shown, **changes}
+
+
+def test_variables_are_grouped_by_whether_they_may_be_gitlabs_own() -> None:
+    found = variables(
+        {
+            "variables": [
+                each_of("TARGET", change="changed"),
+                each_of("CI_COMMIT_BRANCH", kind="perhaps the server's"),
+                each_of("CI_ENVIRONMENT_NAME", kind="perhaps the server's", change="new"),
+                each_of("CI_JOB_NAME", kind="overrides the server's"),
+                each_of("BASH_ENV", None),
+            ]
+        }
+    )
+    assert [[each.name for each in group.variables] for group in found] == [
+        ["TARGET", "CI_ENVIRONMENT_NAME", "CI_JOB_NAME", "BASH_ENV"],
+        ["CI_COMMIT_BRANCH"],
+    ]
+    assert [group.is_open for group in found] == [True, False]
+    assert found[0].variables[3].does == "change what the shell itself runs"
+    assert found[0].variables[2].overrides
+
+
+@pytest.mark.parametrize(
+    ("value", "is_long"),
+    [("x" * 200, False), ("x" * 201, True), ("a\nb\nc\nd", False), ("a\nb\nc\nd\ne", True), ("", False), (None, False)],
+)
+def test_a_long_value_is_folded(value: str | None, is_long: bool) -> None:
+    assert variables({"variables": [each_of("A", value)]})[0].variables[0].is_long is is_long
+
+
+@pytest.mark.parametrize("content", [None, {}, {"variables": []}, {"variables": None}])
+def test_no_variables_make_no_group(content: dict[str, Any] | None) -> None:
+    assert variables(content) == []
+
+
+def test_what_carries_code_an_image_and_unknown_fields_are_warned_of() -> None:
+    changes = {"variables": ["BASH_ENV"], "image": "alpine:3", "services": []}
+    content = {"unknown": [{"field": "sandbox", "text": "1"}]}
+    found = warnings(facts(**changes), content, {"deadline_shortened": False})
+    assert found == [
+        "It asks for the image alpine:3, not used here: its script runs on the host, in the host's own shell.",
+        "It sets BASH_ENV: such variables change what the shell itself runs.",
+        "It has a field that this version of the gate does not know: sandbox; what it does is not known here.",
+    ]

@@ -67,3 +67,31 @@ def test_a_vote_that_cannot_be_read_is_told_and_not_passed_over(policy: dict[str
 
     with pytest.raises(StateError, match="not valid JSON"):
         votes_on(request)
+
+
+def test_a_hard_link_to_another_file_of_the_gate_s_is_no_vote(policy: dict[str, Any]) -> None:
+    """Where fs.protected_hardlinks is 0, the page's user can make one: of any file."""
+    request = open_request(policy)
+    votes = layout.votes(request.directory)
+    os.link(os.path.join(request.directory, "request.json"), os.path.join(votes, "bob.a.json"))
+    os.link(os.path.join(policy["state_dir"], "secret"), os.path.join(votes, "bob.b.json"))
+    lines: list[str] = []
+
+    assert votes_on(request, lines) == []
+    assert [line.partition(" is a hard link")[0] for line in lines] == ["votes/bob.a.json", "votes/bob.b.json"]
+
+
+def test_a_second_name_of_a_vote_neither_adds_one_nor_takes_one_away(policy: dict[str, Any]) -> None:
+    request = open_request(policy)
+    path = vote_file(request, "bob.a.json", file="bob.a.json", answer="reject")
+    os.link(path, os.path.join(os.path.dirname(path), "bob.z.json"))
+
+    assert [vote["file"] for vote in votes_on(request)] == ["bob.a.json"]
+
+
+@pytest.mark.parametrize("key", ["person", "answer", "comment", "via", "uid", "early", "counted_boottime_ms"])
+def test_what_is_not_whole_is_no_vote(policy: dict[str, Any], key: str) -> None:
+    request = open_request(policy)
+    vote_file(request, "bob.a.json", **{key: None})
+
+    assert votes_on(request) == []
