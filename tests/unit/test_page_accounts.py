@@ -281,7 +281,7 @@ def test_a_writer_that_is_killed_holds_nobody_up_and_leaves_no_half_file(kept: A
         signal.pause()
 
     def write() -> bool:
-        os.fsync = stand_still  # with the lock, and half of its work done
+        os.fsync = stand_still  # type: ignore[assignment]  # with the lock, and half of its work done
         kept.set_password("alice", f"{PASSWORD}, killed")
         return True
 
