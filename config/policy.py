@@ -102,8 +102,9 @@ def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
 
 def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any] | None:
     """None where the page cannot be served, see `config.page`."""
-    user = accounts.page
-    if user is None or not shares_group(user, accounts):
+    user, proxied = accounts.page, page.get("proxy_socket") if accounts.proxy_gid is not None else None
+    has_door = bool(proxied or "socket" in page or "listen" in page)
+    if user is None or not has_door or not shares_group(user, accounts):
         return None
     return {
         "user": page["user"],
@@ -113,7 +114,7 @@ def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any] | None:
         "listen": listen_of(page),
         "link_socket": link_socket_of(page),
         "login_link": page["login_link"],
-        "proxy_socket": page.get("proxy_socket") if accounts.proxy_gid is not None else None,
+        "proxy_socket": proxied,
         "proxy_gid": accounts.proxy_gid,
         "proxy_header": page["proxy_header"],
         "url": url_of(page),

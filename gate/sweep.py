@@ -46,6 +46,8 @@ _FAULTS = (StateError, log.AuditError, drop.DropError, OSError, KeyError)
 
 def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
     """Sweep all requests but `own_key`, and all drops; returns a line for each fault; nothing while another sweep runs."""
+    if not os.path.lexists(policy["state_dir"]):
+        return []  # config could not make it, and has said why: a line about that here would only hide the reason
     try:
         # In turned-away/, which nobody else can open: whoever can open a directory can lock it.
         alone = os.open(layout.turned_away(policy["state_dir"]), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -62,8 +64,6 @@ def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
 
 def _sweep(policy: dict[str, Any], own_key: str) -> list[str]:
     state_dir, faults = policy["state_dir"], []
-    if not os.path.lexists(state_dir):
-        return []  # config could not make it, and has said why: a line about that here would only hide the reason
     try:
         others = [key for key in keys(state_dir) if key != own_key]
     except OSError as error:

@@ -57,6 +57,8 @@ GONE = [
     (f"user: dave, {SOCKET}", "'dave' is not in the approvers' group, so the page cannot read requests:", "/run/gate/page.sock"),
     (f"user: gitlab-gate, {SOCKET}, {PROXIED.replace('www-data', 'ghosts')}",
      "no Unix group 'ghosts' on this host: create it, or name another; there is no proxy_socket until then", "/run/gate/page.sock"),
+    (f"user: gitlab-gate, {PROXIED.replace('www-data', 'ghosts')}",
+     "no Unix group 'ghosts' on this host: create it, or name another; there is no proxy_socket until then", None),
 ]  # fmt: skip
 
 
