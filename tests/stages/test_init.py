@@ -291,7 +291,8 @@ def test_what_only_root_can_make_is_told_as_commands(host: PrivateHost) -> None:
 def test_same_user_is_for_who_says_so(host: PrivateHost) -> None:
     done(host.gate("init", "--approvers", "alice", "--allow-same-user"))
     shown = json.loads(done(host.gate("config", "show", "--json")))
-    assert shown["backend"] == {"type": "shell", "isolate": "pid_namespace", "allow_same_user": True}
+    backend = {"type": "shell", "isolate": "pid_namespace", "image": "warn", "allow_same_user": True}
+    assert shown["backend"] == backend
     assert "gitlab-job" not in accounts(host)
 
 
