@@ -59,7 +59,8 @@ def _assigned(each: dict[str, Any], limit: int) -> str:
         return f"{name} (value not shown: {each['hidden']})"
     value = each["value"]
     more = f"… ({len(value) - limit} more characters: see the page or gate show)" if len(value) > limit else ""
-    return f"{name}={shown(value[:limit], WHOLE)}{more}"
+    quoted = shown(value[:limit], WHOLE).replace('"', '\\"')  # so that no value can pass for a remark behind it
+    return f'{name}="{quoted}"{more}'
 
 
 def _remarks(each: dict[str, Any], since: dict[str, Any] | None) -> str:

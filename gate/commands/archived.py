@@ -43,6 +43,7 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
         "opened": f"{records[0]['time'][:19].replace('T', ' ')} UTC",
         "seconds_left": None,
         "facts": {"job_id": job.pop("id", None), **job},
+        "content": None,
         "records": records,
     }
 

@@ -38,10 +38,10 @@ def test_what_the_server_did_not_set_stands_in_the_job_log(gated: Start) -> None
     ]
     job = case.waiting(variables=variables)
     log = case.harness.trace(job)
-    assert "variable  TARGET=prod --force\\x1b[31m\\nsection_start:1:x" in log
+    assert 'variable  TARGET="prod --force\\x1b[31m\\nsection_start:1:x"' in log
     assert "variable  REGION (value not shown: not marked public by GitLab)" in log
     assert "variable  SECRET (value not shown: masked in GitLab)" in log
-    assert "variable  CI_PIPELINE_SOURCE=web  (overrides the server's)" in log
+    assert 'variable  CI_PIPELINE_SOURCE="web"  (overrides the server\'s)' in log
     assert "warning: it sets BASH_ENV, PATH and PROMPT_COMMAND: such variables change what the shell itself runs" in log
     assert "warning: it sets LD_PRELOAD: such variables change what programs load" in log
     assert "made-up" not in log
@@ -72,9 +72,9 @@ def test_what_changed_since_the_last_approval_is_marked(gated: Start) -> None:
         variables=[variable("TARGET", "prod"), variable("KEY", "two", public=False), variable("NEW", "x")]
     )
     log = case.harness.trace(again)
-    assert f"variable  TARGET=prod  (changed since #{first} was approved)" in log
+    assert f'variable  TARGET="prod"  (changed since #{first} was approved)' in log
     assert f"variable  KEY (value not shown: not marked public by GitLab)  (changed since #{first} was approved)" in log
-    assert f"variable  NEW=x  (new since #{first} was approved)" in log
+    assert f'variable  NEW="x"  (new since #{first} was approved)' in log
     assert f"gone      OLD was set when #{first} was approved" in log
 
 

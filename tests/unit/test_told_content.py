@@ -39,11 +39,11 @@ def test_each_variable_has_a_line_with_its_value_or_why_not() -> None:
         variable("TARGET", "dev"),
     )
     assert found[1:] == [
-        "variable  TARGET=prod --force  (set again below, and that counts)",
+        'variable  TARGET="prod --force"  (set again below, and that counts)',
         "variable  REGION (value not shown: not marked public by GitLab)",
-        "variable  BASH_ENV=$(id)  (change what the shell itself runs)",
-        "variable  CI_JOB_NAME=lint  (overrides the server's)",
-        "variable  TARGET=dev",
+        'variable  BASH_ENV="$(id)"  (change what the shell itself runs)',
+        'variable  CI_JOB_NAME="lint"  (overrides the server\'s)',
+        'variable  TARGET="dev"',
         found[-1],
     ]
     assert found[0].startswith("variable  VAULT_ID_TOKEN (value not shown: masked in GitLab)")
@@ -52,9 +52,15 @@ def test_each_variable_has_a_line_with_its_value_or_why_not() -> None:
 
 def test_a_long_value_is_cut_in_the_job_log_and_says_so() -> None:
     value = "x" * (LOG_MAX_CHARACTERS + 7)
-    assert f"variable  A={value[:-7]}… (7 more characters: see the page or gate show)" in lines(variable("A", value))
-    assert f"variable  A={value}" in lines(variable("A", value), limit=WHOLE)
-    assert f"variable  A={value[:-7]}" in lines(variable("A", value[:-7]))
+    assert f'variable  A="{value[:-7]}"… (7 more characters: see the page or gate show)' in lines(variable("A", value))
+    assert f'variable  A="{value}"' in lines(variable("A", value), limit=WHOLE)
+    assert f'variable  A="{value[:-7]}"' in lines(variable("A", value[:-7]))
+
+
+def test_a_value_cannot_pass_for_a_remark() -> None:
+    value = "prod\"  (overrides the server's)"
+    assert 'variable  A="prod\\"  (overrides the server\'s)"' in lines(variable("A", value))
+    assert 'variable  A="\\\\\\""' in lines(variable("A", '\\"'))
 
 
 def test_what_changed_and_what_is_gone_is_said() -> None:
@@ -62,8 +68,8 @@ def test_what_changed_and_what_is_gone_is_said() -> None:
     changed = {"A": "changed", "B": "new"}
     content["variables"] = [each | {"change": changed.get(each["name"], "")} for each in content["variables"]]
     found = variable_lines(content | {"gone": ["OLD"], "since": {"key": "k", "job_id": 998}}, LOG_MAX_CHARACTERS)
-    assert "variable  A=1  (changed since #998 was approved)" in found
-    assert "variable  B=1  (new since #998 was approved)" in found
+    assert 'variable  A="1"  (changed since #998 was approved)' in found
+    assert 'variable  B="1"  (new since #998 was approved)' in found
     assert "gone      OLD was set when #998 was approved" in found
 
 
@@ -93,7 +99,7 @@ def test_all_that_runs_is_shown() -> None:
         '"script": "echo step"',
         "image alpine:3, entrypoint ['sh'] (not used)",
         "service pg, alias db (not used)",
-        "variable  A=1",
+        'variable  A="1"',
         'unknown field sandbox: {"level": 2}',
         "secrets (what is fetched from a secrets manager): ",
         "GitLab's own variables, whose values are not shown: CI_PIPELINE_ID, ",
