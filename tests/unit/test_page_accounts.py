@@ -273,7 +273,9 @@ def test_one_who_is_removed_meanwhile_gets_no_new_password(kept: Accounts) -> No
     assert kept.people() == []
 
 
-def test_a_writer_that_is_killed_holds_nobody_up_and_leaves_no_half_file(kept: Accounts) -> None:
+def test_a_writer_that_is_killed_holds_nobody_up_and_leaves_no_half_file(
+    kept: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ready, tell = os.pipe()
 
     def stand_still(_descriptor: int) -> None:
@@ -281,7 +283,11 @@ def test_a_writer_that_is_killed_holds_nobody_up_and_leaves_no_half_file(kept: A
         signal.pause()
 
     def write() -> bool:
+<<<<<<< HEAD
         os.fsync = stand_still  # type: ignore[assignment]  # with the lock, and half of its work done
+=======
+        monkeypatch.setattr(os, "fsync", stand_still)  # with the lock, and half of its work done
+>>>>>>> h-page
         kept.set_password("alice", f"{PASSWORD}, killed")
         return True
 

@@ -126,14 +126,14 @@ def test_of_a_crowd_the_oldest_are_closed_and_it_is_told_once(
 
 
 @pytest.mark.parametrize(
-    ("limit", "room"), [(1024, 274), (8192, TOTAL_MAX), (100, 10), (resource.RLIM_INFINITY, TOTAL_MAX)]
+    ("limit", "room"), [(1024, 206), (8192, TOTAL_MAX), (100, 10), (resource.RLIM_INFINITY, TOTAL_MAX)]
 )
 def test_a_door_takes_what_there_are_files_for(monkeypatch: pytest.MonkeyPatch, limit: int, room: int) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (limit, limit))
     assert connection._room() == room
 
 
-@pytest.mark.parametrize(("soft", "hard", "expected"), [(1024, 1 << 19, 4700), (1024, 2048, 2048), (9000, 9000, None)])
+@pytest.mark.parametrize(("soft", "hard", "expected"), [(1024, 1 << 19, 6200), (1024, 2048, 2048), (9000, 9000, None)])
 def test_room_is_made_as_far_as_the_host_allows(
     monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, expected: int | None
 ) -> None:
