@@ -76,7 +76,7 @@ def _tell(policy: dict[str, Any], facts: dict[str, Any], rule: dict[str, Any] | 
         return
     click.echo(f"rule {rule['name']}: {rule_book.wanted_words(rule)}")
     for strict in missed(policy, facts, rule):
-        click.echo(f"  rule {strict['name']} asks for more, and misses it by {_missed_by(strict, facts)} alone")
+        click.echo(f"  rule {strict['name']} asks for more, and the job misses it by {_missed_by(strict, facts)} alone")
     for person in rule_book.people_of(rule):
         why = rule_book.may_approve(person, rule, policy, facts)
         click.echo(f"  {person} {'could approve it' if why is None else f'could not: {shown(why)}'}")

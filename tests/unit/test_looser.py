@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from executor.rehearsal_sample import sample_job
+from gate.commands import gate
 from gate.globs import meet
 from gate.looser import asks_less, looser, missed
 from gate.match import glob
@@ -17,6 +22,7 @@ from tests.support.gate_state import facts_of, rule_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 ONE, TWO = [(1, "abc")], [(2, "abc")]
 USER = {"run_as": "gitlab-job", "uid": 1, "gid": 1, "home": "/"}
@@ -125,3 +131,14 @@ def test_the_stricter_rule_that_a_job_just_misses_is_found() -> None:
     assert list(missed(policy, facts | {"protected": False}, loose)) == [strict]
     assert list(missed(policy, facts | {"protected": True}, loose)) == []
     assert list(missed(policy, facts | {"ref": "x", "protected": False}, loose)) == []
+
+
+def test_rules_test_says_which_stricter_rule_a_job_just_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    strict = rule("strict", {"ref": ["stable"], "protected": True}, TWO)
+    policy = {"rules": [strict, rule("loose", {}, ONE)], "backend": USER, "people": {}}
+    module = importlib.import_module("gate.commands.rules")  # as an attribute, that is the command
+    monkeypatch.setattr(module, "load_policy_as_reader", lambda _config: (policy, ""))
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps(sample_job()), encoding="utf-8")
+    printed = CliRunner().invoke(gate, ["rules", "test", "--job", str(job)]).output
+    assert "rule loose: 1 of a, b or c\n  rule strict asks for more, and the job misses it by ref alone\n" in printed
