@@ -283,11 +283,7 @@ def test_a_writer_that_is_killed_holds_nobody_up_and_leaves_no_half_file(
         signal.pause()
 
     def write() -> bool:
-<<<<<<< HEAD
-        os.fsync = stand_still  # type: ignore[assignment]  # with the lock, and half of its work done
-=======
         monkeypatch.setattr(os, "fsync", stand_still)  # with the lock, and half of its work done
->>>>>>> h-page
         kept.set_password("alice", f"{PASSWORD}, killed")
         return True
 
