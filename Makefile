@@ -49,6 +49,7 @@ package: .venv/ready
 .PHONY: docs check-docs
 docs: bytecode
 	$(BIN)/python -m config.reference > docs/reference/gate-yaml.md
+	$(BIN)/python -m tests.support.variables_page > docs/reference/variables.md
 	$(BIN)/python -m tests.support.help_text
 
 # Whether README and docs/ are true: quoted help, reference pages, links, commands, examples.
@@ -64,5 +65,6 @@ clean:
 
 bench: bytecode
 	$(BIN)/python bench/costs.py
+	$(BIN)/python bench/floods.py
 	$(BIN)/python bench/audit.py
 	$(BIN)/python bench/history.py

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from audit.record import AuditError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from audit.chain import Head
 
@@ -35,6 +35,7 @@ class Filter:
         person: who voted, decided or tried to, by the name in gate.yaml; or triggered the job, by their GitLab name.
         project: whether a project's path is wanted.
         outcome: of the request's decision.
+        rehearsals: "no" leaves out the records of rehearsals, "only" all others.
     """
 
     since: str = ""
@@ -43,6 +44,7 @@ class Filter:
     person: str = ""
     project: Callable[[str], object] | None = None
     outcome: str = ""
+    rehearsals: str = ""
 
     @property
     def asks_for_requests(self) -> bool:
@@ -50,11 +52,17 @@ class Filter:
         return bool(self.person or self.project or self.outcome)
 
     def takes(self, record: dict[str, Any]) -> bool:
-        """Whether a record by itself is wanted: its time and event."""
+        """Whether a record by itself is wanted: its time and event, and whether it is of a rehearsal."""
         when = record["time"]
         after = not self.since or when[: len(self.since)] >= self.since
         before = not self.until or when[: len(self.until)] <= self.until
-        return bool(after and before and (not self.event or record["event"] == self.event))
+        of_event = not self.event or record["event"] == self.event
+        return bool(after and before and of_event and of_kind(record, self.rehearsals))
+
+
+def of_kind(record: Mapping[str, Any], rehearsals: str) -> bool:
+    """Whether a record is wanted by that word: "no" for real jobs, "only" for rehearsals, "" for both."""
+    return not rehearsals or ("rehearsal" in record) == (rehearsals == "only")
 
 
 def moment(option: str, text: str) -> str:

@@ -15,8 +15,10 @@ from audit.chain import Head
 from audit.lock import Locked
 from audit.reading import (
     first_segment,
+    goes_on_from,
     head,
     lines_from,
+    mark,
     newest,
     placed_records,
     position,
@@ -40,7 +42,9 @@ __all__ = [
     "append_once",
     "find_all",
     "first_segment",
+    "goes_on_from",
     "head",
+    "mark",
     "newest",
     "placed_records",
     "position",

@@ -5,6 +5,7 @@ What is torn is passed over. What a writer adds meanwhile belongs to the next re
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 
@@ -12,6 +13,8 @@ from audit import chain, segments
 from audit.record import AuditError, UnsoundError, decode
 
 TYPE_CHECKING = False
+MARKED_BYTES = 4096
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
@@ -30,6 +33,43 @@ def position(directory: str) -> tuple[int, int]:
     except OSError as error:
         raise unusable(directory, error) from error
     return (numbers[-1], _size(directory, numbers[-1])) if numbers else (segments.FIRST_SEGMENT, 0)
+
+
+def mark(directory: str, end: tuple[int, int]) -> str:
+    """What tells the log up to that position() from any other: SHA-256 of the last bytes before it, in hex.
+
+    Raises:
+        AuditError: it cannot be read.
+    """
+    number, offset = end
+    try:
+        with segments.open_to_read(directory, number) as source:
+            source.seek(max(offset - MARKED_BYTES, 0))
+            content = source.read(min(offset, MARKED_BYTES))
+    except FileNotFoundError:
+        content = b""
+    except OSError as error:
+        raise unusable(directory, error) from error
+    return hashlib.sha256(content).hexdigest()
+
+
+def goes_on_from(directory: str, end: tuple[int, int], marked: str | None) -> bool:
+    """Whether the log is as long as at that position() and has that mark() there; without a mark, only its length counts.
+
+    What the log has let go since (audit/retention.py) counts as there.
+
+    Raises:
+        AuditError: it cannot be read.
+    """
+    if end[0] < first_segment(directory):
+        return True
+    if position(directory) < end:
+        return False
+    if end[1] == 0:
+        return True
+    if _size(directory, end[0]) < end[1]:
+        return False
+    return marked is None or mark(directory, end) == marked
 
 
 def first_segment(directory: str) -> int:

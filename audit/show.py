@@ -1,4 +1,4 @@
-"""Records of the audit log for people: one line each, in printable ASCII, whatever was written into them."""
+"""Records of the audit log for people: one line each, whatever was written into them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from audit.filters import of_kind
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from audit.chain import Head
 
@@ -16,21 +18,26 @@ _CHAIN_KEYS = frozenset({"v", "log_id", "seq", "prev", "time", "boottime", "host
 _PLACED_KEYS = ("event", "request", "job", "decision", "by", "comment")
 
 
-def as_line(record: Mapping[str, Any]) -> str:
+def as_line(record: Mapping[str, Any], deceives: Callable[[str], bool]) -> str:
     r"""A record as `time #seq event request job decision "by" person (via) comment="…"`, then whatever else it holds.
 
-    Text that could be taken for another field or that is not printable ASCII stands in double quotes, with JSON's
-    escapes (`\u202e`, `\n`), so that nobody's comment can forge a field, a line, or a terminal's escape sequence.
+    Text that could be taken for another field, or is more than plain ASCII, stands in double quotes. Within them line ends
+    and each character that `deceives` says could deceive stand as JSON's escapes (`\u202e`, `\n`), so that nobody's comment
+    can forge a field, a line, or a terminal's escape sequence; all others stand as they are, of whatever script.
     """
+
+    def word(value: object) -> str:
+        return value if isinstance(value, str) and _PLAIN.fullmatch(value) else _quoted(value, deceives)
+
     rest = {key: value for key, value in record.items() if key not in _CHAIN_KEYS and key not in _PLACED_KEYS}
     words = [
         f"{record['time'].replace('T', ' ')} #{record['seq']} {record['event']}",
-        *[_word(record[key]) for key in ("request",) if key in record],
-        *_job(record.get("job")),
-        *[_word(record[key]) for key in ("decision",) if key in record],
-        *_by(record.get("by")),
-        *[f"comment={json.dumps(record[key])}" for key in ("comment",) if record.get(key)],
-        *[f"{_word(key)}={_word(value)}" for key, value in sorted(rest.items())],
+        *[word(record[key]) for key in ("request",) if key in record],
+        *_job(record.get("job"), word),
+        *[word(record[key]) for key in ("decision",) if key in record],
+        *_by(record.get("by"), word),
+        *[f"comment={_quoted(record[key], deceives)}" for key in ("comment",) if record.get(key)],
+        *[f"{word(key)}={word(value)}" for key, value in sorted(rest.items())],
     ]
     return " ".join(words)
 
@@ -38,32 +45,32 @@ def as_line(record: Mapping[str, Any]) -> str:
 def select(
     records: Iterable[tuple[Head, dict[str, Any]]],
     *,
-    request: str | None = None,
+    is_wanted: Callable[[str], bool] | None = None,
     event: str | None = None,
+    rehearsals: str = "",
 ) -> Iterator[tuple[Head, dict[str, Any]]]:
-    """Those records that are about one request (its key, or only its job number) and of one event."""
+    """Those records whose request's key is wanted, of one event, and of that kind (see `of_kind`)."""
     for head, record in records:
-        key = str(record.get("request", ""))
-        if request is not None and key != request and not (request.isdigit() and key.endswith(f"-{request}")):
+        if is_wanted and not is_wanted(str(record.get("request", ""))):
             continue
-        if event is None or record["event"] == event:
+        if (event is None or record["event"] == event) and of_kind(record, rehearsals):
             yield head, record
 
 
-def _word(value: object) -> str:
-    if isinstance(value, str) and _PLAIN.fullmatch(value):
-        return value
-    return json.dumps(value, sort_keys=True)
+def _quoted(value: object, deceives: Callable[[str], bool]) -> str:
+    """JSON, of which only what could deceive is escaped; characters beyond the first plane as a pair, as JSON has it."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return "".join(json.dumps(each)[1:-1] if deceives(each) else each for each in text)
 
 
-def _job(job: object) -> list[str]:
+def _job(job: object, word: Callable[[object], str]) -> list[str]:
     if not isinstance(job, dict):
         return []
-    return [_word(job[key]) for key in ("path", "name") if key in job]
+    return [word(job[key]) for key in ("path", "name") if key in job]
 
 
-def _by(by: object) -> list[str]:
+def _by(by: object, word: Callable[[object], str]) -> list[str]:
     if not isinstance(by, dict):
         return []
-    via = f" ({_word(by['via'])})" if "via" in by else ""
-    return [f"by {_word(by.get('person'))}{via}"]
+    via = f" ({word(by['via'])})" if "via" in by else ""
+    return [f"by {word(by.get('person'))}{via}"]

@@ -28,7 +28,7 @@ _JOB = {
     "triggered_by": "user",
 }
 _BY = {"person": "person", "via": "via"}
-_OWN = ("request", "decision", "comment", "why", "rule", "digest")
+_OWN = ("request", "decision", "comment", "why", "rule", "digest", "rehearsal")
 COLUMNS = ("seq", "time", "event", "request", "decision", *_BY, *_OWN[2:], *_JOB, "more", "sha256")
 # What a spreadsheet takes for a formula, also behind blanks, and as some read it: full-width signs (CWE-1236, threats T30).
 _FORMULA = re.compile(r"[\s'\"]*[=+\-@|%\uff1d\uff0b\uff0d\uff20]|[ '\"]*[\t\r\n]")

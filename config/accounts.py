@@ -15,6 +15,7 @@ class User:
     uid: int
     gid: int
     home: str
+    shell: str = "/usr/sbin/nologin"
 
 
 class Host(Protocol):
@@ -42,7 +43,7 @@ class SystemHost:
             entry = pwd.getpwnam(name)
         except KeyError:
             return None
-        return User(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+        return User(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir, entry.pw_shell)
 
     def user_of_uid(self, uid: int) -> User | None:
         """See getpwuid(3)."""
@@ -50,7 +51,7 @@ class SystemHost:
             entry = pwd.getpwuid(uid)
         except (KeyError, OverflowError):
             return None
-        return User(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+        return User(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir, entry.pw_shell)
 
     def gid(self, group: str) -> int | None:
         """See getgrnam(3)."""

@@ -9,7 +9,13 @@ from config.rules import approvers
 
 def warnings(value: dict[str, Any], accounts: Accounts) -> list[str]:
     """Return the warnings for `value`, a faultless gate.yaml with its defaults filled in."""
-    return [*_no_user(value, accounts), *_no_gitlab_id(value), *_claimed_only(value)]
+    return [
+        *_no_user(value, accounts),
+        *_root(accounts),
+        *_no_gitlab_id(value),
+        *_claimed_only(value),
+        *_privileges(value),
+    ]
 
 
 def _no_user(value: dict[str, Any], accounts: Accounts) -> Iterator[str]:
@@ -21,6 +27,12 @@ def _no_user(value: dict[str, Any], accounts: Accounts) -> Iterator[str]:
             ways += ["on the page"] if "listen" in page or "proxy_socket" in page else []
             answer = f"can answer {' or '.join(ways)} only" if ways else "cannot answer by drop"
             yield f"{name}: {missing}: {name} {answer}"
+
+
+def _root(accounts: Accounts) -> Iterator[str]:
+    for name, user in accounts.people.items():
+        if user is not None and user.uid == 0:
+            yield f"{name}: the Unix user is root: everybody who may use sudo answers as {name}; name a user of their own"
 
 
 def _no_gitlab_id(value: dict[str, Any]) -> Iterator[str]:
@@ -38,3 +50,11 @@ def _claimed_only(value: dict[str, Any]) -> Iterator[str]:
                 f"rule {rule['name']!r}: matches by environment alone, which is the job's own claim: its author can "
                 "leave it out; match by project, ref, protected or runner as well"
             )
+
+
+def _privileges(value: dict[str, Any]) -> Iterator[str]:
+    if not value["backend"]["no_new_privileges"]:
+        yield (
+            "backend: no_new_privileges is off: what sudo allows the job's user, any approved job may do; one that "
+            "becomes root gets at other jobs, and at the gate"
+        )

@@ -10,6 +10,7 @@ class Fault:
     """One fault. Line and column count from 1; both are 0 where the fault concerns the file itself.
 
     `mend` is the command that mends it, where one outside the file does; `path` leads to the value that it is about.
+    `aside` says that it stops no job: it concerns something that others do not wait for, which is off until it is fixed.
     """
 
     file: str
@@ -18,6 +19,7 @@ class Fault:
     message: str
     mend: str = field(default="", compare=False)
     path: tuple[str | int, ...] = field(default=(), compare=False)
+    aside: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         """Return `file:line:column: message`, the form that editors jump to."""

@@ -12,6 +12,7 @@ import shlex
 import stat
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 MAX_LINKS = 40  # the kernel's own limit, path_resolution(7)
@@ -28,11 +29,17 @@ NETWORK_TYPES = frozenset({
 
 @dataclass(frozen=True)
 class Weakness:
-    """One place that somebody else could exchange or write: what is wrong with it, and the command that mends it."""
+    """One place that somebody else could exchange or write: what is wrong, what to do, and the command that does it."""
 
     place: str
-    says: str
+    fault: str
+    advice: str
     mend: str
+
+    @property
+    def says(self) -> str:
+        """What is wrong and what to do, in one line."""
+        return f"{self.fault}: {self.advice}"
 
 
 def check_state_dir(path: str, uid: int) -> list[str]:
@@ -68,6 +75,15 @@ def weaknesses(path: str, uid: int) -> list[Weakness]:
     return [weakness for place, state in walk(path) for weakness in entry_weaknesses(place, state, uid)]
 
 
+def weaknesses_so_far(path: str, uid: int) -> list[Weakness]:
+    """Return what `weaknesses` does, as far as the way to `path` can be followed: what is behind may not be there."""
+    found: list[Weakness] = []
+    with suppress(OSError):
+        for place, state in walk(path):
+            found += entry_weaknesses(place, state, uid)
+    return found
+
+
 def walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
     """Yield every directory, link and file that the kernel passes on the way to `path`, from / down, itself last.
 
@@ -100,14 +116,14 @@ def entry_weaknesses(place: str, state: os.stat_result, uid: int) -> Iterator[We
     """Yield why somebody beside root and `uid` could change the one entry at `place`, whose status is `state`."""
     quoted = shlex.quote(place)
     if state.st_uid not in (0, uid):
-        says = f"{place} belongs to uid {state.st_uid}, who could change it: chown it to {_user(uid)}"
-        yield Weakness(place, says, f"chown -h {uid or 'root'} {quoted}")
+        fault = f"{place} belongs to uid {state.st_uid}, who could change it"
+        yield Weakness(place, fault, f"chown it to {_user(uid)}", f"chown -h {uid or 'root'} {quoted}")
     if stat.S_ISLNK(state.st_mode) or not state.st_mode & 0o022:
         return
     if not (stat.S_ISDIR(state.st_mode) and state.st_mode & stat.S_ISVTX and state.st_uid == 0):
         mode = f"{state.st_mode & 0o7777:04o}"
-        says = f"{place} can be written by others than its owner (mode {mode}): chmod go-w it"
-        yield Weakness(place, says, f"chmod go-w {quoted}")
+        fault = f"{place} can be written by others than its owner (mode {mode})"
+        yield Weakness(place, fault, "chmod go-w it", f"chmod go-w {quoted}")
 
 
 def _user(uid: int) -> str:

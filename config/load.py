@@ -43,10 +43,12 @@ def load_policy(path: str, *, owner: int | None = None, host: Host = _SYSTEM) ->
     runner = os.geteuid() if owner is None else owner
     found, digest = load_file(path, runner, host=host)
     # Others may not even see where the command lies, and do not run it.
-    told = found["on_event"][:1] if runner == os.geteuid() else []
-    problems = [Fault(path, 0, 0, problem) for command in told for problem in notice.problems(command, runner)]
-    if problems:
-        raise ConfigError(problems)
+    for command in found["on_event"][:1] if runner == os.geteuid() else []:
+        exposed = notice.exposed(command, runner)
+        if exposed:
+            raise ConfigError([Fault(path, 0, 0, problem) for problem in exposed])
+        why = notice.unusable(command)
+        found["asides"] += [_aside(Fault(path, 0, 0, why, path=("on_event",)))] if why else []
     return found, digest
 
 
@@ -76,8 +78,10 @@ def load_policy_as_reader(path: str, *, host: Host = _SYSTEM) -> tuple[dict[str,
 def policy_from(data: bytes, file: str, *, runner_uid: int, host: Host = _SYSTEM) -> dict[str, Any]:
     """Return the policy in `data`; `file` is what its faults call it, `runner_uid` is R.
 
+    What has gone from the host, and concerns only some people or jobs, is in the policy's `asides`, and off.
+
     Raises:
-        ConfigError: with every fault that was found.
+        ConfigError: with every fault that was found, if one of them stops the gate.
     """
     document = parse(data, file)
     faults, value = schema.check(document)
@@ -85,9 +89,14 @@ def policy_from(data: bytes, file: str, *, runner_uid: int, host: Host = _SYSTEM
         raise ConfigError(document.faults + _elsewhere(faults, document.faults))
     accounts = look_up(value, host, runner_uid)
     faults += meaning.check(document, value, accounts)
-    if document.faults or faults:
+    if document.faults or not all(fault.aside for fault in faults):
         raise ConfigError(document.faults + _elsewhere(faults, document.faults))
-    return policy.make(schema.with_defaults(value), accounts)
+    return policy.make(schema.with_defaults(value), accounts) | {"asides": [_aside(fault) for fault in faults]}
+
+
+def _aside(fault: Fault) -> dict[str, str]:
+    """Return a fault that stops no job, for the policy: `of` is the section of gate.yaml that it is about."""
+    return {"of": str(fault.path[0]), "says": str(fault), "mend": fault.mend}
 
 
 def _elsewhere(faults: list[Fault], first: list[Fault]) -> list[Fault]:

@@ -1,4 +1,8 @@
-"""`on_event`, the command that is told what happens: an absolute path, to a program that nobody else can exchange."""
+"""`on_event`, the command that is told what happens: an absolute path, to a program that nobody else can exchange.
+
+It runs as the gate, so one that somebody else could write stops the gate. One that has gone stops nothing: nobody waits
+for a notice.
+"""
 
 import os
 import stat
@@ -7,7 +11,7 @@ from typing import Any
 
 from config.document import Document
 from config.faults import Fault, quoted
-from config.host import path_problems, reason
+from config.host import reason, weaknesses_so_far
 
 
 def check(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
@@ -18,13 +22,22 @@ def check(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
         yield document.fault(("on_event", 0), message)
 
 
-def problems(path: str, uid: int) -> list[str]:
-    """Return why the gate, which runs as `uid`, will not run the program at `path`, a line each."""
+def exposed(path: str, uid: int) -> list[str]:
+    """Return why somebody beside root and `uid`, whom the gate runs as, could say what runs at `path`, a line each.
+
+    Also where nothing is there yet: whoever can write to a directory on the way could put something there.
+    """
+    return [f"{each.says}; on_event would run what somebody else put there" for each in weaknesses_so_far(path, uid)]
+
+
+def unusable(path: str) -> str:
+    """Return why the program at `path` cannot be run, or "": a notice is then not sent, and nothing waits for that."""
     try:
-        found = [f"{problem}; on_event would run what somebody else put there" for problem in path_problems(path, uid)]
         state = os.stat(path)
     except OSError as error:
-        return [f"{path}: {reason(error)}: on_event names a command that is there"]
+        return f"on_event: {path}: {reason(error)}: nobody is notified"
     if not stat.S_ISREG(state.st_mode) or not state.st_mode & 0o111:
-        found.append(f"{path} is no program: make it one, with chmod +x and a first line such as #!/bin/sh")
-    return found
+        return (
+            f"on_event: {path} is not a program: nobody is notified; chmod +x it, and begin it with #!/bin/sh or such"
+        )
+    return ""

@@ -1,10 +1,11 @@
 """The `page` of gate.yaml: a user of its own, who may read requests, and ways in that no job can reach."""
 
+import os
 import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from config.accounts import Accounts
+from config.accounts import Accounts, User
 from config.document import Document, Path
 from config.faults import Fault, quoted
 from config.run_as import leave
@@ -26,10 +27,12 @@ def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iter
     tolerant = bool(backend.get("allow_same_user"))
     if "approvers_group" not in document.value and not tolerant:
         yield document.fault(("page",), "the page needs approvers_group, to read requests: name one")
-    for message, mend in _user_faults(page, value, accounts, tolerant=tolerant):
+    for message, mend in _user_asides(page, value, accounts):
+        yield document.fault(("page", "user"), message, mend, aside=True)
+    for message, mend in _user_faults(page, accounts, tolerant=tolerant):
         yield document.fault(("page", "user"), message, mend)
     yield from _proxy(document, page, value, accounts)
-    if "socket" in page and page["socket"] == page.get("proxy_socket"):
+    if "proxy_socket" in page and page["proxy_socket"] in (page.get("socket"), link_socket_of(page)):
         message = "is the proxy's socket too: whoever reaches that can claim to be anybody, so give it one of its own"
         yield document.fault(("page", "socket"), message)
 
@@ -42,6 +45,14 @@ def listen_of(page: dict[str, Any]) -> list[Any] | None:
     return [host.strip("[]"), int(port)]
 
 
+def link_socket_of(page: dict[str, Any]) -> str | None:
+    """Return the path of the socket that hands out login links, beside `socket`; None where the page has no `socket`."""
+    if not page.get("socket"):
+        return None
+    start, end = os.path.splitext(str(page["socket"]))
+    return f"{start}-link{end}"
+
+
 def url_of(page: dict[str, Any]) -> str:
     """Return the address that people use, without a slash at its end."""
     listen = listen_of(page)
@@ -50,16 +61,44 @@ def url_of(page: dict[str, Any]) -> str:
     return written.rstrip("/")
 
 
-def _user_faults(
-    page: dict[str, Any], value: dict[str, Any], accounts: Accounts, *, tolerant: bool
-) -> Iterator[tuple[str, str]]:
+def shares_group(user: User, accounts: Accounts) -> bool:
+    """Return whether the gate can take the votes of a page that runs as `user`: as root, or by the page's group."""
+    return accounts.runner.uid in (0, user.uid) or user.gid in accounts.runner_gids
+
+
+def absence(policy: dict[str, Any], file: str) -> str:
+    """Return why a policy has no page: what has gone from the host, or that none is written in `file`."""
+    says = "; ".join(aside["says"] for aside in policy["asides"] if aside["of"] == "page")
+    return says or f"{file} has no page: add one, see docs/how-to/page.md"
+
+
+def _user_asides(page: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> Iterator[tuple[str, str]]:
+    """Yield what keeps the page from its work and weakens nothing: people answer in other ways until it is fixed."""
     if "user" not in page:
         return
     name, user = quoted(page["user"]), accounts.page
     if user is None:
         mend = f"useradd --system --no-create-home {shlex.quote(page['user'])}"
-        yield f"no Unix user {name} on this host: create it, or name another", mend
+        yield f"no Unix user {name} on this host: create it, or name another; there is no page until then", mend
         return
+    if user.uid == accounts.runner.uid or any(job and job.uid == user.uid for job in accounts.run_as.values()):
+        return  # another user is needed, whose groups are another matter
+    if accounts.approvers_gid is not None and accounts.approvers_gid not in accounts.page_gids:
+        mend = f"usermod --append --groups {value['approvers_group']} {page['user']}"
+        yield f"{name} is not in the approvers' group, so the page cannot read requests: {mend}", mend
+    if not shares_group(user, accounts):
+        message = (
+            f"the runner is not root (it is uid {accounts.runner.uid}), and must be in the group of {name}, gid {user.gid}, to "
+            "take the page's votes: add it there; there is no page until then"
+        )
+        yield message, f"usermod --append --groups {user.gid} {shlex.quote(accounts.runner.name)}"
+
+
+def _user_faults(page: dict[str, Any], accounts: Accounts, *, tolerant: bool) -> Iterator[tuple[str, str]]:
+    user = accounts.page
+    if user is None:
+        return
+    name = quoted(page["user"])
     if user.uid == accounts.runner.uid:
         if not tolerant:
             yield f"the gate itself runs as {name}, so a page that is broken into could decide: name another user", ""
@@ -68,15 +107,6 @@ def _user_faults(
         yield f"the page cannot run as {name}, which is root: name another user", ""
     if any(account and account.uid == user.uid for account in accounts.people.values()):
         yield f"{name} is a person too: name a user that is the page's alone", ""
-    if accounts.approvers_gid is not None and accounts.approvers_gid not in accounts.page_gids:
-        mend = f"usermod --append --groups {value['approvers_group']} {page['user']}"
-        yield f"{name} is not in the approvers' group: {mend}", mend
-    if accounts.runner.uid != 0 and user.gid not in accounts.runner_gids:
-        message = (
-            f"the runner is not root (it is uid {accounts.runner.uid}), and must be in the group of {name}, gid {user.gid}, to "
-            "take the page's votes: add it there"
-        )
-        yield message, f"usermod --append --groups {user.gid} {shlex.quote(accounts.runner.name)}"
     yield from _jobs_apart(name, user.uid, user.gid, accounts)
 
 
@@ -103,7 +133,8 @@ def _proxy(document: Document, page: dict[str, Any], value: dict[str, Any], acco
     group = quoted(page["proxy_group"])
     if accounts.proxy_gid is None:
         mend = f"groupadd --system {shlex.quote(page['proxy_group'])}"
-        yield document.fault(path, f"no Unix group {group} on this host: create it, or name another", mend)
+        message = f"no Unix group {group} on this host: create it, or name another; there is no proxy_socket until then"
+        yield document.fault(path, message, mend, aside=True)
         return
     if page["proxy_group"] == value.get("approvers_group"):
         message = f"{group} is the approvers' group too, and each of them could claim to be another: name the proxy's"

@@ -10,6 +10,7 @@ from config.accounts import Accounts, User
 from config.document import Document, Path
 from config.faults import Fault, quoted
 
+_AT_PROXY = "the proxy's name"
 RESERVED = "signed"  # drop/signed/ is where signed drops go
 
 
@@ -60,8 +61,9 @@ def _keys(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
 
 
 def _told_apart(document: Document, value: dict[str, Any], accounts: Accounts) -> Iterator[Fault]:
-    """Yield a fault for each mark (uid, GitLab name, GitLab id, SSH key) that an earlier person has already."""
-    holders: dict[tuple[str, Hashable], str] = {}
+    """Yield a fault for each mark (uid, GitLab name or id, SSH key, proxy's name) that another person has already."""
+    # A person's own name is theirs at the proxy too, wherever in the file they stand.
+    holders: dict[tuple[str, Hashable], str] = {(_AT_PROXY, name): name for name in names(document, "people")}
     for name, person in value.get("people", {}).items():
         for path, mark in _marks(name, person, accounts.people.get(name)):
             holder = holders.setdefault(mark, name)
@@ -83,6 +85,9 @@ def _marks(name: str, person: dict[str, Any], user: User | None) -> Iterator[tup
     for i, line in enumerate(person.get("ssh_keys", [])):
         if line is not None and ssh_keys.fault(line) is None:
             yield (*here, "ssh_keys", i), ("the SSH key", ssh_keys.fingerprint(line))
+    for i, sent in enumerate(person.get("proxy", [])):
+        if sent is not None:
+            yield (*here, "proxy", i), (_AT_PROXY, sent)
 
 
 def _groups(document: Document, value: dict[str, Any]) -> Iterator[Fault]:

@@ -4,7 +4,8 @@ from typing import Any
 
 from config.accounts import Accounts, User
 from config.cautions import warnings
-from config.page import listen_of, url_of
+from config.page import link_socket_of, listen_of, shares_group, url_of
+from config.patterns import never
 from config.people import members
 from config.rules import alternatives
 from config.ssh_keys import bare
@@ -52,6 +53,7 @@ def _person(person: dict[str, Any], user: User | None) -> dict[str, Any]:
         "gitlab_names": list(dict.fromkeys(each.casefold() for each in gitlab if isinstance(each, str))),
         "gitlab_ids": list(dict.fromkeys(each for each in gitlab if isinstance(each, int))),
         "ssh_keys": list(dict.fromkeys(bare(line) for line in person.get("ssh_keys", []))),
+        "proxy_names": list(dict.fromkeys(person.get("proxy", []))),
     }
 
 
@@ -67,10 +69,20 @@ def _rule(rule: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> di
         "self_approval": rule["self_approval"],
         "comment": rule["comment"],
         "run_as": _job_user(rule["run_as"], accounts) if "run_as" in rule else None,
+        "named_home": rule.get("home"),
+        "deny": rule["variables"]["deny"],
+        "limits": _limits(rule.get("limits", {})),
         "after_rejection_s": seconds(rule["after_rejection"]),
         "remind_every_s": seconds(rule["remind_every"]) if "remind_every" in rule else None,
         "supersede": rule["supersede"],
+        **_never(rule),
     }
+
+
+def _never(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return what no job can be, of a rule that has such a pattern: a job is then not judged by it (gate.match)."""
+    found = never({key: alternatives(criterion) for key, criterion in rule["match"].items()})
+    return {"never": found} if found else {}
 
 
 def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
@@ -78,22 +90,35 @@ def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         "type": backend["type"],
         **_job_user(backend.get("run_as"), accounts),
         "isolate": backend["isolate"],
+        "image": backend["image"],
         "allow_same_user": backend["allow_same_user"],
+        "named_home": backend.get("home"),
+        "no_new_privileges": backend["no_new_privileges"],
+        "path": backend["path"],
+        "environment": backend["environment"],
+        "limits": _limits(backend["limits"]),
     }
 
 
-def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
-    user = accounts.page or accounts.runner
+def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any] | None:
+    """None where the page cannot be served, see `config.page`."""
+    user, proxied = accounts.page, page.get("proxy_socket") if accounts.proxy_gid is not None else None
+    has_door = bool(proxied or "socket" in page or "listen" in page)
+    if user is None or not has_door or not shares_group(user, accounts):
+        return None
     return {
         "user": page["user"],
         "uid": user.uid,
         "gid": user.gid,
         "socket": page.get("socket"),
         "listen": listen_of(page),
-        "proxy_socket": page.get("proxy_socket"),
+        "link_socket": link_socket_of(page),
+        "login_link": page["login_link"],
+        "proxy_socket": proxied,
         "proxy_gid": accounts.proxy_gid,
         "proxy_header": page["proxy_header"],
         "url": url_of(page),
+        "bulk": page["bulk"],
     }
 
 
@@ -101,6 +126,13 @@ def _audit(audit: dict[str, Any]) -> dict[str, Any]:
     return {"rotate_at_bytes": size_bytes(audit["rotate_at"]), "copy_to": audit.get("copy_to")}
 
 
+def _limits(limits: dict[str, Any]) -> dict[str, Any]:
+    memory = {"memory_bytes": size_bytes(limits["memory"])} if "memory" in limits else {}
+    return {key: value for key, value in limits.items() if key == "processes"} | memory
+
+
 def _job_user(run_as: str | None, accounts: Accounts) -> dict[str, Any]:
-    user = (accounts.run_as[run_as] if run_as else None) or accounts.runner
+    user = accounts.run_as[run_as] if run_as else accounts.runner
+    if user is None:  # gone from this host: the backend refuses, and only what would run as them
+        return {"run_as": run_as, "uid": None, "gid": None, "home": "/"}
     return {"run_as": run_as, "uid": user.uid, "gid": user.gid, "home": user.home}

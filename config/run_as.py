@@ -21,6 +21,9 @@ def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iter
             "'run_as' is missing: name the Unix user that jobs run as (or, to try things out, allow_same_user: true)",
         )
     for path, name in _named(value):
+        if accounts.run_as[name] is None:
+            yield _gone(document, path, name)
+            continue
         for message, mend in _faults(name, value, accounts, tolerant=tolerant):
             yield document.fault(path, message, mend)
 
@@ -33,18 +36,24 @@ def _named(value: dict[str, Any]) -> Iterator[tuple[Path, str]]:
             yield (*path, "run_as"), owner["run_as"]
 
 
+def _gone(document: Document, path: Path, run_as: str) -> Fault:
+    """A user that is not there stops the jobs that would run as them, and for a rule's own user no others."""
+    message = f"no Unix user {quoted(run_as)} on this host: create it, or name another"
+    mend = f"useradd --system --shell /usr/sbin/nologin {shlex.quote(run_as)}"
+    return document.fault(path, message, mend, aside=path[0] == "rules")
+
+
 def _faults(run_as: str, value: dict[str, Any], accounts: Accounts, *, tolerant: bool) -> Iterator[tuple[str, str]]:
     user, name = accounts.run_as[run_as], quoted(run_as)
     if user is None:
-        mend = f"useradd --system --create-home {shlex.quote(run_as)}"
-        yield f"no Unix user {name} on this host: create it, or name another", mend
         return
     for message in _wrong_uid(name, user.uid, accounts.runner.uid, tolerant=tolerant):
         yield message, ""
     person = next((who for who, account in accounts.people.items() if account and account.uid == user.uid), None)
     if person and not tolerant:
         yield f"{name} is the person {person!r} too, so a job could approve as {person}: name another user", ""
-    if accounts.approvers_gid in accounts.run_as_gids[run_as]:
+    is_page = accounts.page is not None and accounts.page.uid == user.uid  # who has to be in the group: told there
+    if accounts.approvers_gid in accounts.run_as_gids[run_as] and not is_page:
         group = quoted(value["approvers_group"])
         message = f"{name} is in the approvers' group {group}: take it out of the group, or name another user"
         yield message, "" if person or accounts.approvers_gid == user.gid else leave(run_as, value["approvers_group"])

@@ -41,17 +41,57 @@ def check(backend: dict[str, Any]) -> str | None:
     try:
         harmless = [_tool("true")]
         _tool("bash")
+        _check_places(backend)
+        _check_limits(backend)
         _try([*_privileges(backend), *harmless], f"cannot run anything as {_user(backend)!r}")
         namespace = _namespace(backend)
         if namespace:
-            _try([*namespace, *harmless], "no process-id namespace can be made here", "; or set isolate: process_group")
+            _try(
+                [*namespace, *harmless],
+                "no process-id namespace can be made here",
+                "; or set isolate: process_group",
+            )
     except BackendError as fault:
         return str(fault)
     return None
 
 
+def job_path(backend: dict[str, Any]) -> str:
+    """The PATH of a job."""
+    return ":".join([*backend.get("path", []), TOOL_PATH])
+
+
+def _check_limits(backend: dict[str, Any]) -> None:
+    from executor import cgroup
+
+    why = cgroup.check(backend.get("limits", {}))
+    if why:
+        raise BackendError(why)
+
+
+def found(backend: dict[str, Any], name: str) -> str:
+    """The path of a program on a job's PATH; empty where there is none."""
+    paths = [os.path.join(directory, name) for directory in job_path(backend).split(":")]
+    return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), "")
+
+
+def _check_places(backend: dict[str, Any]) -> None:
+    from config.host import path_problems, reason
+
+    home = backend.get("named_home")
+    if home and not os.path.isdir(home):
+        raise BackendError(f"home {home!r} is not a directory: make it, or name another")
+    for directory in backend.get("path", []):
+        try:
+            problems = path_problems(directory, os.geteuid())
+        except OSError as fault:
+            problems = [f"{directory}: {reason(fault)}"]
+        if problems:
+            raise BackendError(f"path {directory!r} cannot be a job's: {problems[0]}")
+
+
 def make_work(backend: dict[str, Any], work_dir: str, cache_dir: str) -> None:
-    """Make the job's own tree, with builds/ and tmp/, and its project's cache directory if there is none yet.
+    """Make the job's own tree (executor/work_tree.py), and its project's cache directory if there is none yet.
 
     Raises BackendError if `work_dir` exists or something else than a directory of the job's user is at `cache_dir`.
     """
@@ -61,27 +101,43 @@ def make_work(backend: dict[str, Any], work_dir: str, cache_dir: str) -> None:
     gid = os.getegid() if backend["gid"] is None else backend["gid"]
     try:
         work_tree.make_cache(cache_dir, uid, gid)
-        work_tree.make(work_dir, uid, gid)
+        work_tree.make(work_dir, uid, gid, short=backend["isolate"] == "process_group")
     except FileExistsError as fault:
         raise BackendError(f"{fault.filename!r} is left over from an earlier attempt: remove it") from fault
     except OSError as fault:
         raise BackendError(f"cannot make the job's directories: {fault.strerror}: {fault.filename!r}") from fault
 
 
-def remove_work(work_dir: str) -> None:
-    """Remove the job's tree, whatever the job made of it, following no link; nothing there is fine.
+def complete_work(backend: dict[str, Any], work_dir: str) -> None:
+    """Make what the job's tree lacks, before another stage of it.
 
-    Raises BackendError if something of it is left.
+    Raises BackendError if it cannot be made.
     """
     from executor import work_tree
 
     try:
+        work_tree.complete(work_dir, _uid(backend), os.getegid() if backend["gid"] is None else backend["gid"])
+    except OSError as fault:
+        raise BackendError(f"cannot make the job's directories: {fault.strerror}: {fault.filename!r}") from fault
+
+
+def remove_work(work_dir: str) -> None:
+    """End what is in the job's cgroup, and remove its tree, whatever the job made of it; nothing there is fine.
+
+    Raises BackendError if something of it is left.
+    """
+    from executor import cgroup, work_tree
+
+    left = cgroup.end(work_dir) if os.geteuid() == 0 else []
+    try:
         work_tree.remove(work_dir)
     except OSError as fault:
         raise BackendError(f"cannot remove {work_dir!r}: {fault.strerror}: {fault.filename!r}") from fault
+    if left:
+        raise BackendError("; ".join(left))
 
 
-def run_script(backend: dict[str, Any], script: str, work_dir: str, env: dict[str, str]) -> int:
+def run_script(backend: dict[str, Any], script: str, work_dir: str, cache_dir: str, env: dict[str, str]) -> int:
     """Run a stage's script to its end and return its exit code, 0 to 255 (128+n: killed by signal n).
 
     Nothing that the script started is left when this returns. SIGTERM, SIGINT and SIGHUP reach the script as SIGTERM
@@ -98,7 +154,9 @@ def run_script(backend: dict[str, Any], script: str, work_dir: str, env: dict[st
         _let_job_reopen_output(_uid(backend))
         command = [*_privileges(backend), shell, f"/proc/self/fd/{copy}"]
         scrubbed = _environment(backend, shell, work_dir, env)
-        said, status = supervise.run_under_init(_namespace(backend), copy, work_dir, command, scrubbed)
+        groups = ":".join(_cgroups(backend, work_dir))
+        places = [work_dir, cache_dir, backend.get("named_home") or "", _covered_home(backend), groups]
+        said, status = supervise.run_under_init(_namespace(backend), copy, places, command, scrubbed)
     except (OSError, ValueError) as fault:
         raise BackendError(f"cannot run the stage script: {fault}") from fault
     finally:
@@ -159,10 +217,9 @@ def _let_job_reopen_output(uid: int) -> None:
 
 
 def _tool(name: str) -> str:
-    for directory in TOOL_PATH.split(":"):
-        path = os.path.join(directory, name)
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
+    path = found({}, name)
+    if path:
+        return path
     package = {"unshare": "util-linux", "setpriv": "util-linux (or setpriv)", "true": "coreutils"}.get(name, name)
     raise BackendError(f"{name!r} is not in {TOOL_PATH}: install {package}")
 
@@ -194,7 +251,8 @@ def _user(backend: dict[str, Any]) -> str:
 
 def _privileges(backend: dict[str, Any]) -> list[str]:
     uid = _uid(backend)
-    setpriv = [_tool("setpriv"), "--no-new-privs"]
+    is_held = backend.get("no_new_privileges", True)
+    setpriv = [_tool("setpriv"), *(["--no-new-privs"] if is_held else [])]
     if uid == os.geteuid():
         return [*setpriv, "--"]
     # --init-groups would ask for the groups of whichever name the uid is found under first; these are the name's own.
@@ -203,27 +261,71 @@ def _privileges(backend: dict[str, Any]) -> list[str]:
         f"--reuid={uid}",
         f"--regid={backend['gid']}",
         f"--groups={groups}",
-        "--bounding-set=-all",
         "--inh-caps=-all",
+        *(["--bounding-set=-all"] if is_held else []),  # what sudo gives could never be more than this set
     ]
     return [*setpriv, *switch, "--"]
 
 
 def _namespace(backend: dict[str, Any]) -> list[str]:
     if backend["isolate"] == "pid_namespace":
-        return [_tool("unshare"), "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+        return [_tool("unshare"), "--pid", "--fork", "--kill-child", "--mount-proc", "--ipc", "--"]
     if backend["isolate"] == "process_group":
         return []
     raise BackendError(f"isolate {backend['isolate']!r} is neither pid_namespace nor process_group")
 
 
 def _environment(backend: dict[str, Any], shell: str, work_dir: str, env: dict[str, str]) -> dict[str, str]:
-    for name in env:
+    for name in (*env, *backend.get("environment", {})):
         if name.startswith(_LOADER_VARIABLES):
             raise BackendError(f"{name!r} cannot be set for a job: it would act on the gate's own tools")
     user = _user(backend)
-    own = {"PATH": TOOL_PATH, "HOME": backend["home"], "USER": user, "LOGNAME": user, "SHELL": shell, "LANG": "C.UTF-8"}
-    return {**own, "TMPDIR": os.path.join(work_dir, "tmp"), **env}
+    own = {"PATH": job_path(backend), "USER": user, "LOGNAME": user, "SHELL": shell, "LANG": "C.UTF-8"}
+    own |= _home(backend, work_dir) | {"TMPDIR": _tmp(backend, work_dir)}
+    return {**backend.get("environment", {}), **own, **env}
+
+
+def _home(backend: dict[str, Any], work_dir: str) -> dict[str, str]:
+    """HOME; where that cannot be written to, also where programs keep what they do not need to keep."""
+    made, named = os.path.join(work_dir, "home"), backend.get("named_home")
+    if not named:
+        return {"HOME": _covered_home(backend) or made}
+    caches = {"XDG_CACHE_HOME": os.path.join(made, "cache"), "XDG_STATE_HOME": os.path.join(made, "state")}
+    return {"HOME": named, **caches}
+
+
+def _covered_home(backend: dict[str, Any]) -> str:
+    """The home that the user database gives the job's user, if the job sees one of its own there; else empty.
+
+    One that its user cannot write to, such as / or /bin, holds nothing of an earlier job, and is left alone.
+    """
+    uid, home = _uid(backend), backend["home"]
+    if backend["isolate"] != "pid_namespace" or uid == os.geteuid():
+        return ""
+    try:
+        found = os.lstat(home)
+    except OSError:
+        return ""
+    return str(home) if stat.S_ISDIR(found.st_mode) and found.st_uid == uid else ""
+
+
+def _tmp(backend: dict[str, Any], work_dir: str) -> str:
+    """TMPDIR, short enough for the names of sockets in it."""
+    from executor import work_tree
+
+    if backend["isolate"] == "pid_namespace":
+        return "/tmp"  # noqa: S108  the job's own, see executor/view.py
+    link = work_tree.short_tmp(work_dir)
+    return link if os.path.islink(link) else os.path.join(work_dir, "tmp")  # a tree of an older version has none
+
+
+def _cgroups(backend: dict[str, Any], work_dir: str) -> list[str]:
+    from executor import cgroup
+
+    try:
+        return cgroup.make(work_dir, backend.get("limits", {})) if os.geteuid() == 0 else []
+    except cgroup.CgroupError as fault:
+        raise BackendError(str(fault)) from fault
 
 
 def _exit_code(said: bytes, status: int) -> int:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from executor import backend
+from executor import backend, cgroup, forked, strays
 from executor.config_stage import load_policy
 from executor.surroundings import STDERR, in_words, say
-from gate import notice
+from gate import layout, notice
 from gate.decide import FINAL_AND_NEGATIVE, end, record_decided
-from gate.files import read_json
+from gate.files import StateError, read_json
 from gate.request import load
 from gate.sweep import sweep
+
+SWEEP_WITHIN_MS = 15_000
+FAULTS_MAX_BYTES = 60_000  # a pipe takes them at once
+FOREIGN_FAULTS_MAX = 3
 
 
 def cleanup(config_file: str) -> int:
@@ -36,7 +40,40 @@ def _clean(config_file: str) -> list[str]:
     plan = read_json(os.environ["GATE_PLAN"]) if os.environ.get("GATE_PLAN") else None
     policy = plan["policy"] if plan else load_policy(config_file)[0]
     faults = _end(plan["policy"], plan["key"], plan["work_dir"]) if plan else []
-    return faults + sweep(policy, own_key=plan["key"] if plan else "")
+    return faults + _some(_swept(policy, plan["key"] if plan else "")) + _sweep_cgroups(policy["state_dir"])
+
+
+def _swept(policy: dict[str, Any], own_key: str) -> list[str]:
+    """The faults of a sweep in a process of its own: what others left may take long, or hang, and the runner waits."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        try:
+            forked.let_go()
+            os.write(writer, "\n".join(_sweep(policy, own_key)).encode("utf-8", "backslashreplace")[:FAULTS_MAX_BYTES])
+        finally:
+            os._exit(0)
+    os.close(writer)
+    content, ended = forked.read_all(reader, child, SWEEP_WITHIN_MS)
+    os.close(reader)
+    late = [] if ended else ["the sweep of what others left took too long, and was ended; the next one goes on"]
+    return content.decode("utf-8", "replace").splitlines() + late
+
+
+def _sweep(policy: dict[str, Any], own_key: str) -> list[str]:
+    try:
+        return sweep(policy, own_key)
+    except Exception as error:  # noqa: BLE001
+        return [in_words(error)]
+
+
+def _some(lines: list[str]) -> list[str]:
+    """What is wrong with others' jobs, in few lines: this job's own faults must be found among them."""
+    more = len(lines) - FOREIGN_FAULTS_MAX
+    return [
+        *lines[:FOREIGN_FAULTS_MAX],
+        *([f"and {more} more such faults: `gate check` names them"] if more > 0 else []),
+    ]
 
 
 def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:
@@ -45,8 +82,9 @@ def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:
         return []
     if request.has("started"):
         faults = _remove(work_dir)
-        end(request, "the job's stages are over")
-        return faults
+        ended = _end_strays(policy["state_dir"], key)
+        end(request, f"the job's stages are over{f'; {ended[0]}' if ended else ''}")
+        return faults + ended
     decision = request.file("decision.json")
     if decision and decision["decision"] in FINAL_AND_NEGATIVE:
         request.make_durable()  # prepare may have been killed just before this, or that
@@ -54,6 +92,24 @@ def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:
         notice.decided(request, policy, decision)
         end(request, decision["decision"])
     return []
+
+
+def _sweep_cgroups(state_dir: str) -> list[str]:
+    """End what is in the cgroups of jobs whose trees are gone: their runner was killed."""
+    if os.geteuid() != 0:
+        return []
+    try:
+        return cgroup.sweep(state_dir, os.listdir(layout.works(state_dir)))
+    except OSError as error:
+        return [f"cannot look for cgroups of jobs that are over: {error}"]
+
+
+def _end_strays(state_dir: str, key: str) -> list[str]:
+    try:
+        ended = strays.end(state_dir, key)
+    except (OSError, StateError) as error:
+        return [f"cannot look for processes that jobs left: {error}"]
+    return [ended] if ended else []
 
 
 def _remove(work_dir: str) -> list[str]:

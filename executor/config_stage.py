@@ -6,6 +6,7 @@ it: a job cannot set those names (its own variables all begin with CUSTOM_ENV_),
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -13,25 +14,28 @@ from typing import Any
 
 from audit import copies
 from config.faults import ConfigError
-from executor import backend
+from executor import backend, needs
 from executor.response import read_response, sha256
 from executor.surroundings import StageError
-from gate import __version__, archive, layout
+from gate import __version__, archive, beneath, courier, earlier, layout
 from gate.content import shown_content
 from gate.decide import cache_dir
 from gate.digest import content_digest
-from gate.facts import job_facts, key_of
+from gate.facts import is_rehearsal, job_facts, key_of
 from gate.files import make_directory, write_json_once
-from gate.match import Choice, choose, own_names
+from gate.match import Choice, barred, choose
 from gate.request import keyed_hash
 from gate.rules import backend_of
 from gate.sweep import sweep
 
 MAX_ATTEMPTS = 1000
+SWEEP_NICE = 19  # whoever is answered meanwhile goes first
 
 
-def config(config_file: str) -> int:
+def config(config_file: str, *, rehearsal: bool = False) -> int:
     """Print what the runner wants to know about this driver and this job (custom executor's config_exec, JSON).
+
+    `rehearsal`: it is `gate rehearse` that asks, and not a runner. Only its command line says so, never the job.
 
     Raises:
         StageError: gate.yaml or the host has a fault, the runner is too old, or the job was here long ago.
@@ -42,29 +46,42 @@ def config(config_file: str) -> int:
     response = read_response()
     parsed = _parsed(response)
     policy, digest = load_policy(config_file)
-    facts = job_facts(parsed)
+    facts = job_facts(parsed, rehearsal=rehearsal)
     choice = choose(policy, facts)
-    drop_warnings = _prepare_host(policy, backend_of(policy, choice.rule))
+    job_backend = backend_of(policy, choice.rule)
+    drop_warnings = _prepare_host(policy, job_backend)
     copies.keep_in_step(layout.audit(policy["state_dir"]), policy["audit"]["copy_to"])
     key = key_of(facts)
     if archive.is_archived(policy["state_dir"], key):
         raise StageError(archive.refusal(key))
     job_dir = layout.make_job(policy, key)
-    plan = _plan(policy, choice, facts) | {
+    plan = _plan(policy, choice, facts)
+    plan |= {
+        "refused": plan["refused"] or needs.refusal(parsed, job_backend, facts["runner"]),
         "config_file": config_file,
         "config_sha256": digest,
         "response_sha256": sha256(response),
-        "digest": content_digest(parsed, layout.secret(policy["state_dir"])),
+        "digest": _digest(parsed, layout.secret(policy["state_dir"])),
         "drop_warnings": drop_warnings,
+        "needs": needs.warnings(parsed, job_backend),
         "token_hash": keyed_hash(policy["state_dir"], str(parsed.get("token", ""))),
     }
-    content = {"v": 1, "key": key, "response_sha256": plan["response_sha256"], **shown_content(parsed)}
-    write_json_once(job_dir, "content.json", content)
+    content = shown_content(parsed, layout.secret(policy["state_dir"]))
+    content |= earlier.compared(policy["state_dir"], key, facts, plan["rule"], content["variables"])
+    own = {"v": 1, "key": key, "response_sha256": plan["response_sha256"]}
+    write_json_once(job_dir, "content.json", own | content)
     plan_file = _write_plan(job_dir, plan)
-    sweep(policy, own_key=key)  # its faults concern other jobs: cleanup, whose output is the operator's, tells them
     print(json.dumps(_answer(policy, plan, plan_file, job_dir)))
     sys.stdout.flush()
+    # Its faults concern other jobs: cleanup, whose output is the operator's, tells them. And no job waits for it.
+    with contextlib.suppress(OSError):
+        courier.detach(lambda: _sweep(policy, key))
     return 0
+
+
+def _sweep(policy: dict[str, Any], own_key: str) -> None:
+    os.nice(SWEEP_NICE)
+    sweep(policy, own_key=own_key)
 
 
 def print_policy(config_file: str) -> int:
@@ -101,6 +118,13 @@ def _parsed(response: bytes) -> dict[str, Any]:
     return parsed
 
 
+def _digest(parsed: dict[str, Any], key: bytes) -> str:
+    try:
+        return content_digest(parsed, key)
+    except RecursionError as error:
+        raise StageError("the job response is nested too deeply to be judged: make its `run` steps simpler") from error
+
+
 def _prepare_host(policy: dict[str, Any], job_backend: dict[str, Any]) -> list[str]:
     from config.host import check_state_dir
 
@@ -108,7 +132,7 @@ def _prepare_host(policy: dict[str, Any], job_backend: dict[str, Any]) -> list[s
         make_directory(policy["state_dir"], 0o755)
     problems = check_state_dir(policy["state_dir"], os.geteuid())
     cannot = backend.check(job_backend)
-    problems += [cannot] if cannot else []
+    problems += [problem for problem in (cannot, beneath.missing()) if problem]
     if problems:
         raise StageError("; ".join(problems))
     return layout.make(policy)
@@ -121,7 +145,7 @@ def _plan(policy: dict[str, Any], choice: Choice, facts: dict[str, Any]) -> dict
         "policy": policy,
         "facts": facts,
         "rule": choice.rule["name"] if choice.rule else "",
-        "refused": choice.why or own_names(facts),
+        "refused": choice.why or barred(backend_of(policy, choice.rule), choice.rule, facts),
         "runner_pid": os.getppid(),
         "work_dir": layout.work(policy["state_dir"], key_of(facts)),
         "cache_dir": cache_dir(policy, backend_of(policy, choice.rule), facts),
@@ -138,6 +162,11 @@ def _write_plan(job_dir: str, plan: dict[str, Any]) -> str:
     )
 
 
+def _marks(facts: dict[str, Any]) -> dict[str, str]:
+    """What a rehearsal looks for, so that it goes on with nothing that would be recorded as a real job."""
+    return {"GATE_REHEARSAL": "1"} if is_rehearsal(facts) else {}
+
+
 def _answer(policy: dict[str, Any], plan: dict[str, Any], plan_file: str, job_dir: str) -> dict[str, Any]:
     return {
         "driver": {"name": "gitlab-runner-gate", "version": f"v{__version__}"},
@@ -145,5 +174,6 @@ def _answer(policy: dict[str, Any], plan: dict[str, Any], plan_file: str, job_di
         "builds_dir": os.path.join(plan["work_dir"], "builds"),
         "cache_dir": plan["cache_dir"],
         "builds_dir_is_shared": False,
-        "job_env": {"GATE_PLAN": plan_file, "GATE_JOB_DIR": job_dir},
+        "shell": "bash",  # scripts for "sh" have $'…' in them, which dash does not know
+        "job_env": {"GATE_PLAN": plan_file, "GATE_JOB_DIR": job_dir} | _marks(plan["facts"]),
     }

@@ -3,11 +3,14 @@
 As pid 1 of a process-id namespace it reaps, passes SIGTERM on, and takes the rest of the namespace with it when it exits.
 Without a namespace (`process_group`) it is a child subreaper in a session of its own, and ends what descends from it itself.
 
-Nothing here comes from our packages: `-I` leaves no path to them. Words on the command line: `namespace` or `group`; the
-numbers of three inherited descriptors (control, stderr, script); the working directory; the command. What it has to say
-goes to the descriptor it was given as stderr, as the last thing there: NUL, then `exit <0..255>` or `fault <text>`.
+`-I` leaves no path to our packages; in a namespace it is given one, last, for `executor.view` alone. Words on the command
+line: `namespace` or `group`; the numbers of three inherited descriptors (control, stderr, script); the job's tree, its
+cache, gate.yaml's home and its user's, its cgroups' directories with ':' between them, the last three maybe empty; the
+command. What it has to say goes to the descriptor that it was given as stderr, as the last thing there: NUL, then
+`exit <0..255>` or `fault <text>`.
 """
 
+import errno
 import os
 import sys
 import time
@@ -22,6 +25,8 @@ ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 END_WITHIN_S = 10.0
 JOB_UMASK = 0o022
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+_KEYCTL_JOIN_SESSION_KEYRING = 1  # keyctl(2); glibc has no function for it, so it goes by its number
+_KEYCTL_NUMBERS = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "loongarch64": 219, "ppc64le": 271, "s390x": 280}
 _COMM_LENGTH = 15  # proc_pid_comm(5)
 
 
@@ -47,13 +52,17 @@ def main(words: list[str]) -> None:
 
 
 def _run(words: list[str], report: int) -> int:
-    isolate, control, stderr, script, work_dir, *command = words
+    isolate, control, stderr, script, work_dir, cache_dir, named_home, own_home, cgroups, *command = words
     os.dup2(int(stderr), 2)
     close_all_but({0, 1, 2, report, int(control), int(script)})
     os.set_inheritable(int(control), False)
+    os.umask(JOB_UMASK)
+    _join_new_keyring()
+    _enter_cgroups(cgroups)
     if isolate == "group":
         _become_subreaper()
-    os.umask(JOB_UMASK)
+    else:
+        _make_view(work_dir, cache_dir, named_home, own_home)
     _enter(work_dir)
     wake = _catch_signals()
     child = _start(command)
@@ -63,6 +72,42 @@ def _run(words: list[str], report: int) -> int:
     finally:
         if isolate == "group":
             end_descendants(child)
+
+
+def _enter_cgroups(directories: str) -> None:
+    for directory in filter(None, directories.split(":")):
+        try:
+            procs = os.open(f"{directory}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(procs, b"0")  # itself, in whatever process-id namespace
+            finally:
+                os.close(procs)
+        except OSError as fault:
+            raise InitError(f"cannot enter the cgroup {directory!r}: {fault.strerror}") from fault
+
+
+def _make_view(work_dir: str, cache_dir: str, named_home: str, own_home: str) -> None:
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from executor.view import View
+
+    try:
+        View(work_dir, cache_dir, named_home, own_home).make()
+    except OSError as fault:
+        place = fault.filename or work_dir
+        raise InitError(f"cannot give the job files of its own: {fault.strerror}: {place!r}") from fault
+
+
+def _join_new_keyring() -> None:
+    # keyctl(2): otherwise all jobs of one runner would possess the session keyring that it was started with.
+    import ctypes
+
+    number = _KEYCTL_NUMBERS.get(os.uname().machine)
+    if number is None:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    joined = libc.syscall(ctypes.c_long(number), ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None)
+    if joined < 0 and ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM):  # no keys here, for the job neither
+        raise InitError(f"cannot join a new session keyring: {os.strerror(ctypes.get_errno())}")
 
 
 def _enter(work_dir: str) -> None:

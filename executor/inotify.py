@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 
+from gate.beneath import DIRECTORY, open_beneath
+
 IN_NONBLOCK = os.O_NONBLOCK
 IN_CLOEXEC = os.O_CLOEXEC
 # ATTRIB: a link count that goes back to one; CLOSE_WRITE: a writer is done; the rest: names that come.
@@ -25,6 +27,19 @@ class Inotify:
         if self.descriptor < 0:
             return False
         return bool(self._libc.inotify_add_watch(self.descriptor, os.fsencode(directory), _MASK | _IN_ONLYDIR) >= 0)
+
+    def watch_beneath(self, root: int, path: str) -> bool:
+        """Watch a directory that somebody else owns; by a descriptor, so that no file system is asked that they mounted."""
+        if self.descriptor < 0:
+            return False
+        try:
+            directory = open_beneath(root, path, os.O_PATH | DIRECTORY)
+        except OSError:
+            return False
+        try:
+            return self.watch(f"/proc/self/fd/{directory}")
+        finally:
+            os.close(directory)
 
     def drain(self) -> bool:
         """Read away what has come; True where there was anything."""

@@ -16,7 +16,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-USAGE = "usage: gate-executor [--config FILE] config | prepare [--prepare-timeout SECONDS] | run SCRIPT STAGE | cleanup"
+REHEARSAL = "--rehearsal"  # said by `gate rehearse`
+
+USAGE = (
+    "usage: gate-executor [--config FILE] [--rehearsal]"
+    " config | prepare [--prepare-timeout SECONDS] | run SCRIPT STAGE | cleanup"
+)
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -33,6 +38,9 @@ def main(arguments: list[str]) -> NoReturn:
 
 def _run_stage(arguments: list[str]) -> int:
     config_file, stage, rest = split(arguments)
+    rehearsal = REHEARSAL in arguments[: len(arguments) - len(rest)]
+    if rehearsal and stage != "config":
+        raise StageError(f"{REHEARSAL} is for config alone; {USAGE}")
     if stage == "run":
         from executor.run import run
 
@@ -46,7 +54,7 @@ def _run_stage(arguments: list[str]) -> int:
     if stage == "config":
         from executor.config_stage import config
 
-        return config(config_file)
+        return config(config_file, rehearsal=rehearsal)
     if stage == "cleanup":
         from executor.cleanup import cleanup
 
@@ -64,6 +72,8 @@ def split(arguments: list[str]) -> tuple[str, str, list[str]]:
     rest = list(arguments)
     while rest and rest[0].startswith("--"):
         option = rest.pop(0)
+        if option == REHEARSAL:
+            continue
         name, equals, value = option.partition("=")
         if option == "--help" or name != "--config" or not (equals or rest):
             raise StageError(USAGE if option == "--help" else f"unknown option {option!r}; {USAGE}")

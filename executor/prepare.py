@@ -6,7 +6,10 @@
 - Another version of the gate may be installed meanwhile. A step is of one version, the one that is there then; this
   process stays what it was, so it imports all that it needs when it starts.
 - It wakes by inotify, by the deadline, by a signal, when a reminder is due, and every POLL_MS as a net; most wake-ups
-  end after a look at the names in the drop directories, without a fork.
+  end after a look for the few names that could be an answer, without a fork. It lists no directory that a person fills,
+  crosses no mount there (gate/beneath.py), and looks for nobody more often than executor/pace.py says.
+- A step that hangs is left behind (executor/forked.py). Where it hung, the next look passes over; and at the deadline, if a
+  look hangs then, the step `expiring` decides without one.
 - SIGTERM says that the runner has ended the wait. A death signal alone proves nothing (it comes when the parent's
   *thread* ends, prctl(2)), so it only makes us look at getppid().
 """
@@ -18,9 +21,11 @@ import os
 import select
 import sys
 
+from executor import forked
 from executor.inotify import Inotify
+from executor.pace import GAP_MS, Pace
 from executor.surroundings import StageError, build_failure_code, say, system_failure_code, tell_exit_code
-from gate import waiting
+from gate import beneath, waiting
 from gate.clock import boottime_ms
 from gate.words import duration
 
@@ -36,12 +41,16 @@ DEFAULT_PREPARE_TIMEOUT_S = 3600  # the runner's own default, its executors/cust
 POLL_MS = 10_000
 POLL_WITHOUT_INOTIFY_MS = 1000
 FAULT_RETRY_MS = 10_000
+STEP_WITHIN_MS = 60_000
+LOOK_WITHIN_MS = 10_000
+LATE_LOOK_MS = 750  # with what it then takes to decide, a deadline is met within 1 s
 TALK_AFTER_MS = (60_000, 120_000, 300_000, 600_000, 1_200_000, 1_800_000)
 _OWN_CODE = ("executor", "gate", "audit", "config")
 _OWN_PLACE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _PR_SET_PDEATHSIG = 1
-_UNKNOWN = "/"
+_UNKNOWN = "/.vote"
+_END_OF_PROGRESS = b"\0"
 
 
 class Signals:
@@ -91,7 +100,7 @@ def prepare(config_file: str, arguments: list[str]) -> int:
         "runner_pid": signals.parent,
     }
     talk = Talk()
-    result = step("opening", context, signals)
+    result = step("opening", context, signals, STEP_WITHIN_MS, -1)
     talk.about(result)
     if result["state"] == "waiting":
         result = Wait(result, context, signals, talk).until_over()
@@ -130,10 +139,18 @@ class Wait:
         self.beat = waiting.start_beating(opened["job_dir"], opened["attempt"])
         self.beat_ms = boottime_ms()
         self.inotify = Inotify()
-        self.seen: object = None
+        self.pace = Pace()
+        self.seen: dict[str, frozenset[object]] = {}
+        self.ours: object = None
+        self.recorded: list[str] = []
+        self.hung: set[str] = set()
         self.woken = False
-        self.look_at_ms: int | None = None
+        self.looked_ms = 0
+        self.woken_ms = 0
+        self.look_at_ms = 0
         self.fault = ""
+        self.told = select.poll()
+        self.told.register(signals.wake, select.POLLIN)
         self.poller = select.poll()
         self.poller.register(signals.wake, select.POLLIN)
         if self.inotify.descriptor < 0:
@@ -146,36 +163,61 @@ class Wait:
     def until_over(self) -> dict[str, Any]:
         """Wait; returns the result of the last step."""
         while True:
-            for directory in self.now["watch"]:
-                self.inotify.watch(directory)
+            self._watch()
             over = self._turn()
             if over:
                 return over
             self._sleep()
+
+    def _watch(self) -> None:
+        for directory in self.now["own_directories"]:
+            self.inotify.watch(directory)
+        root = _open_root(self.now["root"])
+        for directory in {path.partition("/")[0] for paths in self.now["places"].values() for path in paths}:
+            self.inotify.watch_beneath(root, directory)
+        _close_root(root)
 
     def _turn(self) -> dict[str, Any] | None:
         if self.signals.orphaned():
             return self._last_step("abandoning")
         if self.signals.has_ended():
             return self._last_step("canceling")
-        glance = self._glance()
-        if not self._due(glance):
+        ours, found = self._ours(), self._found()
+        asking = [source for source in found if found[source] - self.seen.get(source, frozenset())]
+        asking += [source for source in self.pace.later() if self.woken and source not in asking]
+        self.woken = False
+        if not self._due(ours, asking):
             self._remind()
             self.talk.at_intervals(self.now)
             return None
-        self.seen, self.woken = glance, False
+        self.ours, self.seen = ours, found
+        for source in asking:
+            self.pace.had(source, boottime_ms())
         return self._look()
 
-    def _due(self, glance: tuple[Any, ...]) -> bool:
+    def _due(self, ours: object, asking: list[str]) -> bool:
+        """Whether to look now; if not, `look_at_ms` is when somebody who asks for it may have it."""
         now_ms = boottime_ms()
-        again = self.look_at_ms is not None and now_ms >= self.look_at_ms
-        return glance != self.seen or (self.woken and bool(glance[0])) or again or now_ms >= self.now["deadline_ms"]
+        if ours != self.ours or now_ms >= self.now["deadline_ms"] or (self.look_at_ms and now_ms >= self.look_at_ms):
+            return True
+        may_ms = min([self.pace.may_at_ms(source) for source in asking], default=0)
+        if asking and now_ms >= may_ms:
+            return True
+        self.look_at_ms = min(filter(None, (self.look_at_ms, may_ms)), default=0)
+        return False
 
     def _look(self) -> dict[str, Any] | None:
-        late = boottime_ms() >= self.now["deadline_ms"]
-        result = step("looking", self.context | {"deadline_ms": self.now["deadline_ms"]}, self.signals)
+        more = {
+            "deadline_ms": self.now["deadline_ms"],
+            "recorded": self.recorded,
+            "hung": sorted(self.hung),
+            "overdue": self.pace.overdue(boottime_ms()),
+        }
+        left_ms = max(self.now["deadline_ms"] - boottime_ms(), 0)
+        result = self._step("looking", more, min(LOOK_WITHIN_MS, left_ms + LATE_LOOK_MS))
+        self.looked_ms = boottime_ms()
         if result["state"] == "fault":
-            return self._wait_out(result, late=late)
+            return self._wait_out(result, late=self.looked_ms >= self.now["deadline_ms"])
         if self.fault:
             self.talk.over(self.fault)
             self.fault = ""
@@ -183,54 +225,76 @@ class Wait:
         if result["state"] != "waiting":
             return result
         self.now = self.now | result
-        self.look_at_ms = boottime_ms() + result["again_ms"] if result["again_ms"] else None
+        self.recorded = result.get("recorded", [])
+        self.pace.not_ready(result.get("later", []), self.looked_ms)
+        self.look_at_ms = self.pace.again_at_ms(self.looked_ms)
         return None
+
+    def _step(self, name: str, more: dict[str, Any], within_ms: int) -> dict[str, Any]:
+        return step(name, self.context | more, self.signals, within_ms, self.beat)
 
     def _wait_out(self, result: dict[str, Any], *, late: bool) -> dict[str, Any] | None:
         """A fault of the gate while it waits: say why, keep what was answered, try again until the deadline."""
         self.fault = result["lines"][0]
         self.talk.once(f"cannot decide now: {self.fault}")
         if late and not self.signals.has_ended():
-            say("the time is up, and the gate could not record it; nobody has said no, and nothing runs")
-            return result
+            return self._expire(result)
         self.look_at_ms = boottime_ms() + FAULT_RETRY_MS
+        if result.get("hung"):
+            self.hung.add(result["hung"])
+            self.look_at_ms = boottime_ms()
         return None
+
+    def _expire(self, looked: dict[str, Any]) -> dict[str, Any]:
+        """The time is up, and the last look failed: decide without one."""
+        result = self._step("expiring", {"why": self.fault}, STEP_WITHIN_MS)
+        if result["state"] == "fault":
+            say("the time is up, and the gate could not record it; nobody has said no, and nothing runs")
+            return looked
+        self.talk.about(result)
+        return result
 
     def _remind(self) -> None:
         """Only where nothing is to be looked at: no answer waits for a reminder."""
         if not self.now["remind_ms"] or boottime_ms() < self.now["remind_ms"]:
             return
         about = {name: self.now[name] for name in ("deadline_ms", "progress")}
-        result = step("reminding", self.context | about, self.signals)
+        result = self._step("reminding", about, min(LOOK_WITHIN_MS, self.now["deadline_ms"] - boottime_ms()))
         # A fault of it is no fault of the wait, so it is not said here.
         self.now["remind_ms"] = result.get("remind_ms", boottime_ms() + FAULT_RETRY_MS)
 
     def _last_step(self, name: str) -> dict[str, Any]:
-        result = step(name, self.context, self.signals)
+        result = self._step(name, {}, STEP_WITHIN_MS)
         self.talk.about(result)
         return result
 
-    def _glance(self) -> tuple[Any, ...]:
-        """What could be an answer, cheaply: names in the drop directories that are for this job, votes, gate.yaml."""
-        names = self.now["names"] | {_UNKNOWN}
-        dropped = tuple(
-            (directory, name, _identity(os.path.join(directory, name)))
-            for directory in self.now["drops"] + self.now["signed"]
-            for name in sorted(_listed(directory))
-            if name in names or (directory in self.now["signed"] and name[0] != "." and name[-4:] != ".tmp")
-        )
-        votes = tuple(sorted(_listed(self.now["votes"])))
-        decided = _identity(os.path.join(self.now["job_dir"], "decision.json"))  # by a newer job, or a sweep
-        return dropped, votes, decided, _identity(self.context["config_file"])
+    def _ours(self) -> object:
+        """What nobody but the gate and its operator changes: gate.yaml, and a decision by a newer job or a sweep."""
+        return _identity(os.path.join(self.now["job_dir"], "decision.json")), _identity(self.context["config_file"])
+
+    def _found(self) -> dict[str, frozenset[object]]:
+        """What could be an answer, cheaply, for each source: the names that are there, each with what tells its content."""
+        root = _open_root(self.now["root"])
+        found = {
+            source: frozenset((path, there) for path in paths if (there := beneath.identity(root, path)))
+            for source, paths in self.now["places"].items()
+        }
+        _close_root(root)
+        page = frozenset(name for name in _listed(self.now["votes"]) if name[-5:] == ".vote")
+        return found | {"page": page}
 
     def _sleep(self) -> None:
         now_ms = boottime_ms()
         poll_ms = POLL_WITHOUT_INOTIFY_MS if self.inotify.descriptor < 0 else POLL_MS
         due_ms = (self.now["deadline_ms"], self.look_at_ms, self.now["remind_ms"])
         wake_ms = min(now_ms + poll_ms, *(each_ms for each_ms in due_ms if each_ms))
-        self.poller.poll(max(wake_ms - now_ms, 0) + 1)
+        # Where one thing has just happened, the next is not even heard of for a moment.
+        deaf_ms = min(max(self.woken_ms, self.looked_ms) + GAP_MS, wake_ms) if self.woken_ms else 0
+        if deaf_ms <= now_ms or not self.told.poll(deaf_ms - now_ms):
+            self.poller.poll(max(wake_ms - boottime_ms(), 0) + 1)
         self.signals.drain()
         self.woken = self.inotify.drain()
+        self.woken_ms = boottime_ms() if self.woken else self.woken_ms
         self._beat()
 
     def _beat(self) -> None:
@@ -280,8 +344,13 @@ class Talk:
         say(f"still waiting, {duration(waited_ms / 1000)} by now, {duration(left_s)} left: {now['progress']}")
 
 
-def step(name: str, context: dict[str, Any], signals: Signals) -> dict[str, Any]:
-    """Do one step of work in a forked child; returns its result, or state "fault" where it failed or died."""
+def step(name: str, context: dict[str, Any], signals: Signals, within_ms: int, beat: int) -> dict[str, Any]:
+    """Do one step of work in a forked child; returns its result, or state "fault" where it failed, died or hung.
+
+    `beat` is the descriptor of the heartbeat, which no child keeps; -1 where there is none. `hung` in the result is the
+    source that the child was at when it took longer than `within_ms`.
+    """
+    forked.reap()
     try:
         reader, writer = os.pipe2(os.O_CLOEXEC)
     except OSError as error:
@@ -293,11 +362,16 @@ def step(name: str, context: dict[str, Any], signals: Signals) -> dict[str, Any]
         os.close(writer)
         return fault(f"cannot start a process: {error.strerror}")
     if child == 0:
-        _in_child(name, context, signals.has_ended, writer)
+        _in_child(name, context, signals.has_ended, writer, beat)
     os.close(writer)
-    with open(reader, "rb") as source:
-        content = source.read()
-    os.waitpid(child, 0)
+    content, ended = forked.read_all(reader, child, within_ms)
+    os.close(reader)
+    progress, _, content = content.partition(_END_OF_PROGRESS)
+    if not ended:
+        at = progress.decode().split("\n")[-2:][0]
+        return fault(f"a process of the gate hung while {name}{f', at the answers of {at}' if at else ''}") | {
+            "hung": at
+        }
     try:
         result: dict[str, Any] = marshal.loads(content)  # noqa: S302  it needs no import, and comes from our own child
     except (EOFError, ValueError, TypeError):
@@ -310,10 +384,15 @@ def fault(why: str) -> dict[str, Any]:
     return {"state": "fault", "lines": [why]}
 
 
-def _in_child(name: str, context: dict[str, Any], interrupted: Callable[[], bool], writer: int) -> None:
-    """Never returns: whatever happens, the child ends here and says only what it wrote to the pipe."""
+def _in_child(name: str, context: dict[str, Any], interrupted: Callable[[], bool], writer: int, beat: int) -> None:
+    """Never returns: whatever happens, the child ends here and says only what it wrote to the pipe.
+
+    That is a line for each source that it comes to, and then the result.
+    """
     try:
-        content = marshal.dumps(_result(name, context, interrupted))
+        forked.let_go(*([beat] if beat >= 0 else []))
+        context["at"] = lambda source: os.write(writer, f"{source}\n".encode())
+        content = _END_OF_PROGRESS + marshal.dumps(_result(name, context, interrupted))
         while content:
             content = content[os.write(writer, content) :]
     finally:
@@ -342,8 +421,21 @@ def _forget_own_code() -> None:
         del sys.path_importer_cache[path]
 
 
+def _open_root(path: str) -> int:
+    """A descriptor on `drop/`; -1 where the host has none left, beneath which nothing can be told, so that a look is due."""
+    try:
+        return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def _close_root(root: int) -> None:
+    if root >= 0:
+        os.close(root)
+
+
 def _listed(directory: str) -> list[str]:
-    """The names there; where the host cannot tell them (no file handle left, a failing disk), one that no file can have.
+    """The names there; where the host cannot tell them (no file handle left, a failing disk), one that no vote has.
 
     So that a look is due, which says why.
     """

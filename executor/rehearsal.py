@@ -19,6 +19,7 @@ from executor.rehearsal_cancel import Cancel
 from executor.rehearsal_faults import RehearsalError
 from executor.rehearsal_job import Outcome, rehearse
 from executor.rehearsal_sample import public, sample_job
+from executor.rehearsal_version import chosen
 from executor.rehearsal_wiring import Wiring, built_in, from_config_toml
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def run(
     report: str | None,
     runner_name: str | None = None,
     log: int = 1,
+    runner_version: str | None = None,
 ) -> int:
     """Rehearses one job and returns the exit status for the command; see `exit_status`.
 
@@ -51,11 +53,13 @@ def run(
         report: a file to write the Outcome to, as JSON.
         runner_name: which [[runners]] of `runner_config`; None: the first with the custom executor.
         log: the descriptor that the job log is written to.
+        runner_version: which gitlab-runner is played; None: see `rehearsal_version.chosen`.
 
     Raises:
         RehearsalError: something given is missing or malformed; nothing has been started.
     """
     wiring = from_config_toml(runner_config, runner_name) if runner_config else built_in(gate_config)
+    wiring = dataclasses.replace(wiring, version=chosen(runner_version))
     job = _load(job_file) if job_file else sample_job()
     job["variables"] = [*(job.get("variables") or []), *map(_setting, settings)]
     if timeout is not None:

@@ -20,7 +20,10 @@ from executor.rehearsal_process import (
     Context,
     call,
 )
+from executor.rehearsal_scripts import Bash
 from executor.rehearsal_variables import Directories, Variable, all_variables, driver_environment
+from executor.rehearsal_version import passes_codes_on
+from executor.rehearsal_wiring import as_rehearsal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from executor.rehearsal_process import Sink
     from executor.rehearsal_wiring import Wiring
 
+_GATE = "gitlab-runner-gate"  # the driver's name in config's answer
 _STRINGS = ("hostname", "builds_dir", "cache_dir", "shell")
 
 
@@ -76,6 +80,7 @@ class Attempt:
         _write(self._path("response.json"), json.dumps(self.job, separators=(",", ":")) + "\n", 0o600)
         answer = self._config(context)
         self.job_env = answer.get("job_env") or {}
+        _refuse_real(answer)
         self.log.line(_startup(answer.get("driver") or {}))
         self._set_directories(answer)
         if self.wiring.prepare:
@@ -108,11 +113,18 @@ class Attempt:
         """The job's variables as they are now."""
         return all_variables(self.job, self.wiring, self.directories, self.status)
 
+    @property
+    def bash(self) -> Bash:
+        """How this runner's stage scripts run what is in them."""
+        return Bash(passes_codes_on=passes_codes_on(self.wiring.version, {v.key: v.value for v in self.variables}))
+
     def _config(self, context: Context) -> dict[str, Any]:
         if not self.wiring.config:
             return {}
         stdout = _Collected()
-        self._call(self.wiring.config, context.within(self.wiring.config_exec_timeout), stdout, self.log.stream())
+        self._call(
+            as_rehearsal(self.wiring.config), context.within(self.wiring.config_exec_timeout), stdout, self.log.stream()
+        )
         return parse_config(stdout.data)
 
     def _set_directories(self, answer: dict[str, Any]) -> None:
@@ -179,6 +191,14 @@ def parse_config(output: bytes) -> dict[str, Any]:
 def _expect(answer: dict[str, Any], key: str, kind: type) -> None:
     if key in answer and not isinstance(answer[key], kind):
         raise DriverError(f"error while parsing JSON output: {key} is {answer[key]!r}, not a {kind.__name__}")
+
+
+def _refuse_real(answer: dict[str, Any]) -> None:
+    """A gate that was not told that this is a rehearsal would record it as a job of GitLab's."""
+    if (answer.get("driver") or {}).get("name") == _GATE and "GATE_REHEARSAL" not in (answer.get("job_env") or {}):
+        raise BuildError(
+            "the gate was not told that this is a rehearsal: name gate-executor itself in config_exec, and its stage in config_args"
+        )
 
 
 def _startup(driver: dict[str, str]) -> str:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
+import select
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from executor.rehearsal_faults import BuildError, DriverError
 from executor.rehearsal_log import JobLog
 from executor.rehearsal_process import Context
 from executor.rehearsal_variables import Directories, all_variables, timeout_of
+from executor.rehearsal_version import hears_between_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +62,7 @@ def rehearse(
     variables = all_variables(job, wiring, Directories(), "running")
     sections = bool((job.get("features") or {}).get("trace_sections"))
     log = JobLog(write, [v.value for v in variables if v.masked], sections=sections)
-    log.line("Running with gate rehearse, which plays gitlab-runner")
+    log.line(f"Running with gate rehearse, which plays gitlab-runner {wiring.version}")
     log.line(f"  on {wiring.name}")
     context = Context(time.monotonic() + timeout_of(job), (cancel.cancel_fd, cancel.abort_fd))
     error = _run_job(Attempt(job, wiring, log, runner_log, Directories()), context, cancel)
@@ -98,9 +100,17 @@ def _prepare(attempt: Attempt, context: Context) -> Attempt:
             return attempt
         attempt.log.fault(f"Preparation failed: {last}")
         attempt.log.good(f"Will be retried in {PREPARE_INTERVAL_S}s ...")
-        time.sleep(PREPARE_INTERVAL_S)  # the runner, too, is deaf here
+        _pause(attempt, context)
         attempt = dataclasses.replace(attempt, temporary="", job_env={})
     raise DriverError(str(last))
+
+
+def _pause(attempt: Attempt, context: Context) -> None:
+    if not hears_between_attempts(attempt.wiring.version):
+        time.sleep(PREPARE_INTERVAL_S)
+        return
+    select.select(context.stops, [], [], PREPARE_INTERVAL_S)
+    _raise_if_done(context, attempt.job)
 
 
 def _run_stages(attempt: Attempt, context: Context, cancel: Cancel) -> None:
@@ -112,7 +122,7 @@ def _run_stages(attempt: Attempt, context: Context, cancel: Cancel) -> None:
         failure = _canceled()
     _after_script(attempt, parent, failure)
     if not parent.is_done:
-        text = scripts.cleanup_file_variables(attempt.variables, attempt.directories)
+        text = scripts.cleanup_file_variables(attempt.variables, attempt.directories, attempt.bash)
         _stage(attempt, "cleanup_file_variables", text, parent)
     _raise_if_done(parent, attempt.job)
     if failure:
@@ -122,9 +132,9 @@ def _run_stages(attempt: Attempt, context: Context, cancel: Cancel) -> None:
 def _before_script(attempt: Attempt, context: Context) -> None:
     try:
         _raise_if_done(context, attempt.job)
-        if error := _stage(attempt, "prepare_script", scripts.prepare_script(), context):
+        if error := _stage(attempt, "prepare_script", scripts.prepare_script(attempt.bash), context):
             raise _prefixed(error)
-        text = scripts.get_sources(attempt.job, attempt.variables, attempt.directories)
+        text = scripts.get_sources(attempt.job, attempt.variables, attempt.directories, attempt.bash)
         if error := _stage(attempt, "get_sources", text, context):
             raise error
     except (BuildError, DriverError):
@@ -138,7 +148,7 @@ def _script(attempt: Attempt, context: Context) -> BuildError | DriverError | No
             continue
         if context.is_done:
             return _canceled() if context.is_stopped else DriverError("context deadline exceeded")
-        text = scripts.step(step["script"], attempt.variables, attempt.directories)
+        text = scripts.step(step["script"], attempt.variables, attempt.directories, attempt.bash)
         if error := _stage(attempt, f"step_{step['name'].lower()}", text, context):
             return error
     return None
@@ -149,7 +159,7 @@ def _after_script(attempt: Attempt, parent: Context, failure: Exception | None) 
     if not lines or parent.is_done:
         return
     attempt.status = _status(failure)
-    text = scripts.step(lines, attempt.variables, attempt.directories, announce="Running after script...")
+    text = scripts.step(lines, attempt.variables, attempt.directories, attempt.bash, announce="Running after script...")
     error = _stage(attempt, "after_script", text, parent.within(AFTER_SCRIPT_TIMEOUT_S))
     if error and not parent.is_late:
         attempt.log.caution(f"after_script failed, but job will continue unaffected: {error}")

@@ -76,7 +76,6 @@ def _predefined(job_id: int, server_url: str, project_url: str) -> dict[str, str
         "CI_COMMIT_SHA": SHA,
         "CI_COMMIT_REF_NAME": "main",
         "CI_COMMIT_REF_PROTECTED": "true",
-        "GIT_STRATEGY": "none",
         "GITLAB_USER_ID": "5",
         "GITLAB_USER_EMAIL": "dev@example.com",
         "GITLAB_USER_LOGIN": "dev",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -12,22 +13,33 @@ if TYPE_CHECKING:
     from executor.rehearsal_variables import Directories, Variable
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HEAD = ["#!/usr/bin/env bash", "set -eo pipefail"]
 
 
-def prepare_script() -> str:
+@dataclasses.dataclass(frozen=True)
+class Bash:
+    """How a script runs its lines; `passes_codes_on`: see executor/rehearsal_version.py."""
+
+    passes_codes_on: bool = True
+
+    def script(self, lines: list[str]) -> str:
+        """The whole text of a stage's script."""
+        text = quote("\n".join(lines) + "\n")
+        runs = f"(eval {text}) < /dev/null" if self.passes_codes_on else f": | eval {text}"
+        return f"#!/usr/bin/env bash\nset -o pipefail; set -o errexit\n{runs}\nexit 0\n"
+
+
+def prepare_script(bash: Bash) -> str:
     """Says where the job runs; needs no variables, as the tree may not be there yet."""
-    return _text([*_HEAD, 'echo "Running on $(hostname)..."'])
+    return bash.script(['echo "Running on $(hostname)..."'])
 
 
-def get_sources(job: dict[str, Any], variables: list[Variable], directories: Directories) -> str:
+def get_sources(job: dict[str, Any], variables: list[Variable], directories: Directories, bash: Bash) -> str:
     """Makes the project's directory; the two hooks about it run in it (as in the runner, not with GIT_STRATEGY none)."""
     project = quote(directories.project)
     strategy = dict(scripts_see(variables)).get("GIT_STRATEGY")
     hooks = [] if strategy == "none" else job.get("hooks") or []
-    return _text(
+    return bash.script(
         [
-            *_HEAD,
             f"mkdir -p {project}",
             *_variables(variables, directories),
             f"cd {project}",
@@ -38,17 +50,17 @@ def get_sources(job: dict[str, Any], variables: list[Variable], directories: Dir
     )
 
 
-def step(lines: list[str], variables: list[Variable], directories: Directories, announce: str = "") -> str:
+def step(lines: list[str], variables: list[Variable], directories: Directories, bash: Bash, announce: str = "") -> str:
     """One step of the job; the first line that fails ends it. `announce` is said before."""
     project = quote(directories.project)
     said = [_say(announce)] if announce else []
-    return _text([*_HEAD, *_variables(variables, directories), f"cd {project}", *said, *_lines(lines)])
+    return bash.script([*_variables(variables, directories), f"cd {project}", *said, *_lines(lines)])
 
 
-def cleanup_file_variables(variables: list[Variable], directories: Directories) -> str:
+def cleanup_file_variables(variables: list[Variable], directories: Directories, bash: Bash) -> str:
     """Removes the files that hold file variables."""
     files = [quote(file_path(directories.temporary, v.key)) for v in variables if v.file]
-    return _text([*_HEAD, *(f"rm -f {file}" for file in files)])
+    return bash.script([*(f"rm -f {file}" for file in files)])
 
 
 def _variables(variables: list[Variable], directories: Directories) -> list[str]:
@@ -70,7 +82,3 @@ def _say(text: str) -> str:
 
 def _hook(hooks: list[dict[str, Any]], name: str) -> list[str]:
     return [line for hook in hooks if hook["name"] == name for line in hook["script"]]
-
-
-def _text(lines: list[str]) -> str:
-    return "\n".join(lines) + "\n"

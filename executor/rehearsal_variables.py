@@ -8,8 +8,6 @@ import platform
 import re
 from typing import TYPE_CHECKING, Any
 
-from gate import __version__
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -67,7 +65,7 @@ def all_variables(job: dict[str, Any], wiring: Wiring, directories: Directories,
     }
     closing = {
         "CI_SHARED_ENVIRONMENT": "true",
-        "CI_RUNNER_VERSION": __version__,
+        "CI_RUNNER_VERSION": wiring.version,
         "CI_RUNNER_REVISION": "rehearsal",
         "CI_RUNNER_EXECUTABLE_ARCH": f"linux/{platform.machine()}",
         "RUNNER_TEMP_PROJECT_DIR": directories.temporary,

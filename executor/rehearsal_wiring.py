@@ -6,17 +6,21 @@ Names and defaults are those of gitlab-runner's `[runners.custom]` section; all 
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import tomllib
 from typing import Any
 
 import gitlab_runner_gate
+from executor.main import REHEARSAL
 from executor.rehearsal_faults import RehearsalError
+from executor.rehearsal_version import NEWEST_KNOWN
 
 EXEC_TIMEOUT_S = 3600
 GRACEFUL_KILL_TIMEOUT_S = 600
 FORCE_KILL_TIMEOUT_S = 10
 BUILT_IN_PREPARE_TIMEOUT_S = 86400
+_GATES = ("gate-executor", os.path.basename(gitlab_runner_gate.__file__))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Wiring:
     environment: tuple[str, ...] = ()
     name: str = "rehearsal"
     token: str = ""
+    version: str = NEWEST_KNOWN
 
 
 def built_in(gate_config: str | None) -> Wiring:
@@ -50,6 +55,14 @@ def built_in(gate_config: str | None) -> Wiring:
         cleanup=(*driver, "cleanup"),
         prepare_exec_timeout=BUILT_IN_PREPARE_TIMEOUT_S,
     )
+
+
+def as_rehearsal(command: tuple[str, ...]) -> tuple[str, ...]:
+    """The command line of config, which says to a gate-executor in it that this is no runner; any other as it is."""
+    if not any(os.path.basename(word) in _GATES for word in command) or "config" not in command:
+        return command
+    stage = len(command) - 1 - command[::-1].index("config")
+    return (*command[:stage], REHEARSAL, *command[stage:])
 
 
 def from_config_toml(path: str, name: str | None = None) -> Wiring:

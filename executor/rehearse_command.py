@@ -7,6 +7,7 @@ import sys
 import click
 
 from executor.rehearsal import RehearsalError, run
+from executor.rehearsal_version import NEWEST_KNOWN
 from gate.commands.fault import CommandError
 
 STDOUT, STDERR = 1, 2
@@ -17,6 +18,11 @@ STDOUT, STDERR = 1, 2
 @click.option("--runner-config", metavar="FILE", help="A runner's config.toml; without it, this installation.")
 @click.option(
     "--runner", "runner_name", metavar="NAME", help="Which [[runners]] of that file; else its first custom one."
+)
+@click.option(
+    "--runner-version",
+    metavar="VERSION",
+    help=f"Which gitlab-runner to play; without it the one on PATH or in GITLAB_RUNNER, or {NEWEST_KNOWN}.",
 )
 @click.option(
     "--set", "settings", metavar="KEY=VALUE", multiple=True, help="A variable, as a pipeline's author may set it."
@@ -32,6 +38,7 @@ def rehearse(
     job_file: str | None,
     runner_config: str | None,
     runner_name: str | None,
+    runner_version: str | None,
     settings: tuple[str, ...],
     timeout: int | None,
     report: str | None,
@@ -41,7 +48,7 @@ def rehearse(
     try:
         log = STDERR if as_json else STDOUT
         report = report or ("/dev/stdout" if as_json else None)
-        status = run(job_file, runner_config, config, list(settings), timeout, report, runner_name, log)
+        status = run(job_file, runner_config, config, list(settings), timeout, report, runner_name, log, runner_version)
     except RehearsalError as error:
         raise CommandError(str(error)) from error
     sys.exit(status)

@@ -32,12 +32,14 @@ def run(arguments: list[str]) -> int:
         )
     job_dir = from_config("GATE_JOB_DIR")
     released = _release(job_dir)
-    work_dir, started = released["work_dir"], os.path.join(job_dir, "started")
+    work_dir, cache_dir, started = released["work_dir"], released["cache_dir"], os.path.join(job_dir, "started")
     if not exists(started):
         # `started` comes first: from here on it is cleanup that ends the request, whatever becomes of the stage.
         write_once(job_dir, "started", b"")
-        backend.make_work(released["backend"], work_dir, released["cache_dir"])
-    code = backend.run_script(released["backend"], arguments[-2], work_dir, released["environment"])
+        backend.make_work(released["backend"], work_dir, cache_dir)
+    else:
+        backend.complete_work(released["backend"], work_dir)
+    code = backend.run_script(released["backend"], arguments[-2], work_dir, cache_dir, released["environment"])
     if code == 0:
         return 0
     tell_exit_code(code)

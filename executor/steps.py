@@ -1,4 +1,4 @@
-"""The steps of prepare, each run in a process of its own: opening, looking, reminding, canceling, abandoning.
+"""The steps of prepare, each run in a process of its own: opening, looking, reminding, expiring, canceling, abandoning.
 
 Each reads what it needs from disk again and returns a plain dict for the waiting process: `state` is waiting, released,
 failed (with `exit_code`), over or fault; `lines` are for the job log.
@@ -18,7 +18,8 @@ import time
 from audit import log
 from executor.response import read_response, sha256
 from executor.surroundings import StageError, from_config
-from gate import archive, drop, layout, match, notice, repeated, rules, waiting
+from gate import archive, drop, layout, match, notice, repeated, reserve, rules, waiting
+from gate.ballot import votes_on
 from gate.clock import boot_id, boottime_ms
 from gate.decide import (
     BUILD_FAILURES,
@@ -32,9 +33,9 @@ from gate.decide import (
     release,
 )
 from gate.files import StateError, read_json, write_json_once
-from gate.inbox import LOOK_AGAIN_MS, Inbox
+from gate.inbox import LOOK_AGAIN_MS, Inbox, droppers, places
 from gate.opening import lines_of
-from gate.request import Request, load
+from gate.request import Request, load, log_mark
 from gate.words import duration, shown
 
 INIT_PID = 1  # who gets the children of a process that dies
@@ -80,9 +81,8 @@ def opening(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     notice.opened(request, plan["policy"])
     repeated.supersede_older(request, rule, plan["config_sha256"])
     lines = lines_of(request, plan, rule, context["config_file"], resumed=resumed)
-    return _waiting(
-        request, plan, [*lines, _head_line(head)], request.opened["deadline_boottime_ms"], "nobody has answered"
-    )
+    deadline_ms = request.opened["deadline_boottime_ms"]
+    return _waiting(request, plan, rule, [*lines, _head_line(head)], deadline_ms, "nobody has answered")
 
 
 def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
@@ -106,11 +106,16 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     if config != plan["config_sha256"]:
         layout.make_job(policy, request.key)  # it may have a page now, or another group that may read
     rule = match.current(policy, request.facts, request.opened["rule"])
+    why = match.barred(rules.backend_of(policy, rule), rule, request.facts)
     if rule is None:
         why = f"gate.yaml has changed, and rule {request.opened['rule']!r} is not for this job any more"
+    if rule is None or why:
         decision = decide(request, "refused", why, rule=request.opened["rule"], config=config)
         return _settle(request, decision, plan, interrupted)
-    inbox = Inbox(request, policy, rule)
+    inbox = Inbox(request, policy, rule, context.get("at", lambda _source: None))
+    inbox.ballot.recorded.update(context.get("recorded", ()))
+    inbox.ballot.overdue.update(context.get("overdue", ()))
+    inbox.hung.update(context.get("hung", ()))
     votes = inbox.collect()
     deadline_ms = min(context["deadline_ms"], request.opened["opened_boottime_ms"] + rule["decide_within_s"] * 1000)
     verdict = rules.weigh(rule, policy, request.facts, votes, boottime_ms(), deadline_ms)
@@ -118,8 +123,14 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     if deadline_ms < context["deadline_ms"]:
         lines.append(f"the deadline has become earlier: in {duration((deadline_ms - boottime_ms()) / 1000)}")
     if verdict.state == "open" or interrupted():
-        again_ms = LOOK_AGAIN_MS if inbox.again else 0
-        return _waiting(request, plan | {"policy": policy}, lines, deadline_ms, verdict.why, again_ms)
+        waiting_on = _waiting(request, plan | {"policy": policy}, rule, lines, deadline_ms, verdict.why)
+        return waiting_on | {
+            "again_ms": LOOK_AGAIN_MS if inbox.again else 0,
+            "later": sorted(inbox.ballot.later),
+            "recorded": sorted(inbox.ballot.recorded),
+        }
+    if verdict.state == "approved":
+        request.check_log()
     decision = decide(
         request,
         verdict.state,
@@ -143,16 +154,55 @@ def reminding(context: dict[str, Any], _interrupted: Callable[[], bool]) -> Resu
     return {"state": "waiting", "lines": [], "remind_ms": remind_ms}
 
 
+def expiring(context: dict[str, Any], _interrupted: Callable[[], bool]) -> Result:
+    """The time is up, and a look failed, or hung: decide by the votes that were counted, and look nowhere."""
+    return _at_any_cost(lambda: _expire(context["why"]))
+
+
 def canceling(_context: dict[str, Any], _interrupted: Callable[[], bool]) -> Result:
     """The runner has ended the wait: by a cancel, a timeout or its own end, it does not say which."""
-    return _give_up("canceled", "the runner ended the wait (a cancel, a timeout, or the runner's own end)")
+    why = "the runner ended the wait (a cancel, a timeout, or the runner's own end)"
+    return _at_any_cost(lambda: _give_up("canceled", why))
 
 
 def abandoning(_context: dict[str, Any], _interrupted: Callable[[], bool]) -> Result:
     """The runner that started us is gone, and nobody will run this job."""
-    result = _give_up("abandoned", "the runner that held this job is gone")
-    end(_request(_plan()), "the runner that held this job is gone")
+    why = "the runner that held this job is gone"
+    result = _at_any_cost(lambda: _give_up("abandoned", why))
+    end(_request(_plan()), why)
     return result
+
+
+def _at_any_cost(work: Callable[[], Result]) -> Result:
+    """Do what ends a wait; again, with the reserve freed, where it cannot be written."""
+    try:
+        return work()
+    except (StateError, log.AuditError, OSError):
+        if not reserve.free(_plan()["policy"]["state_dir"]):
+            raise
+        return work()
+
+
+def _expire(why: str) -> Result:
+    plan = _plan()
+    request, policy = _request(plan), plan["policy"]
+    decision = request.file("decision.json")
+    rule = rules.named(policy, request.opened["rule"])
+    if decision is None and rule is not None:
+        # Past every deadline, so that no approval counts: only enough rejections do.
+        verdict = rules.weigh(rule, policy, request.facts, votes_on(request), 1, 0)
+        words = verdict.why if verdict.state == "rejected" else f"{verdict.why}; the last look failed: {why}"
+        decision = decide(
+            request,
+            verdict.state,
+            words,
+            rule=plan["rule"],
+            config=plan["config_sha256"],
+            votes=verdict.counted,
+        )
+    if decision is None:
+        raise StateError(f"gate.yaml had no rule {plan['rule']!r} when this job came")
+    return _settle(request, decision, plan, interrupted=lambda: False)
 
 
 def current_policy(plan: dict[str, Any], config_file: str) -> tuple[dict[str, Any], str]:
@@ -229,7 +279,7 @@ def _open(plan: dict[str, Any], rule: dict[str, Any] | None, context: dict[str, 
         "start_by_boottime_ms": deadline.start_by_ms,
         "rule": plan["rule"],
         "digest": plan["digest"],
-        "log_position": list(log.position(layout.audit(policy["state_dir"]))),
+        **log_mark(policy["state_dir"]),
     }
     directory = layout.job(policy["state_dir"], key)
     write_json_once(directory, "request.json", opened)
@@ -256,15 +306,12 @@ def _check_resumable(request: Request, plan: dict[str, Any], response: str) -> N
         )
 
 
-def _waiting(request: Request, plan: dict[str, Any], lines: list[str], deadline_ms: int, progress: str,
-             again_ms: int = 0) -> Result:  # fmt: skip
-    root = layout.drops(request.state_dir)
-    drops = [
-        os.path.join(root, person) for person, known in plan["policy"]["people"].items() if known["uid"] is not None
-    ]
-    votes = layout.votes(request.directory)
-    # Any file in drop/signed/ may be for this request: its statement says so, not its name.
-    signed = [layout.signed_drops(request.state_dir)] if plan["policy"]["approvers_gid"] is not None else []
+def _waiting(request: Request, plan: dict[str, Any], rule: dict[str, Any], lines: list[str], deadline_ms: int,
+             progress: str) -> Result:  # fmt: skip
+    policy, root, votes = plan["policy"], layout.drops(request.state_dir), layout.votes(request.directory)
+    own = [votes, request.directory, os.path.dirname(plan["config_file"])]
+    drops = [os.path.join(root, person) for person in droppers(policy, rule, request.facts)]
+    signed = [layout.signed_drops(request.state_dir)] if policy["approvers_gid"] is not None else []
     return {
         "state": "waiting",
         "lines": lines,
@@ -272,12 +319,16 @@ def _waiting(request: Request, plan: dict[str, Any], lines: list[str], deadline_
         "attempt": plan["attempt"],
         "deadline_ms": deadline_ms,
         "progress": progress,
-        "again_ms": again_ms,
-        "remind_ms": notice.remind_at_ms(request, plan["policy"], deadline_ms),
-        "drops": drops,
+        "again_ms": 0,
+        "remind_ms": notice.remind_at_ms(request, policy, deadline_ms),
+        "root": root,
+        "places": places(request, policy, rule),
+        "own_directories": own,
         "votes": votes,
+        # What follows is for a waiting process of an older version alone.
+        "drops": drops,
         "signed": signed,
-        "watch": [*drops, *signed, votes, request.directory, os.path.dirname(plan["config_file"])],
+        "watch": [*drops, *signed, *own],
         "names": frozenset(drop.names_of(request.facts["job_id"], request.key)),
     }
 

@@ -19,11 +19,11 @@ _LONGEST_REPORT = 4096
 
 
 def run_under_init(
-    namespace: list[str], script: int, work_dir: str, command: list[str], env: dict[str, str]
+    namespace: list[str], script: int, places: list[str], command: list[str], env: dict[str, str]
 ) -> tuple[bytes, int]:
     """Run `command` under init, itself started by the `namespace` command (may be empty), and wait for the end of both.
 
-    Returns the end of what they said (init.py's docstring has its form) and the wait status. `script` is the one
+    `places` are the job's tree, its cache, gate.yaml's home and its user's, its cgroups. Returns the end of what they said (init.py's docstring has its form) and the wait status. `script` is the one
     descriptor that the command gets beside 0, 1 and 2. Raises OSError or ValueError if nothing could be started.
     """
     for standard in (0, 1, 2):
@@ -31,7 +31,7 @@ def run_under_init(
     control, control_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     report, report_write = os.pipe2(os.O_CLOEXEC)
     stderr = os.dup(2)
-    words = ["namespace" if namespace else "group", str(control), str(stderr), str(script), work_dir, *command]
+    words = ["namespace" if namespace else "group", str(control), str(stderr), str(script), *places, *command]
     try:
         with _SignalsAsBytes(control_write) as signals:
             try:

@@ -14,24 +14,59 @@ import stat
 from gate import tree
 from gate.tree import DIRECTORY, PRIVATE
 
+_STICKY = 0o1777
+# Each with its mode; only the job's user can pass through the tree above them. What is /tmp for the job is so for whomever
+# it becomes by sudo, too.
+_PARTS = {"builds": PRIVATE, "home": PRIVATE, "tmp": _STICKY, "var-tmp": _STICKY}
 
-def make(path: str, uid: int, gid: int) -> None:
-    """Make `path` with builds/ and tmp/ for the job's user; raises OSError, FileExistsError if it is there already."""
+
+def make(path: str, uid: int, gid: int, *, short: bool) -> None:
+    """Make `path` and what is in it for the job's user; `short`: with a short path to its tmp/, too.
+
+    Raises OSError; FileExistsError if it is there already.
+    """
     os.mkdir(path, PRIVATE)
     try:
         top = os.open(path, DIRECTORY)
         try:
             os.fchmod(top, PRIVATE)  # whatever the umask
-            for name in ("builds", "tmp"):
-                os.mkdir(name, PRIVATE, dir_fd=top)
-                os.chmod(name, PRIVATE, dir_fd=top)
-                os.chown(name, uid, gid, dir_fd=top, follow_symlinks=False)
+            for name in _PARTS:
+                _make_part(top, name, uid, gid)
+            if short:
+                os.symlink(os.path.join(os.path.basename(path), "tmp"), short_tmp(path))
             os.fchown(top, uid, gid)  # last: until now only we could get in
         finally:
             os.close(top)
     except OSError:
         remove(path)
         raise
+
+
+def complete(path: str, uid: int, gid: int) -> None:
+    """Make what a tree lacks, since the job removed it, or an older version of the gate made the tree; raises OSError."""
+    missing = [name for name in _PARTS if not os.path.lexists(os.path.join(path, name))]
+    if not missing:
+        return
+    top = os.open(path, DIRECTORY)
+    try:
+        for name in missing:
+            _make_part(top, name, uid, gid)
+    finally:
+        os.close(top)
+
+
+def short_tmp(path: str) -> str:
+    """A link beside the tree `path`, to its tmp/: a job's own paths are too long for the names of sockets (107 bytes)."""
+    import hashlib
+
+    parent, name = os.path.split(path)
+    return os.path.join(parent, f".{hashlib.sha256(name.encode()).hexdigest()[:16]}")
+
+
+def _make_part(top: int, name: str, uid: int, gid: int) -> None:
+    os.mkdir(name, PRIVATE, dir_fd=top)
+    os.chmod(name, _PARTS[name], dir_fd=top)
+    os.chown(name, uid, gid, dir_fd=top, follow_symlinks=False)
 
 
 def make_cache(path: str, uid: int, gid: int) -> None:
@@ -65,5 +100,7 @@ def _make_whole(parent: int, name: str, uid: int, gid: int) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove a directory and all in it, however deep; nothing there is fine. Raises OSError if something is left."""
+    """Remove a job's tree and all in it, however deep; nothing there is fine. Raises OSError if something is left."""
     tree.remove(path, tree.Allowance())
+    if os.path.islink(short_tmp(path)):
+        os.unlink(short_tmp(path))

@@ -1,14 +1,18 @@
-"""What a job would run, for people to read before they answer: an allow-list of the job response. Pure.
+"""What a job would run, for people to read before they answer: all that its digest counts, or the name of what is not shown.
 
-Scripts, hooks, image and services stand in it as GitLab sent them, and nothing else of the response: no variable's value,
-no token, no credential. The runner puts variables into the names of image and services before it hands the response on;
-where one of them is masked in GitLab, or the job's token, `[MASKED]` stands in its place, as in a job log.
+Scripts, hooks, steps, image and services stand in it as GitLab sent them; of variables, what gate/variables.py says; of
+everything else, what gate/fields.py says. No token and no credential is in it. The runner puts variables into the names of
+image and services before it hands the response on; where one of them is masked in GitLab, or the job's token, `[MASKED]`
+stands in its place, as in a job log. Pure.
 """
 
 from __future__ import annotations
 
 import json
 
+from gate import fields
+from gate.digest import stable_variables
+from gate.variables import servers_names, shown_variables
 from gate.words import whole
 
 TYPE_CHECKING = False
@@ -24,31 +28,72 @@ _IMAGE = ("name", "entrypoint")
 _SERVICE = ("name", "alias", "entrypoint", "command")
 
 
-def shown_content(response: dict[str, Any]) -> dict[str, Any]:
-    """`steps`, `hooks`, `image`, `services` and `run` of a job response, masked.
+def shown_content(response: dict[str, Any], key: bytes) -> dict[str, Any]:
+    """What people are shown of a job response, masked; `key` is for the marks of variables (gate/variables.py).
 
-    `too_large` is the number of bytes where there are more than MAX_BYTES, and the rest is empty then; else None.
+    `too_large` is the number of bytes where there are more than MAX_BYTES, and of the rest only names are left then; else
+    None.
     """
     hidden = _hidden(response)
+
+    def masked(text: str) -> str:
+        return _masked(text, hidden)
+
     found: dict[str, Any] = {
         "steps": [_part(step, _STEP, hidden) for step in _objects(response, "steps")],
         "hooks": [_part(hook, _HOOK, hidden) for hook in _objects(response, "hooks")],
         "image": _part(response["image"], _IMAGE, hidden) if isinstance(response.get("image"), dict) else {},
         "services": [_part(service, _SERVICE, hidden) for service in _objects(response, "services")],
-        "run": _shown(response.get("run") or "", hidden),
+        "run": _run(response.get("run"), hidden),
+        "variables": shown_variables(response, stable_variables(response), masked, key),
+        "servers": servers_names(response),
+        "unknown": fields.unknown(response, masked),
+        "rest": fields.rest(response, masked),
     }
     size = len(json.dumps(found, indent=1))
     if size <= MAX_BYTES:
         return {"too_large": None, **found}
-    return {"too_large": size, "steps": [], "hooks": [], "image": {}, "services": [], "run": ""}
+    return {"too_large": size, **_names_only(found)}
+
+
+def image_and_services(response: dict[str, Any]) -> tuple[str | None, list[str]]:
+    """The names of the image and of the services that a job asks for, masked."""
+    hidden, image = _hidden(response), response.get("image")
+    found = [_asked(each, hidden) for each in _objects(response, "services")]
+    return _asked(image, hidden) or None if isinstance(image, dict) else None, [name for name in found if name]
+
+
+def _asked(image: dict[str, Any], hidden: list[str]) -> str:
+    name = image.get("name")
+    return _masked(whole(name), hidden) if isinstance(name, str) else ""
+
+
+def _names_only(found: dict[str, Any]) -> dict[str, Any]:
+    """What is left of a content that is too large: the names of variables and fields, where these are not too many."""
+    why = "too much to be kept"
+    bare = {
+        "variables": [each | {"value": None, "hidden": each["hidden"] or why} for each in found["variables"]],
+        "servers": found["servers"],
+        "unknown": [each | {"text": f"({why})"} for each in found["unknown"]],
+        "rest": [each | {"text": f"({why})"} for each in found["rest"]],
+    }
+    if len(json.dumps(bare, indent=1)) > MAX_BYTES:
+        bare = {"variables": [], "servers": [], "unknown": [], "rest": []}
+    return {"steps": [], "hooks": [], "image": {}, "services": [], "run": "", **bare}
 
 
 def _hidden(response: dict[str, Any]) -> list[str]:
     """What stands nowhere, longest first, so that no rest of one value is left by another."""
     masked = [v.get("value") for v in _objects(response, "variables") if v.get("masked") is True]
     credentials = [c.get("password") for c in _objects(response, "credentials")]
-    found = {v for v in [response.get("token"), *masked, *credentials] if isinstance(v, str)}
-    return sorted((v for v in found if len(v) >= MASKED_MIN_CHARACTERS), key=len, reverse=True)
+    texts = [v for v in [response.get("token"), *masked, *credentials] if isinstance(v, str)]
+    found = {spelled for v in texts if len(v) >= MASKED_MIN_CHARACTERS for spelled in _spelled(v)}
+    return sorted(found, key=len, reverse=True)
+
+
+def _spelled(secret: str) -> list[str]:
+    """A secret as it is, and as it stands in JSON."""
+    return [secret, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]]
 
 
 def _objects(response: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -61,14 +106,28 @@ def _part(part: dict[str, Any], names: tuple[str, ...], hidden: list[str]) -> di
 
 
 def _shown(value: Any, hidden: list[str]) -> Any:
-    # Not deeper: GitLab has no list in a list, and one without end would break what reads it.
+    # Not deeper: GitLab has no list in a list; whatever is in one is shown as JSON.
     return [_one(each, hidden) for each in value] if isinstance(value, list) else _one(value, hidden)
 
 
 def _one(value: Any, hidden: list[str]) -> bool | int | str:
     if isinstance(value, bool | int):
         return value
-    text = whole(value) if isinstance(value, str) else "(neither text nor a number)"
+    if isinstance(value, str):
+        return _masked(whole(value), hidden)
+    return fields.as_text(value, lambda text: _masked(text, hidden))
+
+
+def _run(run: Any, hidden: list[str]) -> str:
+    """The steps of `run`, whole: text from older runners, from 18.9 on a list, and whatever comes next."""
+    if isinstance(run, str):
+        return _masked(whole(run), hidden)
+    if fields.is_empty(run):
+        return ""
+    return fields.as_text(run, lambda text: _masked(text, hidden), indent=2)
+
+
+def _masked(text: str, hidden: list[str]) -> str:
     for secret in hidden:
         text = text.replace(secret, MASK)
     return text

@@ -109,6 +109,8 @@ def release(request: Request, decision: dict[str, Any], plan: dict[str, Any], in
         AuditError, StateError: something could not be made durable; nothing is released.
     """
     already = request.file("release.json")
+    if already is None:
+        request.check_log()
     decided = record_decided(request, decision)
     if already is None and interrupted():
         raise Interrupted("approved, but the runner ended the wait before the job was let through")

@@ -1,13 +1,18 @@
 """The content digest of a job: a retry of the same work has the same one, any other work has another. Pure.
 
-Everything in the job response counts but what is enumerated here, which differs each time the same job is made anew:
+Everything in the job response counts but what GitLab and the runner make anew each time the same job is made:
 
-- `id`, `token`, `credentials`, the tokens of `dependencies`, queue figures, and `runner_info.uuid`.
+- `id`, `token`, `credentials`, the tokens of `dependencies`, queue figures, `runner_info.uuid`, the ids of
+  `features.tracing`, and which one `suspend_options.environment_key` is.
 - The job's token wherever it stands in a text, as in `git_info.repo_url` and `CI_REGISTRY_PASSWORD`.
-- `CI_JOB_ID` and `CI_JOB_URL` where they name this very job, and the time in the first `CI_JOB_STARTED_AT`, which is the
-  server's: an author's own variable of such a name counts like any other.
+- Of the server's own variables, which are the first of their name, this job's number, address, time, attempt and trace:
+  where one has the form that GitLab gives it (gate/made_anew.py). An author's own variable of such a name stands after it, and
+  counts like any other; so does one whose GitLab is too old to set it.
+- The job's number in front of a `role_session_name` (runner 18.2 and later fill it in for AWS).
 - In an ID token that names this very job: its times, its own id, its job and runner, and its signature. Those are in
   masked variables, which cannot be written in YAML; any other text of that form counts as it stands.
+
+The form has a version, which counts, too: digests of requests that an older version of the gate has opened equal none.
 """
 
 from __future__ import annotations
@@ -16,10 +21,13 @@ import hmac
 import json
 import re
 
+from gate import made_anew
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+VERSION = 2
 _VOLATILE = {
     "": ("id", "token", "credentials"),
     "job_info": (
@@ -32,14 +40,22 @@ _VOLATILE = {
 }
 _JWT_VOLATILE = ("iat", "nbf", "exp", "jti", "job_id", "runner_id", "runner_environment")
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)")
 _TOKEN_MIN_CHARACTERS = 8  # anything shorter could stand in a text by chance
 
 
 def content_digest(response: dict[str, Any], key: bytes) -> str:
     """HMAC-SHA256 (hex) over the canonical content of a job response; keyed, so that no value can be guessed from it."""
-    canonical = json.dumps(_content(response), sort_keys=True, separators=(",", ":")).encode()
+    counted = {"version": VERSION, "response": _content(response)}
+    canonical = json.dumps(counted, sort_keys=True, separators=(",", ":")).encode()
     return hmac.new(key, canonical, "sha256").hexdigest()
+
+
+def stable_variables(response: dict[str, Any]) -> list[Any]:
+    """The variables of a job response (its objects), in their order, as they count for the digest."""
+    found = response.get("variables")
+    variables = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    stand_ins = _stand_ins(response)
+    return [_stable(each, stand_ins) for each in made_anew.stable_list(variables, response)]
 
 
 def _content(response: dict[str, Any]) -> dict[str, Any]:
@@ -50,7 +66,10 @@ def _content(response: dict[str, Any]) -> dict[str, Any]:
     if isinstance(content.get("dependencies"), list):
         content["dependencies"] = [_without_token(dependency) for dependency in content["dependencies"]]
     if isinstance(content.get("variables"), list):
-        content["variables"] = _variables(content["variables"], response.get("id"))
+        content["variables"] = made_anew.stable_list(content["variables"], response)
+    for name, stable in _PARTS.items():
+        if isinstance(content.get(name), dict):
+            content[name] = stable(content[name], response)
     return _stable(content, _stand_ins(response))  # type: ignore[no-any-return]
 
 
@@ -60,23 +79,7 @@ def _without_token(dependency: Any) -> Any:
     return {name: value for name, value in dependency.items() if name != "token"}
 
 
-def _variables(variables: list[Any], job_id: Any) -> list[Any]:
-    started = (n for n, v in enumerate(variables) if isinstance(v, dict) and v.get("key") == "CI_JOB_STARTED_AT")
-    first = next(started, None)
-    return [_variable(variable, job_id, first=n == first) for n, variable in enumerate(variables)]
-
-
-def _variable(variable: Any, job_id: Any, *, first: bool) -> Any:
-    if not isinstance(variable, dict) or not isinstance(variable.get("value"), str):
-        return variable
-    name, value, end = variable.get("key"), variable["value"], f"/-/jobs/{job_id}"
-    if name == "CI_JOB_URL" and value.endswith(end):
-        return variable | {"value": f"{value.removesuffix(end)}\0job\0"}
-    if name == "CI_JOB_ID" and value == str(job_id):
-        return variable | {"value": "\0job\0"}
-    if name == "CI_JOB_STARTED_AT" and first and _TIME.fullmatch(value):
-        return variable | {"value": "\0time\0"}
-    return variable
+_PARTS = {"features": made_anew.features, "suspend_options": made_anew.suspend_options, "secrets": made_anew.secrets}
 
 
 def _stand_ins(response: dict[str, Any]) -> dict[str, str]:

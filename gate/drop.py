@@ -2,16 +2,18 @@
 
 Rules, in this order; the first that fails decides (threats T9, T15 to T17):
 
-- The directory is opened without following a link and counts only if its owner is the person's uid, nobody else has any
-  right on it (an ACL shows in the mode's group bits, as its mask) and it is on the device of `drop/`.
-- The file is opened by O_PATH first, relative to that directory and without following a link: nothing that is not a
-  regular file is ever opened for reading. Its owner is the person, it has one link.
+- The directory is opened across no link and no mount (gate/beneath.py) and counts only if its owner is the person's uid
+  and nobody else has any right on it (an ACL shows in the mode's group bits, as its mask).
+- The file is opened by O_PATH first, relative to that directory and likewise: nothing that is not a regular file is ever
+  opened for reading. Its owner is the person, it has one link.
 - It is ready when nobody has it open for writing: a read lease is granted then and only then (fcntl(2), F_SETLEASE).
   A writer that comes while we read breaks the lease, and what was read is thrown away. Where leases are not allowed, a
   file is ready when it has not changed for SETTLED_S.
+- An approval has content: a disk that is full leaves empty files. Whoever has nothing to say writes `ok`.
 - In `drop/signed/`, which is the gate's own and shared, a file may be anybody's: its signature tells whose answer it is.
-- An error that tells nothing of the drop or its directory (no descriptor left, a failing disk) is raised: what somebody said
-  cannot be known then, so nothing may be decided without it, and their answer is not turned away for it.
+- Whatever is wrong with a directory or a file is its owner's: a DropError, and nobody else's answer waits for it. Only
+  where this process or the host has nothing left to look with (HOSTS_OWN), the error is raised as it is: then nobody's
+  answer can be known, and nothing may be decided.
 - What is counted or turned away is first moved to a directory of ours by rename(2). If the inode that arrives is not the
   one judged, somebody swapped it: it is moved back without replacing anything.
 """
@@ -25,6 +27,7 @@ import stat
 import time
 from contextlib import suppress
 
+from gate.beneath import DIRECTORY, open_beneath
 from gate.files import rename_without_replacing
 from gate.words import ascii_json_bytes
 
@@ -51,12 +54,16 @@ COMMENT_MAX_CHARACTERS = 1000
 COMMENT_MAX_RECORD_BYTES = 5000  # as ASCII JSON, so that a record with it stays under the log's 8 KiB
 SETTLED_S = 1.0
 SECOND_LINK_GRACE_S = 5.0
-# What open(2) says of the thing itself; all else is a fault of the host.
-_ITS_OWN_FAULT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENOTCONN)
+OK = "ok"  # what an approval without a comment says: that it is one, and not what a full disk left
+HOSTS_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
-class DropDirectoryError(Exception):
-    """A drop directory that counts for nobody; the message says why and what to do."""
+class DropError(Exception):
+    """A drop, or a directory of drops, that cannot be looked at; the message says why and what to do."""
+
+
+class DropDirectoryError(DropError):
+    """A drop directory that counts for nobody."""
 
 
 def open_directory(root: int, person: str, uid: int) -> int:
@@ -64,25 +71,22 @@ def open_directory(root: int, person: str, uid: int) -> int:
 
     Raises:
         DropDirectoryError: it is not there, or is not the person's alone.
-        OSError: it cannot be opened, through no fault of its own.
+        OSError: this process has nothing left to open it with.
     """
     directory = _open(root, person)
-    found = os.fstat(directory)
-    why = _directory_fault(found, uid, os.fstat(root).st_dev)
+    why = _directory_fault(os.fstat(directory), uid)
     if why:
         os.close(directory)
         raise DropDirectoryError(f"drop/{person} {why}")
     return directory
 
 
-def _directory_fault(found: os.stat_result, uid: int, device: int) -> str | None:
+def _directory_fault(found: os.stat_result, uid: int) -> str | None:
     if found.st_uid != uid:
         return f"belongs to uid {found.st_uid}, not {uid}; chown it"
     if found.st_mode & 0o077:
         mode = stat.S_IMODE(found.st_mode)
         return f"has mode {mode:04o}, others have rights on it; remove any ACL (setfacl -b) and chmod 0700"
-    if found.st_dev != device:
-        return "is on another file system; unmount that"
     return None
 
 
@@ -91,23 +95,30 @@ def open_signed(root: int) -> int:
 
     Raises:
         DropDirectoryError: it is not there, or is not the gate's own.
-        OSError: it cannot be opened, through no fault of its own.
+        OSError: this process has nothing left to open it with.
     """
     directory = _open(root, "signed")
     found = os.fstat(directory)
-    if found.st_uid == os.geteuid() and found.st_dev == os.fstat(root).st_dev:
+    if found.st_uid == os.geteuid():
         return directory
     os.close(directory)
-    raise DropDirectoryError(f"drop/signed belongs to uid {found.st_uid}, or is on another file system; move it away")
+    raise DropDirectoryError(f"drop/signed belongs to uid {found.st_uid}; move it away")
 
 
 def _open(root: int, name: str) -> int:
     try:
-        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+        return open_beneath(root, name, DIRECTORY)
     except OSError as error:
-        if error.errno not in _ITS_OWN_FAULT:
+        if error.errno in HOSTS_OWN:
             raise
-        raise DropDirectoryError(f"drop/{name} cannot be opened: {error.strerror}") from error
+        raise DropDirectoryError(f"drop/{name} {fault_words(error)}") from error
+
+
+def fault_words(error: OSError) -> str:
+    """What is wrong with something that open_beneath() could not open; goes on after its path."""
+    if error.errno == errno.EXDEV:
+        return "is a mount: unmount it"
+    return f"cannot be opened: {error.strerror}"
 
 
 def is_read(name: str) -> bool:
@@ -115,13 +126,11 @@ def is_read(name: str) -> bool:
     return not name.startswith(".") and not name.endswith(".tmp")
 
 
-def candidates(names: list[str], job_id: int, key: str) -> list[str]:
-    """Those of `names` that answer this request, approvals first: where one person left both, the rejection is later."""
-    return [name for name in names_of(job_id, key) if name in names]
-
-
 def names_of(job_id: int, key: str) -> list[str]:
-    """The names of drops that answer this request: by its job number or by its key."""
+    """The names of drops that answer this request: by its job number or by its key.
+
+    Approvals first: where one person left both, the rejection is the later one.
+    """
     return [f"{stem}.{answer}" for answer in ANSWERS for stem in (str(job_id), key)]
 
 
@@ -137,9 +146,15 @@ def read(directory: int, name: str, uid: int) -> Reading:
     """Judge and read one drop of that user; see the module's rules. Its text is the comment.
 
     Raises:
-        OSError: it cannot be read, through no fault of its own.
+        DropError: it cannot be looked at.
+        OSError: this process has nothing left to open it with.
     """
-    return _read(directory, name, uid, _judge_comment)
+    reading = _read(directory, name, uid, _judge_comment)
+    if reading.state != "ready":
+        return reading
+    if not reading.text and name.endswith(".approve"):
+        return reading._replace(state="bad", why=f"is empty, and an approval needs content: write {OK!r} into it")
+    return reading._replace(text="" if reading.text == OK else reading.text)
 
 
 def read_ascii(directory: int, name: str, uid: int | None = None) -> Reading:
@@ -149,9 +164,13 @@ def read_ascii(directory: int, name: str, uid: int | None = None) -> Reading:
 
 def _read(directory: int, name: str, uid: int | None, judge: Callable[[bytes, os.stat_result], Reading]) -> Reading:
     try:
-        held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        held = open_beneath(directory, name)
     except FileNotFoundError:
         return Reading("gone", "", "", None)
+    except OSError as error:
+        if error.errno in HOSTS_OWN:
+            raise
+        raise DropError(fault_words(error)) from error
     try:
         found = os.fstat(held)
         why = _file_fault(found, uid)
@@ -186,20 +205,30 @@ def _read_when_ready(held: int, judged: os.stat_result, judge: Callable[[bytes, 
         # The link in /proc leads to the very inode that was judged, whatever has that name by now.
         source = os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
+        if error.errno in HOSTS_OWN:
+            raise
         if error.errno in (errno.EWOULDBLOCK, errno.ENOENT):
             return Reading("later", "", "is open for writing", judged)
-        if error.errno not in _ITS_OWN_FAULT:
-            raise
-        return Reading("bad", "", f"cannot be opened: {error.strerror}", judged)
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return Reading("bad", "", f"cannot be opened: {error.strerror}", judged)
+        raise DropError(fault_words(error)) from error
     try:
-        leased = _lease(source, judged)
-        if leased is None:
-            return Reading("later", "", "is open for writing", judged)
-        content = _read_up_to(source, FILE_MAX_BYTES + 1)
-        intact = not leased or fcntl.fcntl(source, fcntl.F_GETLEASE) == fcntl.F_RDLCK
-        now = os.fstat(source)
+        return _read_leased(source, judged, judge)
+    except OSError as error:
+        if error.errno in HOSTS_OWN:
+            raise
+        raise DropError(f"cannot be read: {error.strerror}") from error
     finally:
         os.close(source)
+
+
+def _read_leased(source: int, judged: os.stat_result, judge: Callable[[bytes, os.stat_result], Reading]) -> Reading:
+    leased = _lease(source, judged)
+    if leased is None:
+        return Reading("later", "", "is open for writing", judged)
+    content = _read_up_to(source, FILE_MAX_BYTES + 1)
+    intact = not leased or fcntl.fcntl(source, fcntl.F_GETLEASE) == fcntl.F_RDLCK
+    now = os.fstat(source)
     if not intact or _version(now) != _version(judged):
         return Reading("later", "", "changed while it was read", now)
     if len(content) > FILE_MAX_BYTES:

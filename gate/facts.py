@@ -7,17 +7,22 @@ Rules, in this order:
   puts its own before the author's. That does not hold for `GITLAB_USER_*` (there, every occurrence counts as the one
   who triggered the job) nor for `CI_ENVIRONMENT_NAME` (absent unless the job has one, so it is only a claim).
 - `CUSTOM_ENV_*` is never looked at: the last occurrence wins there, which is the author's.
+- Where two things that GitLab says of one fact disagree, that is a doubt, and the job is refused.
 - What comes out is an allow-list. No token, no credential and no value of another variable is in it.
 """
 
 from __future__ import annotations
 
+from gate.content import image_and_services
+from gate.predefined import is_policy_job
+from gate.variables import names_set
 from gate.words import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+REHEARSAL = "REHEARSAL."  # what the names on disk of a rehearsal's request and cache begin with
 DEFAULT_JOB_TIMEOUT_S = 7200  # what the runner takes where GitLab sends none (its common/build.go)
 _COMPARED = (
     ("CI_JOB_ID", "job_id"),
@@ -41,8 +46,10 @@ class FactsError(Exception):
     """The job response lacks what identifies a job; the message is one line for people."""
 
 
-def job_facts(response: dict[str, Any]) -> dict[str, Any]:
+def job_facts(response: dict[str, Any], *, rehearsal: bool = False) -> dict[str, Any]:
     """The facts of one job, as a JSON object (docs/reference/state.md).
+
+    `rehearsal` is what the command line of config says, which no job can write.
 
     Raises:
         FactsError: a fact that the job's key needs is missing or of another type.
@@ -54,12 +61,14 @@ def job_facts(response: dict[str, Any]) -> dict[str, Any]:
     pipeline_id = _number(info, "pipeline_id") if info.get("pipeline_id") else _id(_first(variables, "CI_PIPELINE_ID"))
     environments = _distinct([v for k, v in variables if k == "CI_ENVIRONMENT_NAME" and v])
     # A policy's pipeline gets none of the server's variables of the pipeline and the runner: the first is the author's.
-    server_variables = [] if _is_policy_job(response) else variables
+    server_variables = [] if is_policy_job(response) else variables
+    path, doubts = _path(info, repo_path, server_variables)
     facts: dict[str, Any] = {
+        "rehearsal": rehearsal,
         "instance": host,
         "project_id": _number(info, "project_id"),
         "job_id": _number(response, "id"),
-        "path": _text(info, "project_full_path") if info.get("project_full_path") else repo_path,
+        "path": path,
         "project_url": _project_url(repo_url),
         "pipeline_id": pipeline_id,
         "name": _text(info, "name"),
@@ -77,17 +86,28 @@ def job_facts(response: dict[str, Any]) -> dict[str, Any]:
     facts["overridden"] = _overridden(facts, variables)
     facts["checkout"] = _checkout(variables)
     facts["gate_variables"] = _distinct([k for k, _ in variables if k.upper().startswith("GATE_")])
+    facts["variables"], facts["doubts"] = names_set(response), doubts
+    facts["image"], facts["services"] = image_and_services(response)
     return facts
 
 
 def key_of(facts: dict[str, Any]) -> str:
     """The request's name on disk: `<instance>-<project id>-<job id>`."""
-    return f"{_safe(facts['instance'])}-{facts['project_id']}-{facts['job_id']}"
+    return f"{project_key_of(facts)}-{facts['job_id']}"
 
 
 def project_key_of(facts: dict[str, Any]) -> str:
-    """The name on disk of what all jobs of one project share, its cache."""
-    return f"{_safe(facts['instance'])}-{facts['project_id']}"
+    """The name on disk of what all jobs of one project share, its cache.
+
+    A rehearsal shares nothing with real jobs: instances are in lower case, so none of them has such a name.
+    """
+    apart = REHEARSAL if is_rehearsal(facts) else ""
+    return f"{apart}{safe_instance(facts['instance'])}-{facts['project_id']}"
+
+
+def is_rehearsal(facts: dict[str, Any]) -> bool:
+    """Whether `gate rehearse` plays this job; older versions of the gate wrote no such fact."""
+    return bool(facts.get("rehearsal"))
 
 
 def triggerer(facts: dict[str, Any]) -> str:
@@ -105,8 +125,25 @@ def _repository(url: str) -> tuple[str, str]:
     if not separator or not scheme or not host:
         raise FactsError(
             "the job response's git_info.repo_url names no host; a gate cannot tell GitLab instances apart"
+            " (is it the runner's own trial job? then turn experimental.boot_verify off)"
         )
     return host, path.removesuffix(".git").strip("/")
+
+
+def _path(info: dict[str, Any], repo_path: str, server_variables: list[tuple[str, str]]) -> tuple[str, list[str]]:
+    """The project's path, the same with every runner, and what GitLab says of it that does not fit together.
+
+    The address for clones begins with GitLab's relative URL, or with the root that an administrator set for clones, so the
+    path is its end. Which part of it, `project_full_path` tells; before runner 18.5, the first CI_PROJECT_PATH.
+    """
+    typed = _text(info, "project_full_path") if info.get("project_full_path") else ""
+    said = typed or _first(server_variables, "CI_PROJECT_PATH")
+    if not said or f"/{repo_path}".endswith(f"/{said}"):
+        return said or repo_path, []
+    name = "project_full_path" if typed else "CI_PROJECT_PATH"
+    return typed or repo_path, [
+        f"its project is {said} by {name} and {repo_path} by the address that it is cloned from"
+    ]
 
 
 def _project_url(repo_url: str) -> str | None:
@@ -118,7 +155,8 @@ def _project_url(repo_url: str) -> str | None:
     return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path.removesuffix('/').removesuffix('.git')}"
 
 
-def _safe(instance: str) -> str:
+def safe_instance(instance: str) -> str:
+    """A GitLab instance, host[:port], as the names on disk have it."""
     return "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "_" for c in instance)
 
 
@@ -141,11 +179,6 @@ def _overridden(facts: dict[str, Any], variables: list[tuple[str, str]]) -> list
 
 def _as_variable(fact: Any) -> str:
     return str(fact).lower() if isinstance(fact, bool) else str(fact)
-
-
-def _is_policy_job(response: dict[str, Any]) -> bool:
-    options = response.get("policy_options")
-    return isinstance(options, dict) and bool(options.get("execution_policy_job"))
 
 
 def _protected(git: dict[str, Any], variables: list[tuple[str, str]]) -> bool | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
-from gate.files import StateError, exists, make_directory, rename_without_replacing, write_once
+from gate import beneath, reserve
+from gate.files import StateError, make_directory, rename_without_replacing, write_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def directories(policy: dict[str, Any]) -> list[tuple[str, int, int]]:
 
 
 def make(policy: dict[str, Any]) -> list[str]:
-    """Make what is missing under state_dir; returns a line for each person whose drops cannot be served, and why.
+    """Make what is missing under state_dir; returns a line for each person whose drops cannot be served, and for the page.
 
     Raises:
         StateError: something cannot be made, or is there already and is not ours.
@@ -123,9 +124,9 @@ def make(policy: dict[str, Any]) -> list[str]:
     if policy["approvers_gid"] is None and os.path.lexists(signed):
         make_directory(signed, 0o700)  # of an approvers_group that is gone: nobody shall leave there what nobody reads
     write_once(state_dir, "secret", os.urandom(SECRET_BYTES), 0o600)
-    if policy.get("page"):
-        _make_page(page(state_dir), policy["page"])
+    reserve.fill(state_dir)
     lines = [_make_drop(state_dir, person, known["uid"]) for person, known in policy["people"].items()]
+    lines += [_make_page(page(state_dir), policy["page"])] if policy.get("page") else []
     return [line for line in lines if line]
 
 
@@ -176,14 +177,18 @@ def own_page(policy: dict[str, Any]) -> str:
     return path
 
 
-def _make_page(path: str, page_of: dict[str, Any]) -> None:
+def _make_page(path: str, page_of: dict[str, Any]) -> str | None:
     """The page's own; never mends an existing one, which would be to write where the page's user can plant links.
 
     A runner that is not root cannot make it for another user: `gate page` says then how the operator can.
     """
     if os.geteuid() not in (0, page_of["uid"]):
-        return
-    _make_for(path, page_of["uid"], page_of["gid"])
+        return None
+    try:
+        _make_for(path, page_of["uid"], page_of["gid"])
+    except StateError as error:
+        return f"there is no page: {error}"
+    return None
 
 
 def _make_drop(state_dir: str, person: str, uid: int | None) -> str | None:
@@ -193,7 +198,10 @@ def _make_drop(state_dir: str, person: str, uid: int | None) -> str | None:
         return None
     if own not in (0, uid):
         return f"{person} cannot answer by drop: a gate that is not root serves no drop directory but its own uid's"
-    _make_for(os.path.join(drops(state_dir), person), uid)
+    try:
+        _make_for(os.path.join(drops(state_dir), person), uid)
+    except StateError as error:
+        return f"{person} cannot answer by drop: {error}"
     return None
 
 
@@ -202,7 +210,7 @@ def _make_for(path: str, uid: int, gid: int = -1) -> None:
 
     Under another name first: whatever comes in between, none is left that is not theirs yet, which nobody would mend.
     """
-    if exists(path):
+    if _is_taken(path):
         return
     try:
         _make_whole(os.path.dirname(path), os.path.basename(path), uid, gid)
@@ -210,6 +218,21 @@ def _make_for(path: str, uid: int, gid: int = -1) -> None:
         return
     except OSError as error:
         raise StateError(f"cannot make {path}: {error.strerror}") from error
+
+
+def _is_taken(path: str) -> bool:
+    """Whether something has that name, whatever is wrong with it; a file system that is mounted there is not asked."""
+    try:
+        parent = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            beneath.stat_beneath(parent, os.path.basename(path))
+        finally:
+            os.close(parent)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _make_whole(parent: str, name: str, uid: int, gid: int) -> None:

@@ -56,10 +56,21 @@ def remove_turned_away(state_dir: str, before_s: float, allowed: Allowance) -> l
 def remove_work(state_dir: str, own_key: str, allowed: Allowance) -> list[str]:
     """Remove the trees of jobs that are over."""
     # The trees first, then the requests: a job's directory is there before its tree is.
-    found = [key for key in os.listdir(layout.works(state_dir)) if key != own_key]
+    names = os.listdir(layout.works(state_dir))
+    found = [key for key in names if key != own_key and not key.startswith(".")]
     known = set(keys(state_dir))
     over = [key for key in found if key not in known or _has_ended(state_dir, key)]
-    return _remove_trees(layout.works(state_dir), over, allowed)
+    faults = _remove_trees(layout.works(state_dir), over, allowed)
+    _remove_dangling(layout.works(state_dir), [name for name in names if name.startswith(".")], allowed)
+    return faults
+
+
+def _remove_dangling(directory: str, names: list[str], allowed: Allowance) -> None:
+    """Remove the short paths to trees that are gone (executor/work_tree.py)."""
+    for path in [os.path.join(directory, name) for name in names]:
+        if os.path.islink(path) and not os.path.exists(os.path.dirname(os.path.realpath(path))):
+            allowed.take()
+            os.unlink(path)
 
 
 def remove_caches(state_dir: str, allowed: Allowance) -> list[str]:

@@ -5,6 +5,7 @@ Each criterion of a rule is true, false or unknown:
 - A rule with a false criterion does not match; the search goes on.
 - A rule with none false and one unknown ends the search: the job is refused there, since the rule might have matched.
 - A rule whose criteria are all true is the job's rule. Where no rule is left, the job is refused.
+- A criterion with a pattern that nothing in GitLab can be (`ref: "/^main$/"`) is unknown where no other pattern of it holds.
 
 The environment stands only in variables, which a job's author can add. Where its occurrences would choose different
 rules, the job is refused; no occurrence at all means that the job has no environment, and the criterion is false.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import re
 
+from gate.code_variables import denied
 from gate.words import listed
 
 TYPE_CHECKING = False
@@ -65,7 +67,45 @@ def current(policy: dict[str, Any], facts: dict[str, Any], name: str) -> dict[st
 
 def criteria(rule: dict[str, Any], facts: dict[str, Any]) -> dict[str, bool | None]:
     """Each criterion of a rule for a job: true, false, or None where the fact is unknown."""
-    return {name: _holds(name, wanted, facts) for name, wanted in rule["match"].items()}
+    never = rule.get("never", {})
+    judged = {name: _holds(name, wanted, facts) for name, wanted in rule["match"].items()}
+    return {name: None if holds is False and name in never else holds for name, holds in judged.items()}
+
+
+def barred(backend: dict[str, Any], rule: dict[str, Any] | None, facts: dict[str, Any]) -> str:
+    """Why a job is refused before anybody is asked, whatever rule it has, or ""."""
+    return (
+        own_names(facts)
+        or listed(facts.get("doubts", []), "and")
+        or (_denied(rule, facts) if rule else "")
+        or _image(backend, facts)
+    )
+
+
+def _denied(rule: dict[str, Any], facts: dict[str, Any]) -> str:
+    deny = rule.get("deny", [])  # a policy of an older gate has none
+    if not deny:
+        return ""
+    if "variables" not in facts:
+        return f"rule {rule['name']!r} denies variables, and this job was opened by a gate that did not look at their names"
+    names = denied(facts["variables"], deny)
+    return f"rule {rule['name']!r} denies jobs that set {listed(names, 'and')}" if names else ""
+
+
+def _image(backend: dict[str, Any], facts: dict[str, Any]) -> str:
+    asked = images_words(facts)
+    if not asked or backend.get("image", "warn") != "refuse":
+        return ""
+    return f"it asks for {asked}, and this gate runs scripts in the host's own shell (backend.image is refuse)"
+
+
+def images_words(facts: dict[str, Any]) -> str:
+    """The image and the services that a job asks for, in words, or ""."""
+    image, services = facts.get("image"), facts.get("services", [])
+    parts = [f"the image {image}"] if image else []
+    if services:
+        parts.append(f"the service{'s' if len(services) > 1 else ''} {listed(services, 'and')}")
+    return listed(parts, "and")
 
 
 def own_names(facts: dict[str, Any]) -> str:
@@ -88,7 +128,7 @@ def _first(policy: dict[str, Any], facts: dict[str, Any]) -> Choice:
             continue
         unknown = [name for name, holds in judged.items() if holds is None]
         if unknown:
-            what = listed([_missing(name, facts) for name in unknown], "and")
+            what = listed([rule.get("never", {}).get(name) or _missing(name, facts) for name in unknown], "and")
             return Choice(None, f"rule {rule['name']!r} may be meant for it, but {what}")
         return Choice(rule, "")
     return Choice(None, f"no rule is for it: {facts_words(facts)}")

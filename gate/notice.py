@@ -123,6 +123,7 @@ def message(request: Request, policy: dict[str, Any], event: str, about: dict[st
         "site": policy["site"],
         "request": request.key,
         "url": url_of(policy, request.key),
+        "rehearsal": bool(request.facts.get("rehearsal")),
         "job": record_of(request.facts),
         "rule": request.opened["rule"],
         "asks": rules.wanted_words(rule) if rule else "",

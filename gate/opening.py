@@ -6,10 +6,11 @@ import math
 import os
 import shlex
 
-from gate import DEFAULT_CONFIG, layout, rules, signed
+from gate import DEFAULT_CONFIG, dangers, layout, rules, signed
 from gate.clock import boottime_ms, utc_text
-from gate.facts import triggerer
+from gate.facts import is_rehearsal, triggerer
 from gate.request import url_of
+from gate.told_content import LOG_MAX_CHARACTERS, variable_lines
 from gate.words import duration, listed, shown
 
 TYPE_CHECKING = False
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gate.request import Request
 
 SHORT_SHA = 8
+WARNING_MAX_CHARACTERS = 2000
 SHORT_DIGEST = 16
 
 
@@ -30,8 +32,11 @@ def lines_of(
     first = "this job waits for an approval; nothing of it has run yet"
     if resumed:
         first = "this job still waits for the approval that it asked for before; nothing of it has run yet"
+    content = request.content() or {}
     lines = [
+        *_rehearsal(request.facts),
         first,
+        *(f"warning: {shown(image, WARNING_MAX_CHARACTERS)}" for image in dangers.images(request.facts)),
         f"  job       {job_words(request.facts)}",
         *_environment(request.facts),
         f"  rule      {shown(rule['name'])}: {rules.wanted_words(rule)}",
@@ -41,16 +46,31 @@ def lines_of(
         *signed.lines_for(request, policy, rule),
         f"  until     {_until(request)}",
         f"  digest    {request.opened['digest'][:SHORT_DIGEST]} (of all that this job would run)",
+        *(f"  {line}" for line in variable_lines(content, LOG_MAX_CHARACTERS)),
     ]
-    return lines + [f"warning: {warning}" for warning in _warnings(request, plan, rule)]
+    return lines + [f"warning: {warning}" for warning in [*_dangers(request, content), *_warnings(request, plan, rule)]]
+
+
+def _dangers(request: Request, content: dict[str, Any]) -> list[str]:
+    found = [*dangers.variables(request.facts), *dangers.unknown(content)]
+    return [shown(each, WARNING_MAX_CHARACTERS) for each in found]
 
 
 def job_words(facts: dict[str, Any]) -> str:
     """One job, in one line: `deploy #1001 (stage deploy) of shop/app, main at 01234567, triggered by dev`."""
     ref = f"{shown(facts['ref'])} at {shown(facts['sha'][:SHORT_SHA])}"
+    kind = "rehearsal of " if is_rehearsal(facts) else ""
     return (
-        f"{shown(facts['name'])} #{facts['job_id']} (stage {shown(facts['stage'])}) of {shown(facts['path'])}, {ref},"
+        f"{kind}{shown(facts['name'])} #{facts['job_id']} (stage {shown(facts['stage'])}) of {shown(facts['path'])}, {ref},"
         f" triggered by {shown(triggerer(facts))}"
+    )
+
+
+def _rehearsal(facts: dict[str, Any]) -> list[str]:
+    return (
+        ["this is a rehearsal: `gate rehearse` plays the runner, and GitLab knows nothing of it"]
+        if is_rehearsal(facts)
+        else []
     )
 
 
@@ -75,7 +95,7 @@ def _commands(request: Request, policy: dict[str, Any], config_file: str) -> lis
 
 def _drop_words(request: Request) -> str:
     path = os.path.join(layout.drops(request.state_dir), "<you>", str(request.facts["job_id"]))
-    return f"a file {path}.approve or .reject; its text is your comment"
+    return f"a file {path}.approve or .reject; its text is your comment, or ok"
 
 
 def _until(request: Request) -> str:
@@ -86,9 +106,18 @@ def _until(request: Request) -> str:
     return f"{utc_text(until_s)}, in {duration(left_s)}, set by {opened['deadline_set_by']}"
 
 
+def _asides(policy: dict[str, Any]) -> list[str]:
+    """What is off for want of something on this host, but for the users of other rules' jobs."""
+    return [aside["says"] for aside in policy.get("asides", []) if aside["of"] != "rules"]
+
+
 def _warnings(request: Request, plan: dict[str, Any], rule: dict[str, Any]) -> list[str]:
     policy, facts = plan["policy"], request.facts
-    found = list(plan["drop_warnings"])
+    found = [
+        *plan["drop_warnings"],
+        *_asides(policy),
+        *plan.get("needs", []),
+    ]  # a plan of an older version has no needs
     if request.opened["deadline_shortened"]:
         found.append(
             f"that is less than the {duration(rule['decide_within_s'])} that rule {rule['name']!r} gives to decide"
@@ -97,6 +126,8 @@ def _warnings(request: Request, plan: dict[str, Any], rule: dict[str, Any]) -> l
         found.append(
             "allow_same_user is on: jobs run as the gate's own user and could approve themselves; for trying out only"
         )
+    if not rules.backend_of(policy, rule).get("no_new_privileges", True):
+        found.append("no_new_privileges is off: as root, by sudo, this job can get at other jobs, and at the gate")
     if facts["overridden"]:
         names = listed([shown(name) for name in facts["overridden"]], "and")
         found.append(f"the job's own variables set {names} to something else; the gate goes by what GitLab says")

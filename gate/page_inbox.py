@@ -6,12 +6,17 @@ sets no time, changes no vote that was counted, and takes none back (docs/adr/00
 
 A file counts only if it is the page user's, named `<32 hex digits>.vote`, and says exactly what `parse` reads; its
 request and digest must be this request's, and the rule must let its person answer.
+
+One look reads READ_MAX files at the most. Of each person's approvals and of their rejections among them only the newest
+counts, since a later one stands for those before it; so a person who votes a thousand times holds up nobody else. What
+does not count is turned away with a record, WRONG_MAX in one look.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 
 from gate import drop, layout
 from gate.clock import boottime_ms
@@ -22,9 +27,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from gate.inbox import Inbox
+    from gate.ballot import Ballot
+    from gate.drop import Reading
 
-LOOK_MAX = 50  # files that one look does something about; a page that floods holds up no deadline
+READ_MAX = 300  # some 30 ms
+WRONG_MAX = 20  # some 100 ms
 NAME = re.compile(r"[0-9a-f]{32}\.vote")
 _KEYS = frozenset({"v", "request", "digest", "person", "answer", "comment"})
 
@@ -66,44 +73,90 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def look_into(inbox: Inbox, uid: int) -> None:
+def look_into(ballot: Ballot, uid: int) -> None:
     """Take in what the page, which runs as `uid`, has left for this request.
 
     Raises:
         StateError, AuditError, OSError: something could not be kept; nothing is lost, the next look goes on from there.
     """
-    path = layout.votes(inbox.request.directory)
+    path = layout.votes(ballot.request.directory)
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         left = [name for name in sorted(os.listdir(directory)) if NAME.fullmatch(name)]
-        for name in left[:LOOK_MAX]:
-            _judge(inbox, directory, name, uid)
+        newest, wrong = _sorted_out(ballot, directory, left[:READ_MAX], uid)
+        for name, reading, said in newest:
+            _take_in(ballot, directory, name, reading, said)
+        for name, reading in wrong[:WRONG_MAX]:
+            _turn_away(ballot, directory, name, reading, {}, reading.why)
     finally:
         os.close(directory)
-    inbox.again = inbox.again or len(left) > LOOK_MAX
+    if len(left) > READ_MAX or len(wrong) > WRONG_MAX:
+        ballot.later.add("page")
 
 
-def _judge(inbox: Inbox, directory: int, name: str, uid: int) -> None:
-    reading = drop.read_ascii(directory, name, uid)
-    if reading.state == "later":
-        inbox.again = True
-    if reading.file is None or reading.state in ("later", "gone"):
-        return
-    said, why = _said(reading)
-    why = why or _why_not(inbox, said)
-    if not why:
-        _count(inbox, directory, name, reading.file, said)
-        return
+def _sorted_out(
+    ballot: Ballot, directory: int, names: list[str], uid: int
+) -> tuple[list[tuple[str, Reading, dict[str, str]]], list[tuple[str, Reading]]]:
+    """Each person's newest approval and rejection, oldest first, and what is no vote; what a newer one stands for is gone."""
+    votes: list[tuple[str, Reading, dict[str, str]]] = []
+    wrong: list[tuple[str, Reading]] = []
+    for name, reading in ballot.readings(
+        "page", "votes", names, {"via": "page"}, lambda name: _read(directory, name, uid)
+    ):
+        said, why = _said(reading)
+        if why:
+            wrong.append((name, reading._replace(why=why)))
+        else:
+            votes.append((name, reading, said))
+    votes.sort(key=lambda vote: vote[1].file.st_ctime_ns if vote[1].file else 0)
+    newest = {_meaning(said): name for name, _reading, said in votes}
+    older = [vote for vote in votes if newest[_meaning(vote[2])] != vote[0]]
+    _let_go(ballot, directory, older)
+    return [vote for vote in votes if vote not in older], wrong
+
+
+def _meaning(said: dict[str, str]) -> tuple[str, ...]:
+    return said["request"], said["digest"], said["person"], said["answer"]
+
+
+def _read(directory: int, name: str, uid: int) -> Reading:
+    return drop.read_ascii(directory, name, uid)
+
+
+def _let_go(ballot: Ballot, directory: int, older: list[tuple[str, Reading, dict[str, str]]]) -> None:
+    """Remove votes that a newer one of the same person says, too, with one record for each person."""
+    for person in sorted({said["person"] for _name, _reading, said in older}):
+        names = [name for name, _reading, said in older if said["person"] == person]
+        first = {"name": names[0]}
+        why = (
+            f"{person} has given the same answer again since; so have {len(names) - 1} more like it"
+            if len(names) > 1
+            else (f"{person} has given the same answer again since")
+        )
+        ballot.request.record(
+            "drop-turned-away", "by", "drop", by={"via": "page", "person": person}, drop=first, why=why
+        )
+        for name in names:
+            with suppress(OSError):  # the page itself removes what came too late
+                os.unlink(name, dir_fd=directory)
+
+
+def _take_in(ballot: Ballot, directory: int, name: str, reading: Reading, said: dict[str, str]) -> None:
+    why = _why_not(ballot, said)
+    if why:
+        _turn_away(ballot, directory, name, reading, said, why)
+    elif reading.file is not None:
+        _count(ballot, directory, name, reading.file, said)
+
+
+def _turn_away(ballot: Ballot, directory: int, name: str, reading: Reading, said: dict[str, str], why: str) -> None:
+    assert reading.file is not None  # noqa: S101
     by = {"via": "page", **({"person": said["person"]} if said else {})}
     of = f" of {said['person']}" if said else ""
-    inbox.record_turned_away(f"a vote{of} on the page", directory, name, reading.file, by, why)
-    try:
-        inbox.take(directory, name, reading.file)
-    except OSError as error:  # a directory of another user's, where the gate is not root: it hinders nobody's answer
-        inbox.lines.append(f"votes/{name} cannot be moved away: {error.strerror}")
+    ballot.turn_away(f"a vote{of} on the page", directory, name, reading.file, by, why)
 
 
-def _said(reading: drop.Reading) -> tuple[dict[str, str], str | None]:
+def _said(reading: Reading) -> tuple[dict[str, str], str | None]:
     """What a file says, or nothing and why."""
     if reading.why:
         return {}, reading.why
@@ -113,23 +166,23 @@ def _said(reading: drop.Reading) -> tuple[dict[str, str], str | None]:
         return {}, str(error)
 
 
-def _why_not(inbox: Inbox, said: dict[str, str]) -> str | None:
-    request = inbox.request
+def _why_not(ballot: Ballot, said: dict[str, str]) -> str | None:
+    request = ballot.request
     if said["request"] != request.key:
         return f"it is for the request {said['request']}"
     if said["digest"] != request.opened["digest"]:
         return "it is for another content: its digest is not that of this request"
-    return may_answer(said["person"], said["answer"], said["comment"], inbox.rule, inbox.policy, request.facts)
+    return may_answer(said["person"], said["answer"], said["comment"], ballot.rule, ballot.policy, request.facts)
 
 
-def _count(inbox: Inbox, directory: int, name: str, file: os.stat_result, said: dict[str, str]) -> None:
+def _count(ballot: Ballot, directory: int, name: str, file: os.stat_result, said: dict[str, str]) -> None:
     vote_name = f"{said['person']}.page-{name.removesuffix('.vote')}.{said['answer']}.json"
-    if inbox.counted(vote_name) is not None:
-        inbox.remove(directory, name, file)  # the same form, sent twice: it was counted already
+    if ballot.counted(vote_name) is not None:
+        ballot.remove(directory, name, file)  # the same form, sent twice: it was counted already
         return
     vote: dict[str, Any] = {
         "v": 1,
-        "key": inbox.request.key,
+        "key": ballot.request.key,
         "person": said["person"],
         "answer": said["answer"],
         "comment": said["comment"],
@@ -138,4 +191,4 @@ def _count(inbox: Inbox, directory: int, name: str, file: os.stat_result, said: 
         "early": False,
         "counted_boottime_ms": boottime_ms(),
     }
-    inbox.keep(directory, name, file, vote_name, vote)
+    ballot.keep(directory, name, file, vote_name, vote)

@@ -44,6 +44,11 @@ class Request:
         """The JSON object in one of the request's files, or None."""
         return read_json(os.path.join(self.directory, name))
 
+    def content(self) -> dict[str, Any] | None:
+        """What the job would run (gate/content.py); None where that is not kept, or is of another job."""
+        content = self.file("content.json")
+        return content if content and content["response_sha256"] == self.opened["response_sha256"] else None
+
     def has(self, name: str) -> bool:
         """Whether one of the request's files is there.
 
@@ -68,6 +73,20 @@ class Request:
         """Whether it was opened since the host started; if not, its clock has stopped."""
         return bool(self.opened["boot_id"] == boot_id())
 
+    def check_log(self) -> None:
+        """Make sure that the audit log still goes on from where it was when this job came.
+
+        Raises:
+            AuditError: it was cut, or replaced by another.
+        """
+        position, mark = self.opened["log_position"], self.opened.get("log_mark")
+        directory = layout.audit(self.state_dir)
+        if not log.goes_on_from(directory, (position[0], position[1]), mark):
+            raise log.AuditError(
+                f"{directory}: the log is shorter than when this job came, or it is another one (was it cut, or rotated by"
+                " logrotate?); nothing is released. Put it back, or run the job again"
+            )
+
     def record(self, event: str, *same: str, **more: Any) -> log.Head:
         """Append a record about this request to the audit log, once.
 
@@ -79,7 +98,7 @@ class Request:
         """
         if "why" in more:
             more["why"] = fit(more["why"], WHY_MAX_RECORD_BYTES)
-        fields = {"event": event, "request": self.key, "job": record_of(self.facts), **more}
+        fields = {"event": event, "request": self.key, "job": record_of(self.facts), **marks_of(self.facts), **more}
         if event in _WITH_DIGEST:
             fields["digest"] = self.opened["digest"]
         return log.append_once(
@@ -89,6 +108,13 @@ class Request:
             since=(self.opened["log_position"][0], self.opened["log_position"][1]),
             version=__version__,
         )
+
+
+def log_mark(state_dir: str) -> dict[str, Any]:
+    """Where the audit log ends now, and what tells that end from another's: what request.json has of it."""
+    directory = layout.audit(state_dir)
+    position = log.position(directory)
+    return {"log_position": list(position), "log_mark": log.mark(directory, position)}
 
 
 def load(state_dir: str, key: str) -> Request | None:
@@ -134,6 +160,11 @@ def is_open(request: Request) -> bool:
 def keyed_hash(state_dir: str, text: str) -> str:
     """SHA-256, keyed with the gate's secret: equal texts can be told, nothing else (HMAC, RFC 2104)."""
     return hmac.new(layout.secret(state_dir), text.encode(), "sha256").hexdigest()
+
+
+def marks_of(facts: dict[str, Any]) -> dict[str, bool]:
+    """What an audit record says of a job that is none of GitLab's; nothing of one that is."""
+    return {"rehearsal": True} if facts.get("rehearsal") else {}
 
 
 def record_of(facts: dict[str, Any]) -> dict[str, Any]:

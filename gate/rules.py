@@ -121,14 +121,26 @@ def people_of(rule: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(person for entry in rule["approvals"] for person in entry["people"]))
 
 
+def concerned(rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    """Whose answers can count: everybody on any of a rule's lists, and who triggered the job; nobody else is looked at."""
+    listed_people = people_of(rule)
+    return [person for person in policy["people"] if person in listed_people or triggered(person, policy, facts)]
+
+
 def named(policy: dict[str, Any], name: str) -> dict[str, Any] | None:
     """The rule of that name, or None."""
     return next((rule for rule in policy["rules"] if rule["name"] == name), None)
 
 
 def backend_of(policy: dict[str, Any], rule: dict[str, Any] | None) -> dict[str, Any]:
-    """How a job of that rule runs: as the backend says, but for the user that the rule names."""
-    return {**policy["backend"], **((rule or {}).get("run_as") or {})}
+    """How a job of that rule runs: as the backend says, but for the user, home and limits that the rule names.
+
+    The backend's home, and the keys in it, are its own user's: a rule with another user does not get them.
+    """
+    user, home = (rule or {}).get("run_as") or {}, (rule or {}).get("named_home")
+    shared = None if user else policy["backend"].get("named_home")
+    limits = policy["backend"].get("limits", {}) | (rule or {}).get("limits", {})
+    return {**policy["backend"], **user, "named_home": home or shared, "limits": limits}
 
 
 def deadline(rule: dict[str, Any], opened_ms: int, prepare_timeout_s: int, job_timeout_s: int) -> Deadline:

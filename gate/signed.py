@@ -1,5 +1,7 @@
 """A signed drop: a statement on line 1, then the armoured SSH signature of it, and nothing after.
 
+Its name is `<key>.<person>.<answer>`: the one who waits looks for the names that are its own, and reads no others.
+
 What must hold for it to count, besides the rule (threats "Signed drops"):
 
 - The file is exactly that, in the one form that `ssh-keygen -Y sign` writes.
@@ -14,7 +16,8 @@ from __future__ import annotations
 import os
 
 from gate import sshsig
-from gate.statement import Statement, StatementError, expires_text, make, parse
+from gate.drop import ANSWERS
+from gate.statement import FORMS, Statement, StatementError, expires_text, make, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +37,25 @@ class NotCountingError(Exception):
 def namespace(site: str) -> str:
     """The SSHSIG namespace of the gate of that site."""
     return f"{NAMESPACE}{site}"
+
+
+def names_of(key: str, person: str) -> list[str]:
+    """The names of signed drops that answer the request of that key for that person; approvals first, see drop.names_of."""
+    return [f"{key}.{person}.{answer}" for answer in ANSWERS]
+
+
+def name_of(statement: Statement) -> str:
+    """The name that a drop of that statement has to have."""
+    return f"{statement.request}.{statement.person}.{statement.decision}"
+
+
+def addressed(name: str) -> tuple[str, str] | None:
+    """(key, person) that a signed drop's name has in it, or None where no request looks for such a name."""
+    stem, _, answer = name.rpartition(".")
+    key, _, person = stem.rpartition(".")
+    if answer in ANSWERS and FORMS["request"].fullmatch(key) and FORMS["person"].fullmatch(person):
+        return key, person
+    return None
 
 
 def split(content: bytes) -> tuple[bytes, bytes]:
@@ -131,5 +153,6 @@ def lines_for(request: Request, policy: dict[str, Any], rule: dict[str, Any]) ->
     into = os.path.join(layout.signed_drops(request.state_dir), "")
     return [
         f"  or sign   {template}",
-        f"            (<answer>: approve or reject) in namespace {namespace(policy['site'])}, into {into}",
+        f"            (<answer>: approve or reject) in namespace {namespace(policy['site'])}, into",
+        f"            {into}{request.key}.<person>.<answer>",
     ]

@@ -1,14 +1,14 @@
 """`drop/signed/`, as one waiting request sees it.
 
-Every file there is looked at, whatever its name (but for names that are never read), since its statement tells which
-request it is for:
+Anybody of approvers_group can fill that directory, so it is never listed: looked for are the few names that answer this
+request, `<key>.<person>.approve` and `.reject`, of each person who has a key and whose answer can count.
 
-- for this one, and all is well: it becomes a vote, exactly as another drop does;
-- for this one, and something is not: its record, and away with it;
-- for another one: left alone, that one may be waiting, or still to come;
-- no statement at all: its record, which names no request, and away with it.
+- What has such a name and is well becomes a vote, exactly as another drop does.
+- What has such a name and is not well gets its record, and away it goes; so does what somebody keeps open for writing (the
+  one who waits knows for how long): its name is needed by whoever brings the true one.
+- All else is the sweep's (gate/sweep.py).
 
-A statement counts once. Whoever kept a copy of alice's approval could else put it back after her rejection.
+A statement counts once. Whoever kept a copy of alice's approval could otherwise put it back after her rejection.
 """
 
 from __future__ import annotations
@@ -17,27 +17,32 @@ import hashlib
 import os
 import time
 
-from audit import log
-from gate import __version__, drop, layout, signed, turned_away
+from gate import drop, signed
 from gate.clock import boottime_ms
-from gate.request import WHY_MAX_RECORD_BYTES, dropped_fields, fit
-from gate.rules import may_answer
+from gate.rules import concerned, may_answer
 from gate.sshsig import CannotVerifyError
 from gate.words import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
-    from gate.inbox import Inbox
+    from gate.ballot import Ballot
+    from gate.drop import Reading
     from gate.signed import Statement
 
-LOOK_MAX = 50  # files that one look does something about; whoever fills the directory holds up no deadline
-ONCE_ONLY = "this very statement was counted already; sign one with another expires or comment to answer anew"
+ONCE_ONLY = "this very statement was counted already; sign one with another expires or comment to answer again"
 
 
-def look_into(inbox: Inbox, root: int) -> None:
-    """Take in what is in `drop/signed/`, relative to a descriptor on `drop/`.
+def signers(rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    """Whose signed drops are looked for; nobody's where there is no `drop/signed/`."""
+    people = concerned(rule, policy, facts) if policy["approvers_gid"] is not None else []
+    return [person for person in people if policy["people"][person]["ssh_keys"]]
+
+
+def look_into(ballot: Ballot, root: int, people: list[str]) -> None:
+    """Take in what is there for this request in the name of these people, relative to a descriptor on `drop/`.
 
     Raises:
         StateError, AuditError, OSError: something could not be kept; nothing is lost, the next look goes on from there.
@@ -45,15 +50,12 @@ def look_into(inbox: Inbox, root: int) -> None:
     try:
         directory = drop.open_signed(root)
     except drop.DropDirectoryError as error:
-        inbox.lines.append(f"signed drops do not count: {shown(error)}")
+        ballot.lines.append(f"signed drops do not count: {shown(error)}")
         return
     try:
-        acts = 0
-        for name in filter(drop.is_read, os.listdir(directory)):
-            acts += _judge(inbox, directory, name)
-            if acts >= LOOK_MAX:
-                inbox.again = True
-                return
+        for person in people:
+            for name, reading in _readings(ballot, directory, person):
+                _judge(ballot, directory, name, reading)
     finally:
         os.close(directory)
 
@@ -67,35 +69,54 @@ def standing(votes: list[dict[str, Any]], policy: dict[str, Any]) -> list[dict[s
     ]
 
 
-def _judge(inbox: Inbox, directory: int, name: str) -> bool:
-    """Do what is to be done about one file; whether there was anything."""
-    reading = drop.read_ascii(directory, name)
-    if reading.state == "later":
-        inbox.again = True
-    if reading.file is None or reading.state in ("later", "gone"):
-        return False
-    content, why = reading.text.encode("ascii"), reading.why
+def _readings(ballot: Ballot, directory: int, person: str) -> Iterator[tuple[str, Reading]]:
+    source, by = f"signed/{person}", {"person": person, "via": "signed"}
+
+    def read(name: str) -> Reading:
+        reading = drop.read_ascii(directory, name)
+        if reading.state != "later" or source not in ballot.overdue:
+            return reading
+        return reading._replace(
+            state="bad", why=f"{reading.why} for too long, and nobody else can use its name meanwhile"
+        )
+
+    return ballot.readings(source, "drop/signed", signed.names_of(ballot.request.key, person), by, read)
+
+
+def _judge(ballot: Ballot, directory: int, name: str, reading: Reading) -> None:
+    assert reading.file is not None  # noqa: S101
     try:
-        statement = None if why else signed.parse(signed.split(content)[0])
-    except signed.StatementError as error:
-        statement, why = None, f"is no signed statement: its first line {error}"
-    if statement is None:
-        _turn_away_unread(inbox, directory, name, reading.file, why)
-        return True
-    if statement.request != inbox.request.key:
-        return False
-    try:
-        _answer(inbox, directory, name, reading.file, content, statement)
+        _answer(ballot, directory, name, reading.file, *_statement(reading, name))
     except signed.NotCountingError as error:
-        _turn_away(inbox, directory, name, reading.file, statement, str(error))
+        person = name.split(".")[-2]
+        by = {"person": person, "via": "signed"}
+        ballot.turn_away(f"a signed drop in the name of {person}", directory, name, reading.file, by, str(error))
     except CannotVerifyError as error:
-        inbox.again = True
-        inbox.lines.append(f"signed drops stay where they are, they cannot be checked here: {shown(error)}")
-    return True
+        ballot.later.add(f"signed/{name.split('.')[-2]}")
+        ballot.lines.append(f"signed drops stay where they are, they cannot be checked here: {shown(error)}")
+
+
+def _statement(reading: Reading, name: str) -> tuple[bytes, Statement]:
+    """The content and the statement of a signed drop of that name.
+
+    Raises:
+        NotCountingError: there is none, or it is another than the name says.
+    """
+    if reading.why:
+        raise signed.NotCountingError(reading.why)
+    content = reading.text.encode("ascii")
+    try:
+        statement = signed.parse(signed.split(content)[0])
+    except signed.StatementError as error:
+        raise signed.NotCountingError(f"is no signed statement: its first line {error}") from error
+    right = signed.name_of(statement)
+    if name != right:
+        raise signed.NotCountingError(f"its name is not that of its statement: name it {right}")
+    return content, statement
 
 
 def _answer(
-    inbox: Inbox, directory: int, name: str, file: os.stat_result, content: bytes, statement: Statement
+    ballot: Ballot, directory: int, name: str, file: os.stat_result, content: bytes, statement: Statement
 ) -> None:
     """Count a signed drop.
 
@@ -103,15 +124,15 @@ def _answer(
         NotCountingError: it does not count.
         CannotVerifyError: it cannot be told whether it does.
     """
-    request, policy = inbox.request, inbox.policy
+    request, policy = ballot.request, ballot.policy
     made_with = signed.verify(content, statement, request.key, request.opened["digest"], policy, time.time())
-    why = may_answer(statement.person, statement.decision, statement.comment, inbox.rule, policy, request.facts)
+    why = may_answer(statement.person, statement.decision, statement.comment, ballot.rule, policy, request.facts)
     if why:
         raise signed.NotCountingError(why)
     digest = hashlib.sha256(signed.split(content)[0]).hexdigest()
     vote_name = f"{statement.person}.signed-{digest[:32]}.{statement.decision}.json"
     dropped = f"{file.st_ino}-{file.st_ctime_ns}"
-    counted = inbox.counted(vote_name)
+    counted = ballot.counted(vote_name)
     if counted is not None and counted["drop"] != dropped:
         raise signed.NotCountingError(ONCE_ONLY)
     vote = {
@@ -128,38 +149,4 @@ def _answer(
         "drop": dropped,
         "counted_boottime_ms": boottime_ms(),
     }
-    inbox.keep(directory, name, file, vote_name, vote)
-
-
-def _turn_away(inbox: Inbox, directory: int, name: str, file: os.stat_result, statement: Statement, why: str) -> None:
-    by = {"person": statement.person, "via": "signed"}
-    inbox.record_turned_away(f"a signed drop in the name of {statement.person}", directory, name, file, by, why)
-    _take(inbox, directory, name, file)
-
-
-def _turn_away_unread(inbox: Inbox, directory: int, name: str, file: os.stat_result, why: str) -> None:
-    since = turned_away.note(inbox.request.state_dir, directory, name, file)
-    if since is None:
-        return
-    fields = {
-        "event": "drop-turned-away",
-        "by": {"via": "signed"},
-        "drop": dropped_fields(name, file),
-        "why": fit(why, WHY_MAX_RECORD_BYTES),
-    }
-    log.append_once(
-        layout.audit(inbox.request.state_dir),
-        fields,
-        same=("event", "drop"),
-        since=since,
-        version=__version__,
-    )
-    _take(inbox, directory, name, file)
-
-
-def _take(inbox: Inbox, directory: int, name: str, file: os.stat_result) -> None:
-    """Anybody of approvers_group may leave a thing here that cannot be moved; it hinders nobody's answer."""
-    try:
-        inbox.take(directory, name, file)
-    except OSError as error:
-        inbox.lines.append(f"drop/signed/{shown(name)} cannot be moved away: {error.strerror}")
+    ballot.keep(directory, name, file, vote_name, vote)

@@ -8,11 +8,14 @@
 - The audit log goes on in a new segment, where the last is as large as gate.yaml says.
 - What is older than `keep` allows is archived or removed (gate/housekeeping.py).
 
-A fault here harms no job: it is returned as a line, and the next sweep tries again.
+A fault here harms no job: it is returned as a line, and the next sweep tries again. One sweep runs at a time, in a process of
+its own that no job waits for. It spends LIST_WITHIN_S on the names of one directory and turns away TURN_AWAY_MAX of them:
+however much somebody has left, the rest is for the next one.
 """
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import stat
@@ -21,24 +24,45 @@ import time
 from audit import log, retention
 from audit.rotate import rotate
 from gate import __version__, drop, housekeeping, layout, notice, signed, turned_away, waiting
+from gate.beneath import stat_beneath
 from gate.clock import boottime_ms
 from gate.decide import decide, end, record_decided
 from gate.files import StateError, exists
-from gate.request import Request, dropped_fields, keys, load, meant_by
+from gate.request import Request, dropped_fields, keys, load
 from gate.words import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 RUN_WITHIN_MS = 600_000
 LAST_STAGES_WITHIN_MS = 24 * 3_600_000  # after a job's timeout the runner still calls its last stages, and cleanup
 DROP_MAX_AGE_S = 7 * 24 * 3600
-_FAULTS = (StateError, log.AuditError, OSError, KeyError)
+LIST_WITHIN_S = 2.0
+TURN_AWAY_MAX = 200
+_FAULTS = (StateError, log.AuditError, drop.DropError, OSError, KeyError)
 
 
 def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
-    """Sweep all requests but `own_key`, and all drops; returns a line for each fault."""
+    """Sweep all requests but `own_key`, and all drops; returns a line for each fault; nothing while another sweep runs."""
+    if not os.path.lexists(policy["state_dir"]):
+        return []  # config could not make it, and has said why: a line about that here would only hide the reason
+    try:
+        # In turned-away/, which nobody else can open: whoever can open a directory can lock it.
+        alone = os.open(layout.turned_away(policy["state_dir"]), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        return [f"cannot sweep {policy['state_dir']}: {error.strerror}"]
+    try:
+        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return _sweep(policy, own_key)
+    except BlockingIOError:
+        return []
+    finally:
+        os.close(alone)
+
+
+def _sweep(policy: dict[str, Any], own_key: str) -> list[str]:
     state_dir, faults = policy["state_dir"], []
     try:
         others = [key for key in keys(state_dir) if key != own_key]
@@ -49,14 +73,33 @@ def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
             _sweep_request(policy, key)
         except _FAULTS as error:
             faults.append(f"cannot sweep {key}: {error}")
+    ended = _Ended(state_dir)
     for person, known in policy["people"].items():
-        try:
-            _sweep_drops(state_dir, person, known["uid"])
-        except drop.DropDirectoryError:
-            continue  # said in the job log of whoever waits for that person
-        except _FAULTS as error:
-            faults.append(f"cannot sweep the drops of {person}: {error}")
-    return faults + _sweep_signed(policy) + housekeeping.tidy(policy, own_key, time.time()) + _rotate(policy)
+        if known["uid"] is not None and os.geteuid() in (0, known["uid"]):
+            faults += _sweep_person(state_dir, person, known["uid"], ended)
+    if policy["approvers_gid"] is not None:
+        faults += _sweep_signed(state_dir, ended)
+    return faults + housekeeping.tidy(policy, own_key, time.time()) + _rotate(policy)
+
+
+class _Ended:
+    """Which jobs are over, asked for each once in a sweep."""
+
+    def __init__(self, state_dir: str) -> None:
+        self._state_dir = state_dir
+        self._keys: dict[str, list[str]] = {}
+        for key in keys(state_dir):
+            for name in (key, key.rpartition("-")[2]):
+                self._keys.setdefault(name, []).append(key)
+        self._why: dict[str, str] = {}
+
+    def why(self, job: str) -> str:
+        """That the job of that number or key has ended, in words; "" where it has not, or is not known."""
+        if job not in self._why:
+            found = self._keys.get(job, [])
+            ended = [key for key in found if exists(os.path.join(layout.job(self._state_dir, key), "ended.json"))]
+            self._why[job] = f"its job has ended: {shown(ended[0])}" if found and found == ended else ""
+        return self._why[job]
 
 
 def _rotate(policy: dict[str, Any]) -> list[str]:
@@ -115,33 +158,86 @@ def over(request: Request) -> bool:
     return boottime_ms() - last_sign_ms > waiting.STALE_AFTER_MS and not waiting.is_waiting(request.directory)
 
 
-def _sweep_drops(state_dir: str, person: str, uid: int | None) -> None:
-    if uid is None or os.geteuid() not in (0, uid):
-        return
-    root = os.open(layout.drops(state_dir), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sweep_person(state_dir: str, person: str, uid: int, ended: _Ended) -> list[str]:
+    by, place = {"person": person, "via": "drop"}, f"drop/{person}"
+
+    def judged(_directory: int, name: str, file: os.stat_result) -> tuple[str, dict[str, str]]:
+        meant = drop.answer_of(name) if drop.is_read(name) else None
+        return _why_old(file) or (ended.why(meant[0]) if meant else ""), by
+
     try:
-        directory = drop.open_directory(root, person, uid)
+        directory = _opened(state_dir, lambda root: drop.open_directory(root, person, uid))
+    except drop.DropDirectoryError:
+        return []  # said in the job log of whoever waits for that person
+    except OSError as error:
+        return [f"cannot sweep {place}: {error}"]
+    return _sweep_directory(state_dir, directory, place, judged)
+
+
+def _sweep_signed(state_dir: str, ended: _Ended) -> list[str]:
+    def judged(directory: int, name: str, file: os.stat_result) -> tuple[str, dict[str, str]]:
+        by = {"via": "signed"}
+        if stat.S_ISDIR(file.st_mode) and os.geteuid() != 0:
+            return "", by  # another user's directory can be moved by root alone: it would be recorded again each time
+        if not drop.is_read(name):
+            return _why_old(file), by
+        addressed = signed.addressed(name)
+        if addressed:
+            return _why_old(file) or ended.why(addressed[0]), by | {"person": addressed[1]}
+        return _why_old(file) or _wrong_name(directory, name), by
+
+    try:
+        directory = _opened(state_dir, drop.open_signed)
+    except (OSError, drop.DropDirectoryError) as error:
+        return [f"cannot sweep the signed drops: {error}"]
+    return _sweep_directory(state_dir, directory, "drop/signed", judged)
+
+
+def _opened(state_dir: str, opener: Callable[[int], int]) -> int:
+    root = os.open(layout.drops(state_dir), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return opener(root)
     finally:
         os.close(root)
+
+
+def _sweep_directory(
+    state_dir: str,
+    directory: int,
+    place: str,
+    judged: Callable[[int, str, os.stat_result], tuple[str, dict[str, str]]],
+) -> list[str]:
+    """Turn away what `judged` gives a reason for; one that cannot be moved, such as a mount, hinders no other."""
+    faults, left, until_s = [], TURN_AWAY_MAX, time.monotonic() + LIST_WITHIN_S
     try:
-        for name in os.listdir(directory):
-            _sweep_drop(state_dir, directory, person, name)
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if not left or time.monotonic() > until_s:
+                    break
+                try:
+                    left -= _sweep_file(state_dir, directory, entry.name, judged)
+                except _FAULTS as error:
+                    faults.append(f"cannot sweep {place}/{shown(entry.name)}: {error}")
+                    left -= 1
     finally:
         os.close(directory)
+    return faults
 
 
-def _sweep_drop(state_dir: str, directory: int, person: str, name: str) -> None:
-    file = _look_at(directory, name)
-    why = _why_old(state_dir, name, file) if file else ""
-    if file and why:
-        _turn_away(state_dir, directory, name, file, {"person": person, "via": "drop"}, why)
-
-
-def _look_at(directory: int, name: str) -> os.stat_result | None:
+def _sweep_file(
+    state_dir: str,
+    directory: int,
+    name: str,
+    judged: Callable[[int, str, os.stat_result], tuple[str, dict[str, str]]],
+) -> bool:
     try:
-        return os.lstat(name, dir_fd=directory)
+        file = stat_beneath(directory, name)
     except FileNotFoundError:
-        return None
+        return False
+    why, by = judged(directory, name, file)
+    if why:
+        _turn_away(state_dir, directory, name, file, by, why)
+    return bool(why)
 
 
 def _turn_away(state_dir: str, directory: int, name: str, file: os.stat_result, by: dict[str, str], why: str) -> None:
@@ -154,59 +250,17 @@ def _turn_away(state_dir: str, directory: int, name: str, file: os.stat_result, 
     turned_away.take_away(state_dir, directory, name, file)
 
 
-def _sweep_signed(policy: dict[str, Any]) -> list[str]:
-    """As the drops of a person; one that cannot be moved away, such as another user's directory, hinders no other."""
-    if policy["approvers_gid"] is None:
-        return []
-    state_dir, faults = policy["state_dir"], []
-    try:
-        root = os.open(layout.drops(state_dir), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            directory = drop.open_signed(root)
-        finally:
-            os.close(root)
-    except (OSError, drop.DropDirectoryError) as error:
-        return [f"cannot sweep the signed drops: {error}"]
-    try:
-        for name in os.listdir(directory):
-            try:
-                _sweep_signed_drop(state_dir, directory, name)
-            except _FAULTS as error:
-                faults.append(f"cannot sweep drop/signed/{shown(name)}: {error}")
-    finally:
-        os.close(directory)
-    return faults
+def _why_old(file: os.stat_result) -> str:
+    return "it is over 7 days old" if time.time() - file.st_ctime > DROP_MAX_AGE_S else ""
 
 
-def _sweep_signed_drop(state_dir: str, directory: int, name: str) -> None:
-    file = _look_at(directory, name)
-    if file is None or (stat.S_ISDIR(file.st_mode) and os.geteuid() != 0):
-        return  # another user's directory can be moved by root alone: it would be recorded again each time
-    by, statement = {"via": "signed"}, _statement(directory, name) if drop.is_read(name) else None
-    why = "it is over 7 days old" if time.time() - file.st_ctime > DROP_MAX_AGE_S else ""
-    if statement:
-        by = {"person": statement.person, "via": "signed"}
-        why = why or _why_ended(state_dir, [statement.request])
-    if why:
-        _turn_away(state_dir, directory, name, file, by, why)
-
-
-def _statement(directory: int, name: str) -> signed.Statement | None:
-    try:
-        return signed.parse(signed.split(drop.read_ascii(directory, name).text.encode("ascii"))[0])
-    except signed.StatementError:
-        return None  # whoever waits next turns it away
-
-
-def _why_old(state_dir: str, name: str, file: os.stat_result) -> str:
-    if time.time() - file.st_ctime > DROP_MAX_AGE_S:
-        return "it is over 7 days old"
-    meant = drop.answer_of(name) if drop.is_read(name) else None
-    if meant is None:
+def _wrong_name(directory: int, name: str) -> str:
+    """Why what lies in drop/signed/ under a name that no request looks for does not count; "" while somebody writes it."""
+    reading = drop.read_ascii(directory, name)
+    if reading.state in ("later", "gone"):
         return ""
-    return _why_ended(state_dir, meant_by(state_dir, meant[0]))
-
-
-def _why_ended(state_dir: str, found: list[str]) -> str:
-    ended = [key for key in found if exists(os.path.join(layout.job(state_dir, key), "ended.json"))]
-    return f"its job has ended: {shown(ended[0])}" if found and found == ended else ""
+    try:
+        right = signed.name_of(signed.parse(signed.split(reading.text.encode("ascii"))[0]))
+    except signed.StatementError:
+        right = "<request's key>.<person>.<approve or reject>"
+    return f"no job looks for that name: name it {right}"

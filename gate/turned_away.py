@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from audit import log
 from gate import drop, layout
+from gate.beneath import stat_beneath
 from gate.files import read_json, write_json_once
 
 
@@ -64,7 +65,7 @@ def _remove_note(state_dir: str, file: os.stat_result) -> None:
 
 def _is_there(directory: int, name: str, file: os.stat_result) -> bool:
     try:
-        found = os.lstat(name, dir_fd=directory)
-    except FileNotFoundError:
+        found = stat_beneath(directory, name)
+    except OSError:  # gone, or a mount over it, which cannot be moved
         return False
     return (found.st_ino, found.st_dev) == (file.st_ino, file.st_dev)

@@ -1,4 +1,7 @@
-"""For all tests: with GATE_TESTS_DEMAND_ALL=1, as .ci/run sets it, nothing is skipped but for want of a gitlab-runner."""
+"""For all tests: the machine is left as it was, and with GATE_TESTS_DEMAND_ALL=1, as .ci/run sets it, nothing is skipped.
+
+Only a gitlab-runner may be missing then.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from tests.support import shared
+from tests.support import machine, shared
 from tests.support.effort import EXAMPLES, LEAST_EXAMPLES, rounds
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
 # Some tests take disk space away from this process: a bytecode file written then is cut short, and breaks the others.
 sys.dont_write_bytecode = True
@@ -49,6 +52,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove it."""
     if not hasattr(config, "workerinput"):
         shared.end()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _machine_is_left_alone() -> Iterator[None]:
+    """Fail where tests have changed the machine's own directories; each process of pytest-xdist looks."""
+    before = machine.look()
+    yield
+    changed = machine.changes(before, machine.look())
+    assert not changed, f"THE TESTS HAVE CHANGED THIS MACHINE: {'; '.join(changed)}"
 
 
 @pytest.hookimpl(wrapper=True)

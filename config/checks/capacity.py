@@ -40,7 +40,7 @@ def inotify(context: Context) -> Iterator[Finding]:
         "those beyond look once a second (packaging/sysctl.d/60-gitlab-runner-gate.conf raises it)"
     )
     line = f"{SYSCTL} = {max(INSTANCES, wanted)}"
-    yield warn(says, f"install -d /etc/sysctl.d && echo '{line}' > {SYSCTL_FILE} && sysctl -p {SYSCTL_FILE}")
+    yield warn(says, f"mkdir -p /etc/sysctl.d && echo '{line}' > {SYSCTL_FILE} && sysctl -p {SYSCTL_FILE}")
 
 
 def _concurrent(context: Context) -> Iterator[Finding]:

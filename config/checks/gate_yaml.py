@@ -9,7 +9,7 @@ from config.accounts import Host
 from config.checks import sed
 from config.checks.context import Context, GateYaml
 from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import in_editor
+from config.checks.mending import in_editor, weak
 from config.faults import ConfigError, Fault
 from config.host import weaknesses
 from config.load import load_file
@@ -31,13 +31,15 @@ def find(context: Context) -> Iterator[Finding]:
     path, faults = context.gate_yaml.path, context.gate_yaml.faults
     if faults is None:
         yield ok(f"{path} (sha256 {context.gate_yaml.digest})")
+        for aside in context.policy["asides"]:
+            yield fail(aside["says"], aside["mend"] or in_editor(path))
         for each in context.policy["warnings"]:
             yield warn(each, in_editor(path))
         return
-    weak = _weaknesses(context)
-    yield from weak
+    of_the_path = _weaknesses(context)
+    yield from of_the_path
     for fault in faults.faults:
-        if fault.line or not weak:
+        if fault.line or not of_the_path:
             yield fail(str(fault), fault.mend or _other_user(fault) or _by_hand(context, fault.line))
 
 
@@ -52,7 +54,7 @@ def _weaknesses(context: Context) -> list[Finding]:
         found = weaknesses(context.gate_yaml.path, context.runner_uid)
     except (OSError, ValueError):
         return []
-    return [fail(each.says, each.mend) for each in found]
+    return [weak(context, each) for each in found]
 
 
 def _other_user(fault: Fault) -> str:
@@ -67,7 +69,7 @@ def _other_user(fault: Fault) -> str:
     result = sed.applied(text, script) if script else None
     if script is None or result is None or named == _USER or _value(result, fault) != _USER:
         return ""
-    return f"id -u {_USER} >/dev/null || useradd --system --create-home {_USER}; {sed.command(fault.file, script)}"
+    return f"id -u {_USER} >/dev/null || useradd --system --shell /usr/sbin/nologin {_USER}; {sed.command(fault.file, script)}"
 
 
 def _value(text: str, fault: Fault) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok
+from config.checks.mending import at, weak
 from config.checks.runner_config import STAGES
-from config.host import Weakness, entry_weaknesses, weaknesses
-from config.notice import problems
+from config.host import entry_weaknesses, weaknesses, weaknesses_so_far
+from config.notice import unusable
 
 
 def find(context: Context) -> Iterator[Finding]:
@@ -28,14 +29,14 @@ def on_event(context: Context) -> Iterator[Finding]:
     if not command:
         yield ok("no command is told of what waits")
         return
-    path, quoted = command[0], shlex.quote(command[0])
-    weak: list[Weakness] = weaknesses(path, context.runner_uid) if os.path.exists(path) else []
-    yield from (fail(f"{each.says}; it runs as {context.runner_user}", each.mend) for each in weak)
-    if not weak:
-        found = problems(path, context.runner_uid)
-        yield from (fail(each, f"chmod 0755 {quoted}" if os.path.isfile(path) else "") for each in found)
-        if not found:
-            yield ok(f"{path} can be run")
+    path = command[0]
+    found = weaknesses_so_far(path, context.runner_uid)
+    yield from (weak(context, each, f"; it runs as {context.runner_user}") for each in found)
+    if found:
+        return
+    why = unusable(path)
+    mend = at(context, path, f"chmod 0755 {shlex.quote(path)}") if os.path.isfile(path) else ""
+    yield fail(why, mend) if why else ok(f"{path} can be run")
 
 
 def _programs(context: Context) -> set[str]:
@@ -54,15 +55,14 @@ def _tree(top: str, context: Context) -> Iterator[Finding]:
     python = os.path.join(top, "bin", "python")
     on_the_way += weaknesses(python, context.runner_uid) if os.path.exists(python) else []
     yield from (
-        fail(each.says, each.mend)
-        for each in dict.fromkeys(on_the_way)
-        if each.place == top or not _in(each.place, top)
+        weak(context, each) for each in dict.fromkeys(on_the_way) if each.place == top or not _in(each.place, top)
     )
     inside = [each for place in _below(top) for each in entry_weaknesses(place, os.lstat(place), context.runner_uid)]
     if inside:
         more = f" (and {len(inside) - 1} more there)" if len(inside) > 1 else ""
         quoted = shlex.quote(top)
-        yield fail(f"{inside[0].says}{more}", f"chown -Rh {context.runner_user} {quoted} && chmod -R go-w {quoted}")
+        mend = f"chown -Rh {context.runner_user} {quoted} && chmod -R go-w {quoted}"
+        yield fail(f"{inside[0].says}{more}", at(context, top, mend))
 
 
 def _in(place: str, top: str) -> bool:

@@ -1,8 +1,55 @@
-"""The commands that mend, as an operator types them."""
+"""The commands that mend, as an operator types them: for the gate's own paths only.
 
+Whatever else is on the way to these is the host's: a command that opens /root to everybody, or gives /home away, would do more
+harm than the fault. There a sentence says what the choices are, and people choose.
+"""
+
+import os
 import shlex
+from collections.abc import Iterator
+
+from config.checks.context import Context
+from config.checks.finding import Finding, fail
+from config.checks.runner_config import EXECUTOR, STAGES
+from config.host import Weakness
+
+_OURS, _RUNNERS = "gitlab-runner-gate", "/etc/gitlab-runner"
 
 
 def in_editor(path: str, line: int = 0) -> str:
     """Return the command that opens a file, at a line."""
     return f"${{EDITOR:-vi}} {f'+{line} ' if line else ''}{shlex.quote(path)}"
+
+
+def owns(context: Context, place: str) -> bool:
+    """Return whether a path is the gate's own, or the runner's config.toml: a command may change that one."""
+    return any(place == own or place.startswith(f"{own}/") for own in _own(context))
+
+
+def at(context: Context, place: str, command: str) -> str:
+    """Return a command that changes `place`, empty where that is not the gate's own."""
+    return command if owns(context, place) else ""
+
+
+def weak(context: Context, each: Weakness, why: str = "") -> Finding:
+    """Return the finding for a place that others could change; `why` that matters."""
+    if owns(context, each.place):
+        return fail(f"{each.says}{why}", each.mend)
+    return fail(
+        f"{each.fault}{why}: {each.advice} if that is right for this host, or move what the gate has there elsewhere"
+    )
+
+
+def _own(context: Context) -> Iterator[str]:
+    policy, page = context.gate_yaml.policy or {}, (context.gate_yaml.policy or {}).get("page") or {}
+    sockets = [page[kind] for kind in ("socket", "proxy_socket") if page.get(kind)]
+    files = [context.gate_yaml.path, context.runner_config.path, *sockets]
+    yield from (*files, *context.code, *([policy["state_dir"]] if policy else []))
+    for directory in map(os.path.dirname, files):
+        if directory == _RUNNERS or os.path.basename(directory).startswith(_OURS):
+            yield directory
+    wired = [program for runner in context.runners for stage in STAGES if (program := runner.program(stage))]
+    for program in (context.executor, *wired):
+        venv = os.path.dirname(os.path.dirname(program))
+        if os.path.basename(program) == EXECUTOR:
+            yield venv if os.path.exists(os.path.join(venv, "pyvenv.cfg")) else program

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from config.accounts import User
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import in_editor
+from config.checks.mending import at, in_editor, owns
 from config.host import walk
 from config.run_as import leave
 
@@ -48,7 +48,10 @@ def _shut_out(context: Context, gid: int) -> Iterator[Finding]:
             quoted, group = shlex.quote(place), shlex.quote(context.policy["approvers_group"])
             is_directory = stat.S_ISDIR(found.st_mode)
             mend = f"chmod o+x {quoted}" if is_directory else f"chgrp {group} {quoted} && chmod 0640 {quoted}"
-            yield _warning(place, found, "people cannot get at it, so `gate approve` and drops do not work", mend)
+            why = "people cannot get at it, so `gate approve` and drops do not work"
+            if not owns(context, place):
+                why += ": let people pass it, if that is right for this host, or move what the gate has there elsewhere"
+            yield _warning(place, found, why, at(context, place, mend))
 
 
 def _unusable(context: Context, gid: int) -> Iterator[Finding]:
@@ -56,10 +59,18 @@ def _unusable(context: Context, gid: int) -> Iterator[Finding]:
     venv = os.path.dirname(os.path.dirname(context.executor))
     for path in (os.path.join(venv, "bin", "python"), *context.code):
         for place, found in _closed(path, gid) if os.path.exists(path) else []:
-            is_inside = f"{place}/".startswith(f"{venv}/")
-            mend = f"chmod -R go+rX {shlex.quote(venv)}" if is_inside else f"chmod go+rx {shlex.quote(place)}"
-            yield _warning(place, found, "people and the page cannot use the `gate` command from there", mend)
+            why = "people and the page cannot use the `gate` command from there"
+            if not owns(context, place):
+                why += f": install it where all can read, as in /opt/gitlab-runner-gate, with a Python that is not below {place}"
+            yield _warning(
+                place, found, why, at(context, place, f"chmod -R go+rX {shlex.quote(_tree_of(place, venv))}")
+            )
             return
+
+
+def _tree_of(place: str, venv: str) -> str:
+    """The venv where the place is in it, so that one command opens all of it."""
+    return venv if f"{place}/".startswith(f"{venv}/") else place
 
 
 def _closed(path: str, gid: int) -> Iterator[tuple[str, os.stat_result]]:
@@ -79,7 +90,9 @@ def job_users(context: Context) -> list[User]:
     policy = context.policy
     asked = [policy["backend"], *[rule["run_as"] for rule in policy["rules"] if rule["run_as"]]]
     found = {
-        job["uid"]: User(job["run_as"] or context.runner_user, job["uid"], job["gid"], job["home"]) for job in asked
+        job["uid"]: User(job["run_as"] or context.runner_user, job["uid"], job["gid"], job["home"])
+        for job in asked
+        if job["uid"] is not None
     }
     return list(found.values())
 

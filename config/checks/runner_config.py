@@ -20,7 +20,7 @@ FORCE_KILL_TIMEOUT_S = 10
 SHUTDOWN_TIMEOUT_S = 30
 DEFAULT_CONCURRENT = 1
 BYTE_ORDER_MARK = "\ufeff"
-_EXECUTOR, _ENTRY = "gate-executor", "gitlab_runner_gate.py"
+EXECUTOR, _ENTRY = "gate-executor", "gitlab_runner_gate.py"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Runner:
     def own_arguments(self, stage: str) -> list[str] | None:
         """Those that gate-executor itself gets; None where the stage calls something else."""
         arguments = self.arguments(stage)
-        if os.path.basename(self.program(stage)) == _EXECUTOR:
+        if os.path.basename(self.program(stage)) == EXECUTOR:
             return arguments
         entries = [i for i, each in enumerate(arguments) if os.path.basename(each) == _ENTRY]
         return arguments[entries[0] + 1 :] if entries else None
@@ -88,11 +88,13 @@ class RunnerConfig:
 
     def custom(self) -> list[Runner]:
         """The runners with the custom executor."""
+        return [each for each in self.all() if each.table.get("executor") == "custom"]
+
+    def all(self) -> list[Runner]:
+        """All runners, whatever they do."""
         found = (self.tables or {}).get("runners")
-        tables = (
-            [(i, each) for i, each in enumerate(found) if isinstance(each, dict)] if isinstance(found, list) else []
-        )
-        return [Runner(i, table) for i, table in tables if table.get("executor") == "custom"]
+        tables = enumerate(found) if isinstance(found, list) else []
+        return [Runner(i, table) for i, table in tables if isinstance(table, dict)]
 
     @property
     def concurrent(self) -> int:

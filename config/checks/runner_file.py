@@ -9,7 +9,7 @@ from typing import Any
 from config.checks import toml_edit
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import in_editor
+from config.checks.mending import in_editor, weak
 from config.checks.runner_config import BYTE_ORDER_MARK, STAGES, Runner, RunnerConfig
 from config.checks.toml_edit import Edit
 from config.host import weaknesses
@@ -44,7 +44,7 @@ def _missing(context: Context) -> Finding:
 def _others(context: Context) -> Iterator[Finding]:
     """It names what the runner executes, and holds the runner's token."""
     path = context.runner_config.path
-    yield from (fail(each.says, each.mend) for each in weaknesses(path, context.runner_uid))
+    yield from (weak(context, each) for each in weaknesses(path, context.runner_uid))
     mode = stat.S_IMODE(os.stat(path).st_mode)
     if mode & 0o044:
         says = f"{path} can be read by others than its owner (mode {mode:04o}), and it holds the runner's token"

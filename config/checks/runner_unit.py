@@ -66,6 +66,13 @@ class Unit:
         except ValueError:
             return []
 
+    def option(self, *names: str) -> str:
+        """The value of an option of its command, by any of its names; empty where there is none."""
+        words = self.command
+        found = [words[i + 1] for i, word in enumerate(words[:-1]) if word in names]
+        found += [word.partition("=")[2] for word in words if word.partition("=")[0] in names and "=" in word]
+        return found[0] if found else ""
+
     @property
     def tasks(self) -> int | None:
         """The most processes and threads that it may have; None where that is no plain number."""

@@ -54,7 +54,8 @@ def _faults(context: Context, runner: Runner) -> Iterator[Finding]:
     yield from _environment(context, runner)
     if _verifies_at_boot(runner):
         says = (
-            f"{who}: experimental.boot_verify is on: its job would wait for an approval, and the runner would not start"
+            f"{who}: experimental.boot_verify is on: its trial job is of no project, so the gate refuses it, and the runner"
+            " ends before it has taken any job"
         )
         yield fail(says, in_editor(context.runner_config.path))
 

@@ -13,7 +13,7 @@ from config.checks.runner_unit import Unit
 # Other users' files and processes, another user for jobs, a namespace for them, the set-group-id bit of directories.
 CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_KILL")  # fmt: skip
 _OFF = ("", "no", "false", "off", "0")
-_SPACES = ("pid", "mnt")
+_SPACES = ("pid", "mnt", "ipc")
 _HOMES = ("/home", "/root", "/run/user")
 
 

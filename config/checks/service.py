@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 
 from config.checks.context import Context
@@ -10,6 +11,7 @@ from config.checks.finding import Finding, fail, ok, warn
 from config.checks.runner_unit import DROP_INS, NAME, Unit
 from config.checks.sandbox import hindrances
 from config.checks.stages import exec_timeout
+from config.checks.system import TOOL_PATH
 
 OLDEST = (17, 9)  # older ones have no BUILD_EXIT_CODE_FILE
 STOP_AFTER_S = 3600  # beyond the longest wait: for the job itself
@@ -55,9 +57,33 @@ def _faults(context: Context, unit: Unit) -> Iterator[Finding]:
 def _version(context: Context) -> Iterator[Finding]:
     """Nothing is said where it does not tell; a stage that lacks what it needs refuses."""
     program = context.unit.command[0] if context.unit and context.unit.command else "gitlab-runner"
-    found = re.search(r"^Version:\s*(\d+)\.(\d+)", context.system.said(program, "--version"), re.MULTILINE)
-    if found and (int(found[1]), int(found[2])) < OLDEST:
-        yield fail(f"{program} is version {found[1]}.{found[2]}: every job fails, 17.9 or newer is needed: update it")
+    found = _version_of(program, context)
+    if found and found < OLDEST:
+        yield fail(f"{program} is version {_dotted(found)}: every job fails, 17.9 or newer is needed: update it")
+    on_path = shutil.which("gitlab-runner", path=_path_of_jobs(context))
+    of_jobs = _version_of(on_path, context) if on_path else None
+    if found and of_jobs and of_jobs < found:
+        says = (
+            f"a job's script finds {on_path}, version {_dotted(of_jobs)}, for its artifacts and cache, and the runner is {_dotted(found)}: "
+            "with an older one these fail; remove it, or update it to the same version"
+        )
+        yield warn(says)
+
+
+def _version_of(program: str, context: Context) -> tuple[int, ...] | None:
+    found = re.search(r"^Version:\s*(\d+)\.(\d+)(?:\.(\d+))?", context.system.said(program, "--version"), re.MULTILINE)
+    return tuple(int(part or 0) for part in found.groups()) if found else None
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _path_of_jobs(context: Context) -> str:
+    """Where jobs look for programs: the backend's own directories, then the gate's fixed PATH."""
+    policy = context.gate_yaml.policy
+    own = policy["backend"].get("path", []) if policy else []
+    return ":".join([*own, TOOL_PATH])
 
 
 def _stopping(context: Context, unit: Unit) -> Iterator[Finding]:
@@ -78,10 +104,8 @@ def _stopping(context: Context, unit: Unit) -> Iterator[Finding]:
 
 def _other_file(context: Context, unit: Unit) -> str:
     """The config.toml that the unit names, where it is another; empty else."""
-    words = unit.command
-    named = [words[i + 1] for i, word in enumerate(words[:-1]) if word in ("--config", "-c")]
-    named += [word.partition("=")[2] for word in words if word.startswith("--config=")]
-    other = named[0] if named and os.path.isabs(named[0]) else ""
+    named = unit.option("--config", "-c")
+    other = named if os.path.isabs(named) else ""
     return "" if os.path.realpath(other) == os.path.realpath(context.runner_config.path) else other
 
 
@@ -89,4 +113,4 @@ def _drop_in(unit: Unit, name: str, *lines: str) -> str:
     # Drop-ins are read in the order of their names, and the last word on a key holds.
     path, text = f"{DROP_INS}/zz-gate-{name}.conf", "\\n".join(("[Service]", *lines, ""))
     reload = " && systemctl daemon-reload" if unit.is_live else ""
-    return f"install -d {DROP_INS} && printf {shlex.quote(text)} > {path}{reload}"
+    return f"mkdir -p {DROP_INS} && printf {shlex.quote(text)} > {path}{reload}"

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from config.checks import toml_edit
 from config.checks.context import Context
 from config.checks.finding import Finding, fail, ok, warn
+from config.checks.mending import at
 from config.checks.runner_config import DEFAULT_GATE_YAML, EXEC_TIMEOUT_S, STAGES, Runner, split
 from config.checks.toml_edit import Edit
 from config.host import path_problems
 
 PREPARE_TIMEOUT = "--prepare-timeout"
+REHEARSAL = "--rehearsal"  # which `gate rehearse` adds by itself
 USAGE = "usage: gate-executor "  # what it answers to --help
 
 
@@ -83,7 +85,7 @@ def _stage(context: Context, runner: Runner, stage: str) -> Iterator[Finding]:
     elif not os.path.isfile(program):
         yield fail(f"{who}: there is no {program}", mend(rewire))
     elif not os.stat(program).st_mode & 0o111:
-        yield fail(f"{who}: {program} cannot be executed", f"chmod 0755 {shlex.quote(program)}")
+        yield fail(f"{who}: {program} cannot be executed", at(context, program, f"chmod 0755 {shlex.quote(program)}"))
     elif program != right:
         yield fail(f"{who} is {program}, and other stages call {right}", mend(rewire))
     else:
@@ -113,7 +115,10 @@ def _arguments(context: Context, runner: Runner, stage: str) -> Iterator[Finding
     file, words = split(runner.own_arguments(stage) or [])
     who = f"runner {runner.name}: {stage}_args"
     mend = toml_edit.mend(context.runner_config, arguments(context, runner, stage))
-    if words[:1] != [stage]:
+    if REHEARSAL in words:
+        says = f"{who} has {REHEARSAL}: each job would be recorded as a rehearsal, and be in no figures"
+        yield fail(says, mend)
+    elif words[:1] != [stage]:
         yield fail(f"{who} names {' '.join(words) or 'no stage'}, and not the stage {stage}", mend)
     elif stage != "prepare" and words[1:]:
         yield fail(f"{who} has {' '.join(words[1:])!r} behind the stage, which gate-executor does not take", mend)

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from config.checks import capacity, gate_yaml, installation, people, runner_file, runners, service, stages, timeouts
-from config.checks.finding import Check, Need, ok
-from executor.checks import host, job_user, log, page, state
-from gate.rules import wanted_words
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from config.checks.context import Context
-    from config.checks.finding import Finding
+from config.checks import (  # fmt: skip
+    capacity,
+    gate_yaml,
+    installation,
+    neighbours,
+    people,
+    runner_file,
+    runners,
+    service,
+    stages,
+    timeouts,
+)
+from config.checks.finding import Check, Need
+from executor.checks import host, job_host, job_user, log, page, rules, state
 
 _POLICY, _STATE = (Need.POLICY,), (Need.POLICY, Need.STATE)
 _INSIDE = (*_STATE, Need.POWER)
 
 
-def _rules(context: Context) -> Iterator[Finding]:
-    for rule in context.policy["rules"]:
-        yield ok(f"{rule['name']}: {wanted_words(rule)}")
-
-
 CHECKS = (
     Check("gate-yaml", "every fault in gate.yaml, and what is odd; whose it is, and who can write it", gate_yaml.find),
-    Check("rules", "what each rule asks for", _rules, _POLICY),
+    Check("rules", "what each rule asks for; that its people can answer, that there can be such jobs, and that no looser rule below gets nearly the same ones", rules.find, _POLICY),
     Check("approvers", "that people who have a user here are in `approvers_group`, and get at the command, gate.yaml and their drop directories", people.approvers, _POLICY),
     Check("state", "owner and mode of `state_dir`, its parents, and what the gate keeps in it", state.find, _POLICY),
     Check("requests", "owner and mode of each request's directory, and of its `votes/`", state.requests, _INSIDE),
@@ -35,18 +32,21 @@ CHECKS = (
     Check("space", "room on that disk, in bytes and in files", host.space, _STATE),
     Check("audit-log", "that the log verifies, and that somebody listens where `copy_to` sends copies", log.find, _INSIDE),
     Check("append-only", "`chattr` flags: all of the log has `+a`, or none; nothing that is rewritten has", log.append_only, _INSIDE),
+    Check("hard-links", "that no one can give a file of the gate's a name of their own (`fs.protected_hardlinks`), and that no one has", host.hard_links, _INSIDE),
     Check("programs", "that no one else can change the venv, or what the runner calls", installation.find),
     Check("on-event", "that the command of `on_event` can be run, and that only the gate's user owns it", installation.on_event, _POLICY),
     Check("job-user", "tries as each user that jobs run as: no secret read, nothing written, no page or container engine reached, no signal sent", job_user.find, _INSIDE),
+    Check("job-host", "what jobs find on the host: git, gitlab-runner and its version, a home; and that no login, key, crontab or at(1) of their user outlives them", job_host.find, _INSIDE),
     Check("namespaces", "that scripts can be run as `backend` says; really starts `true` that way", host.namespaces, (*_POLICY, Need.POWER)),
     Check("clock", "that something keeps the wall clock right, and that it is not behind the log", host.clock, _STATE),
     Check("page", "that the page answers at each of its doors, whom its sockets are for, and that somebody can log in where `listen` is", page.find, _POLICY),
     Check("runner-config", "that config.toml is there, the runner's alone, and of the right form", runner_file.find),
     Check("runners", "that some `[[runners]]` calls the gate, and nothing in it works against that", runners.find),
+    Check("other-runners", "that no other `[[runners]]` has the gate's token, or lets its jobs become the gate's user on this host", neighbours.find, (Need.RUNNERS,)),
     Check("stages", "that all four stages are wired to one program, by absolute paths, for one gate.yaml; really starts it", stages.find, (Need.RUNNERS,)),
     Check("prepare-timeout", "that `prepare_exec_timeout` and `--prepare-timeout` are one, and enough for the rules", timeouts.prepare, (Need.RUNNERS,)),
     Check("kill-timeouts", "that what is ended can write that down: graceful, force, `shutdown_timeout`, those of config and cleanup", timeouts.kill, (Need.RUNNERS,)),
     Check("places", "`concurrent`, `limit` and `request_concurrency`, against jobs that wait", capacity.places, (Need.RUNNERS,)),
     Check("inotify", "an inotify instance for each job that may wait", capacity.inotify, (Need.RUNNERS,)),
-    Check("runner-unit", "gitlab-runner's version; whom its systemd unit runs as, what it leaves the gate, and that it waits for its jobs when it is stopped", service.find, (Need.RUNNERS,)),
+    Check("runner-unit", "gitlab-runner's version, also of the one on a job's PATH; whom its systemd unit runs as, what it leaves the gate, and that it waits for its jobs when it is stopped", service.find, (Need.RUNNERS,)),
 )  # fmt: skip

@@ -7,11 +7,11 @@ import shlex
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from audit import reading
+from audit import reading, segments
 from audit.record import AuditError
 from config import host
 from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import in_editor
+from config.checks.mending import in_editor, owns
 from executor import backend
 from gate import layout, rules
 
@@ -24,6 +24,7 @@ MIB = 1024**2
 LEAST_MIB, LITTLE_MIB = 64, 1024  # one segment of the audit log; a few jobs' trees
 LEAST_INODES, LITTLE_INODES = 1_000, 50_000
 BACK_S = 60
+HARD_LINKS, HARD_LINKS_FILE = "fs.protected_hardlinks", "/etc/sysctl.d/60-gitlab-runner-gate-links.conf"
 _PASSING = {
     "tmpfs": "is gone after a reboot",
     "ramfs": "is gone after a reboot",
@@ -53,7 +54,11 @@ def disk(context: Context) -> Iterator[Finding]:
         yield warn(says, in_editor(context.gate_yaml.path))
     if flags & os.ST_NOEXEC:
         says = f"{state_dir} is mounted noexec: no job can start a program that it has checked out or built"
-        yield warn(says, f"mount -o remount,exec {_mount_point(state_dir)}  # and in /etc/fstab")
+        place = _mount_point(state_dir)
+        if owns(context, place):
+            yield warn(says, f"mount -o remount,exec {shlex.quote(place)}  # and in /etc/fstab")
+        else:
+            yield warn(f"{says}: take noexec from {place}, if that is right there, or name a state_dir on another disk")
     if kind not in _PASSING and not flags & os.ST_NOEXEC:
         yield ok(f"{state_dir} lies on {kind or 'an unknown file system'}, which writes what it is told to")
 
@@ -61,7 +66,26 @@ def disk(context: Context) -> Iterator[Finding]:
 def _mount_point(path: str) -> str:
     while not os.path.ismount(path):
         path = os.path.dirname(path)
-    return shlex.quote(path)
+    return path
+
+
+def hard_links(context: Context) -> Iterator[Finding]:
+    """fs.protected_hardlinks, and second names of the log's segments; no harm is done by these, but somebody did it."""
+    audit = layout.audit(context.policy["state_dir"])
+    numbers = segments.numbers(audit) if os.path.isdir(audit) else []
+    paths = [os.path.join(audit, segments.name(number)) for number in numbers]
+    linked = [path for path in paths if os.lstat(path).st_nlink > 1]
+    for path in linked:
+        find = f"find {shlex.quote(context.policy['state_dir'])} -xdev -samefile {shlex.quote(path)}"
+        yield warn(f"{path} has a second name: the log goes on, but look who made it, and remove that name", find)
+    if (context.system.text("/proc/sys/fs/protected_hardlinks") or "").strip() == "0":
+        says = f"{HARD_LINKS} is 0: people can make hard links to the gate's files (packaging/sysctl.d sets it)"
+        setting = f"{HARD_LINKS} = 1"
+        yield warn(
+            says, f"install -d /etc/sysctl.d && echo '{setting}' > {HARD_LINKS_FILE} && sysctl -p {HARD_LINKS_FILE}"
+        )
+    elif not linked:
+        yield ok("nobody can make hard links to the gate's files, and nobody has")
 
 
 def space(context: Context) -> Iterator[Finding]:
@@ -83,7 +107,8 @@ def namespaces(context: Context) -> Iterator[Finding]:
     """Whether scripts can be run here as gate.yaml says; really tries unshare and setpriv."""
     policy = context.policy
     backends = [rules.backend_of(policy, rule) for rule in policy["rules"]] or [policy["backend"]]
-    faults = list(dict.fromkeys(why for each in backends if (why := backend.check(each))))
+    gone = [each for each in backends if each["run_as"] and each["uid"] is None]  # gate-yaml tells
+    faults = list(dict.fromkeys(why for each in backends if each not in gone and (why := backend.check(each))))
     for why in faults:
         yield fail(why, in_editor(context.gate_yaml.path))
     if not faults:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from audit import segments
 from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import in_editor
+from config.checks.mending import in_editor, owns
 from config.checks.people import job_users, root_groups
 from config.checks.runner_config import STAGES
 from gate import layout
@@ -56,7 +56,7 @@ def find(context: Context) -> Iterator[Finding]:
         gids = context.host.gids_of(user)
         for done in succeeded(user, gids, attempts):
             says = f"{user.name}, whom jobs run as, can {done.verb} {done.place}"
-            faults.append(fail(says, _mend(done, user, gids, context)))
+            faults.append(fail(f"{says}{_choices(done, context)}", _mend(done, user, gids, context)))
     faults += [_lingers(user.name) for user in users if os.path.exists(os.path.join(_LINGER, user.name))]
     yield from faults
     if not faults:
@@ -131,7 +131,9 @@ def _numbers(directory: str) -> list[int]:
 def _doors(page: dict[str, Any] | None) -> list[str]:
     if page is None:
         return []
-    sockets = [page[kind] for kind in ("socket", "proxy_socket") if page[kind] and os.path.exists(page[kind])]
+    sockets = [
+        page[kind] for kind in ("socket", "link_socket", "proxy_socket") if page[kind] and os.path.exists(page[kind])
+    ]
     return sockets + ([f"{page['listen'][0]} port {page['listen'][1]}"] if page["listen"] else [])
 
 
@@ -175,9 +177,18 @@ def _signals(process: str) -> bool:
 _TRIES: dict[str, Callable[[str], bool]] = {READ: _reads, WRITE: _writes, CONNECT: _connects, SIGNAL: _signals}
 
 
+def _choices(done: Attempt, context: Context) -> str:
+    """Return what to do about a place that is not the gate's own, for which no command is printed."""
+    if not os.path.isabs(done.place) or owns(context, done.place):
+        return ""
+    if done.verb == CONNECT:
+        return ", by which it is root: take that right away from it there, or name another run_as"
+    return ": take that right away from it there, or move what the gate has below it elsewhere"
+
+
 def _mend(done: Attempt, user: User, gids: frozenset[int], context: Context) -> str:
     """Return the command that takes away what let the user in: ownership, the group's or others' bits, or an ACL."""
-    if not os.path.isabs(done.place):
+    if not os.path.isabs(done.place) or not owns(context, done.place):
         return ""
     place, found, bit = shlex.quote(done.place), os.stat(done.place), _BITS[done.verb]
     if found.st_uid == user.uid:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from config.checks.finding import Finding, fail, ok, warn
+from config.checks.mending import owns, weak
 from config.checks.runner_config import DEFAULT_GATE_YAML
 from config.checks.runner_unit import DIRECTORIES
 from config.host import reason, weaknesses
@@ -33,12 +34,13 @@ def find(context: Context) -> Iterator[Finding]:
     """See the module."""
     page = context.policy["page"]
     if page is None:
-        yield ok("gate.yaml has no page: people answer by drop and on the command line")
+        yield ok("there is no page: people answer by drop and on the command line")
         return
     groups = {"socket": context.policy["approvers_gid"], "proxy_socket": page["proxy_gid"]}
     faults = [
         fault for kind, gid in groups.items() if page[kind] for fault in _socket(page[kind], gid, page["uid"], context)
     ]
+    faults += [fault for fault in _links(page, context) if fault not in faults]  # the directory is the same
     yield from faults or [_answer(context, page, door) for door in _doors(page)]
     yield from _accounts(context)
 
@@ -48,6 +50,20 @@ def _doors(page: dict[str, Any]) -> list[str | tuple[str, int]]:
     return [*sockets, *([(page["listen"][0], page["listen"][1])] if page["listen"] else [])]
 
 
+def _links(page: dict[str, Any], context: Context) -> Iterator[Finding]:
+    """Yield what is wrong with the socket of `gate page link`, without which nobody gets in by `socket`."""
+    path = page["link_socket"]
+    if not page["login_link"] or not path or not os.path.lexists(page["socket"]):
+        return
+    if os.path.lexists(path):
+        yield from _socket(path, context.policy["approvers_gid"], page["uid"], context)
+    else:
+        yield fail(
+            f"{path} is not there, so `gate page link` lets nobody in at {page['socket']}: put this version's gate-page.socket"
+            " in its place (see docs/how-to/page.md), or write login_link: false under page"
+        )
+
+
 def _socket(path: str, gid: int | None, uid: int, context: Context) -> Iterator[Finding]:
     """Yield who could connect, or put another socket in its place, that should not; and who should and cannot."""
     try:
@@ -55,7 +71,7 @@ def _socket(path: str, gid: int | None, uid: int, context: Context) -> Iterator[
     except FileNotFoundError:
         yield warn(f"{path} is not there: the page does not run", _start(context))
         return
-    yield from (fail(each.says, each.mend) for each in weaknesses(os.path.dirname(path), uid))
+    yield from (weak(context, each) for each in weaknesses(os.path.dirname(path), uid))
     place, mode = shlex.quote(path), stat.S_IMODE(found.st_mode)
     if not stat.S_ISSOCK(found.st_mode):
         yield fail(f"{path} is no socket: look who put it there, and move it away", f"mv {place} {place}.odd")
@@ -72,6 +88,8 @@ def _answer(context: Context, page: dict[str, Any], door: str | tuple[str, int])
     name = door if isinstance(door, str) else f"{door[0]}:{door[1]}"
     try:
         status = _settled_status(door, urlsplit(page["url"]).netloc)
+    except (TimeoutError, BlockingIOError):
+        return warn(f"the page does not answer at {name} within {ANSWERS_WITHIN_S} s: it hangs", _restart(context))
     except (OSError, http.client.HTTPException) as error:
         why = reason(error) if isinstance(error, OSError) else str(error)
         return warn(f"nobody answers at {name} ({why}): the page does not run", _start(context))
@@ -93,13 +111,13 @@ def _settled_status(door: str | tuple[str, int], host: str) -> int:
 
 def _status(door: str | tuple[str, int], host: str) -> int:
     connection = http.client.HTTPConnection(host, timeout=ANSWERS_WITHIN_S)
-    if isinstance(door, str):
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(ANSWERS_WITHIN_S)
-        connection.sock.connect(door)
-    else:
-        connection.sock = socket.create_connection(door, ANSWERS_WITHIN_S)
     try:
+        if isinstance(door, str):
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(ANSWERS_WITHIN_S)
+            connection.sock.connect(door)
+        else:
+            connection.sock = socket.create_connection(door, ANSWERS_WITHIN_S)
         connection.request("GET", "/healthz", headers={"Host": host})
         return connection.getresponse().status
     finally:
@@ -122,13 +140,26 @@ def _accounts(context: Context) -> Iterator[Finding]:
         yield warn("page in gate.yaml has `listen`, and nobody has a password: no one can log in there", add)
 
 
-def _start(context: Context) -> str:
+def _has_unit(context: Context) -> bool:
     is_default = context.gate_yaml.path == DEFAULT_GATE_YAML  # another gate's page has a unit of another name
-    if is_default and any(context.system.text(f"{directory}/{_UNIT}") for directory in DIRECTORIES):
+    return is_default and any(context.system.text(f"{directory}/{_UNIT}") for directory in DIRECTORIES)
+
+
+def _restart(context: Context) -> str:
+    """Nothing where whoever started it by hand has to end it first."""
+    return f"systemctl restart {_UNIT}" if _has_unit(context) else ""
+
+
+def _start(context: Context) -> str:
+    if _has_unit(context):
         return f"systemctl enable --now gate-page.socket {_UNIT}"
     page = context.policy["page"]
     user, places = shlex.quote(page["user"]), [page[kind] for kind in ("socket", "proxy_socket") if page[kind]]
-    made = [f"install -d -o {user} -m 0755 {shlex.quote(os.path.dirname(place))}" for place in places]
+    # Of a directory that is there, install(1) would change owner and mode: /run is not the page's.
+    directories = [
+        place for place in map(os.path.dirname, places) if owns(context, place) or not os.path.lexists(place)
+    ]
+    made = [f"install -d -o {user} -m 0755 {shlex.quote(place)}" for place in directories]
     return " && ".join(
         [*dict.fromkeys(made), f"runuser -u {user} -- {context.with_config(context.gate_yaml.path)} page"]
     )

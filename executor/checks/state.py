@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from audit import copies, segments
 from audit.lock import LOCK
 from config.checks.finding import FAIL, Finding, fail, ok, warn
-from config.checks.mending import in_editor
+from config.checks.mending import in_editor, weak
 from config.host import entry_weaknesses, weaknesses
-from gate import layout
+from config.ownership import commands
+from gate import layout, reserve
+from gate.beneath import stat_beneath
 from gate.files import StateError
 from gate.request import load
 
@@ -49,9 +51,7 @@ def find(context: Context) -> Iterator[Finding]:
         says = f"{state_dir} is a symbolic link to {os.path.realpath(state_dir)}: name that one"
         yield fail(says, f"{in_editor(context.gate_yaml.path)}  # state_dir: {os.path.realpath(state_dir)}")
         return
-    faults = [
-        fail(each.says, each.mend) for each in weaknesses(state_dir, context.runner_uid) if each.place != state_dir
-    ]
+    faults = [weak(context, each) for each in weaknesses(state_dir, context.runner_uid) if each.place != state_dir]
     wanted = list(_wanted(context))
     faults += [fault for each in wanted for fault in (*compared(each, context), *_inherited(each))]
     faults += _others(context, state_dir)
@@ -91,9 +91,22 @@ def _drop(context: Context, person: str, path: str, uid: int) -> Iterator[Findin
     if context.runner_uid not in (0, uid):
         yield warn(f"{person} cannot answer by drop: a gate that is not root serves its own uid's only")
         return
+    if _is_mount(path):  # before anything else: the file system that is mounted there may never answer
+        yield fail(f"{path} is a mount, and does not count", f"umount {shlex.quote(path)}")
+        return
     yield from compared(Wanted(path, uid, None, 0o700), context)
-    if os.path.isdir(path) and os.stat(path).st_dev != os.stat(os.path.dirname(path)).st_dev:
-        yield fail(f"{path} is on a device of its own, and does not count", f"umount {shlex.quote(path)}")
+
+
+def _is_mount(path: str) -> bool:
+    try:
+        parent = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            stat_beneath(parent, os.path.basename(path))
+        finally:
+            os.close(parent)
+    except OSError as error:
+        return error.errno == errno.EXDEV
+    return False
 
 
 def compared(wanted: Wanted, context: Context) -> list[Finding]:
@@ -102,16 +115,11 @@ def compared(wanted: Wanted, context: Context) -> list[Finding]:
         found = os.lstat(wanted.path)
     except FileNotFoundError:
         return []
-    path = shlex.quote(wanted.path)
     if stat.S_IFMT(found.st_mode) != wanted.kind:
         says = f"{wanted.path} is no {_KINDS[wanted.kind]}: look who put it there, and move it away"
-        return [fail(says, f"mv {path} {shlex.quote(f'{wanted.path}.odd')}")]
-    mode, mends = stat.S_IMODE(found.st_mode), []
-    is_strange = found.st_uid != wanted.uid or (wanted.gid is not None and found.st_gid != wanted.gid)
-    if is_strange:
-        mends.append(f"chown {_owner(wanted, context)} {path}")
-    if mode != wanted.mode:
-        mends.append(f"chmod {wanted.mode:04o} {path}")
+        return [fail(says, f"mv {shlex.quote(wanted.path)} {shlex.quote(f'{wanted.path}.odd')}")]
+    mode, is_owned = stat.S_IMODE(found.st_mode), found.st_uid == wanted.uid and wanted.gid in (None, found.st_gid)
+    mends = commands(wanted.path, found, owners=_owner(wanted, context), is_owned=is_owned, mode=wanted.mode)
     if not mends:
         return []
     of_other_group = wanted.gid is not None and found.st_gid != wanted.gid and mode & stat.S_IRWXG
@@ -136,7 +144,7 @@ def _wanted(context: Context) -> Iterator[Wanted]:
         yield Wanted(path, uid, None if group == -1 else group, mode)
     if gid is None:
         yield Wanted(layout.signed_drops(top), uid, None, 0o700)
-    for path in (os.path.join(top, "secret"), layout.audit_key(top)):
+    for path in (os.path.join(top, "secret"), os.path.join(top, reserve.NAME), layout.audit_key(top)):
         yield Wanted(path, uid, None, 0o600, _FILE)
     if policy["page"]:
         yield Wanted(layout.page(top), policy["page"]["uid"], None, 0o700)
@@ -148,8 +156,8 @@ def _others(context: Context, state_dir: str) -> Iterator[Finding]:
     known = {wanted.path for wanted in _wanted(context)} | {layout.page(state_dir)}
     for place in sorted(os.path.join(state_dir, name) for name in os.listdir(state_dir)):
         if place not in known:
-            weak = entry_weaknesses(place, os.lstat(place), context.runner_uid)
-            yield from (fail(each.says, each.mend) for each in weak)
+            found = entry_weaknesses(place, os.lstat(place), context.runner_uid)
+            yield from (weak(context, each) for each in found)
 
 
 def _log(directory: str, uid: int, gid: int | None) -> Iterator[Wanted]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -86,6 +87,9 @@ def _want_open_streams() -> None:
     if sys.stdout is None:  # a checkpoint, say, must not seem to have been printed
         click.echo("gate: stdout is closed; open it, if only on /dev/null", err=True)
         sys.exit(1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names and comments may be in any script, and stdout (LANG) in one that has not all: no reason to end.
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _drop_output() -> None:

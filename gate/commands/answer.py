@@ -15,9 +15,10 @@ import click
 
 from audit import log
 from config.load import load_policy_as_reader
-from gate import drop, layout, rules
+from gate import drop, layout, match, rules
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
+from gate.commands.job import job_of
 from gate.commands.target import NoSuchJobError, drop_directory, me, waiting_request
 from gate.files import StateError, write_once
 from gate.request import fit
@@ -27,6 +28,7 @@ from gate.words import shown
 if TYPE_CHECKING:
     from typing import Any
 
+    from gate.commands.job import Job
     from gate.request import Request
 
 FOLLOW_S = 20.0
@@ -48,7 +50,10 @@ _EARLY = click.option("--early", is_flag=True, help="Answer a job that does not 
 @_JSON
 @click.pass_obj
 def approve(config: str, job: str, message: str, no_wait: bool, early: bool, as_json: bool) -> None:
-    """Let JOB run; JOB is its number, or its key as `gate list` shows it."""
+    """Let JOB run.
+
+    JOB is its number, its key as `gate list` shows it, its address in GitLab, or its request's on the page.
+    """
     says = _answer(config, job, "approve", message, no_wait=no_wait, early=early)
     _tell(says, job, "approve", as_json=as_json)
 
@@ -68,21 +73,22 @@ def reject(config: str, job: str, message: str, no_wait: bool, early: bool, as_j
 
 def _answer(config: str, job: str, answer: str, message: str, *, no_wait: bool, early: bool) -> dict[str, str]:
     """Leave an answer; returns what came of it: `outcome` (left, counted, approved, rejected), and in words."""
-    policy, _digest = load_policy_as_reader(config)
+    policy, named = load_policy_as_reader(config)[0], job_of(job)
     person, text = me(policy), message.strip()
     fault = drop.comment_fault(text)
     if fault:
         raise CommandError(f"{fault}; nothing was answered")
     directory = drop_directory(policy["state_dir"], person)
-    request = _request(policy["state_dir"], job, early=early)
+    request = _request(policy["state_dir"], named, early=early)
     if request is None:
-        path = _drop(directory, f"{job}.{answer}", text)
+        path = _drop(directory, f"{named.name}.{answer}", text)
         hope = "it counts when that job comes, if its rule allows" if early else _unseen(policy)
         return {"outcome": "left", "says": f"left {path}; {hope}"}
+    _check(request, policy, person, answer, text)
     since = log.position(layout.audit(policy["state_dir"]))
     path = _drop(directory, f"{request.key}.{answer}", text)
     if no_wait:
-        return {"outcome": "left", "says": f"left {path}; see `gate show {job}` for what comes of it"}
+        return {"outcome": "left", "says": f"left {path}; see `gate show {named.name}` for what comes of it"}
     return _follow(request, policy, person, answer, path, since) | {"request": request.key}
 
 
@@ -95,26 +101,38 @@ def _unseen(policy: dict[str, Any]) -> str:
     return f"what comes of it cannot be seen from here: you are not in {group}"
 
 
-def _request(state_dir: str, job: str, *, early: bool) -> Request | None:
-    """The waiting request; None where it cannot be seen from here, or is still to come."""
-    if "/" in job or job.startswith(".") or not job:
-        raise CommandError(f"{job!r} is no job number and no key, see `gate list`")
+def _request(state_dir: str, job: Job, *, early: bool) -> Request | None:
+    """The waiting request; None where it cannot be seen from here, or is still to come.
+
+    Raises:
+        CommandError: it is over, or nobody has heard of it and the answer is not `early`.
+    """
     try:
         return waiting_request(state_dir, job)
     except PermissionError:
         return None
-    except CommandError as error:
+    except NoSuchJobError as error:
         if early:
             return None
-        if isinstance(error, NoSuchJobError):
-            raise CommandError(f"{error}; --early answers a job that is still to come") from error
-        raise
+        raise CommandError(f"{error}; --early answers a job that is still to come") from error
+
+
+def _check(request: Request, policy: dict[str, Any], person: str, answer: str, text: str) -> None:
+    """Say beforehand what the gate would say, or would not even look at.
+
+    Raises:
+        CommandError: this answer would not count.
+    """
+    rule = match.current(policy, request.facts, request.opened["rule"])
+    why = rules.may_answer(person, answer, text, rule, policy, request.facts) if rule else None
+    if why:
+        raise CommandError(f"your answer would not count: {shown(why, 500)}; nothing was answered")
 
 
 def _drop(directory: str, name: str, text: str) -> str:
     path = os.path.join(directory, name)
     try:
-        made = write_once(directory, name, text.encode() + b"\n", 0o600)
+        made = write_once(directory, name, (text or drop.OK).encode() + b"\n", 0o600)
     except StateError as error:
         raise CommandError(f"{error}; nothing was answered") from error
     if not made:
@@ -161,8 +179,9 @@ def _follow(
 def _raise_if_turned_away(record: dict[str, Any], person: str, name: str) -> None:
     if record["event"] != "drop-turned-away" or (record["by"].get("person"), record["by"]["via"]) != (person, "drop"):
         return
-    dropped = record.get("drop")
-    if dropped is None or dropped["name"] == fit(shown(name)):
+    dropped = record["drop"]["name"]
+    whole = [f"drop/{person}", f"drop/{person}/{name}"]  # what is passed over is known by its path
+    if dropped in [fit(shown(each)) for each in (name, *whole)]:
         raise CommandError(f"your answer does not count: {shown(record['why'], 500)}")
 
 

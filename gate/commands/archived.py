@@ -10,19 +10,21 @@ from audit import log
 from audit.show import as_line, select
 from gate import layout
 from gate.decide import outcome_words
-from gate.words import shown
+from gate.words import could_deceive, shown
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from gate.commands.job import Job
 
-def records_of(state_dir: str, job: str) -> list[dict[str, Any]]:
-    """The records of the last request of that job number or key, oldest first; none where the log has none.
+
+def records_of(state_dir: str, job: Job) -> list[dict[str, Any]]:
+    """The records of the last request that `job` means, oldest first; none where the log has none.
 
     Raises:
         AuditError: the log cannot be read.
     """
-    found = [record for _head, record in select(log.records(layout.audit(state_dir)), request=job)]
+    found = [record for _head, record in select(log.records(layout.audit(state_dir)), is_wanted=job.is_key)]
     return [record for record in found if record["request"] == found[-1]["request"]]
 
 
@@ -35,11 +37,13 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
         "state": _state(records),
         "waiting": False,
         "archived": True,
+        "rehearsal": "rehearsal" in told,
         "rule": told.get("rule"),
         "digest": told.get("digest"),
         "opened": f"{records[0]['time'][:19].replace('T', ' ')} UTC",
         "seconds_left": None,
         "facts": {"job_id": job.pop("id", None), **job},
+        "content": None,
         "records": records,
     }
 
@@ -49,11 +53,12 @@ def tell(records: list[dict[str, Any]]) -> None:
     about = summary(records)
     facts = about["facts"]
     click.echo(f"{about['key']}: {about['state']}")
-    click.echo(f"  job     {shown(facts.get('name'))} #{facts['job_id']} of {shown(facts.get('path'))}")
+    kind = "rehearsal of " if about["rehearsal"] else ""
+    click.echo(f"  job     {kind}{shown(facts.get('name'))} #{facts['job_id']} of {shown(facts.get('path'))}")
     click.echo(f"  digest  {about['digest']}")
     click.echo("  (archived: only the audit log tells of it)")
     for record in records:
-        click.echo(f"  {as_line(record)}")
+        click.echo(f"  {as_line(record, could_deceive)}")
 
 
 def _state(records: list[dict[str, Any]]) -> str:

@@ -15,29 +15,38 @@ from audit.show import as_line, select
 from config.load import load_policy_as_reader
 from gate import layout
 from gate.commands.fault import CommandError
+from gate.commands.job import job_of
 from gate.commands.unread import end_if_unread
 from gate.decide import DECISIONS
 from gate.match import glob
+from gate.words import could_deceive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 FOLLOW_EVERY_S = 0.5
 _EVENT = click.option("--event", type=click.Choice(sorted(EVENTS)), help="Only records of this event.")
+_REHEARSALS = click.option(
+    "--rehearsals", type=click.Choice(["no", "only"]), help="Leave out what `gate rehearse` played, or show only that."
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON record a line, as it stands in the log.")
 
 
 @click.command()
 @click.argument("job", required=False)
 @_EVENT
+@_REHEARSALS
 @_JSON
 @click.pass_obj
-def show(config: str, job: str | None, event: str | None, as_json: bool) -> None:
+def show(config: str, job: str | None, event: str | None, rehearsals: str | None, as_json: bool) -> None:
     """The log's records, oldest first, one line each; of one JOB (number or key), where it is given."""
     _refuse_empty({"JOB": job})
+    is_wanted = job_of(job).is_key if job else None
     count = 0
-    for _head, record in select(log.records(_directory(config)), request=job, event=event):
-        click.echo(canonical(record) if as_json else as_line(record))
+    for _head, record in select(
+        log.records(_directory(config)), is_wanted=is_wanted, event=event, rehearsals=rehearsals or ""
+    ):
+        click.echo(canonical(record) if as_json else as_line(record, could_deceive))
         count += 1
     if not count:
         click.echo("no record fits", err=True)
@@ -53,11 +62,11 @@ def tail(config: str, count: int, follow: bool, as_json: bool) -> None:
     directory = _directory(config)
     since = log.position(directory)
     for place, _head, record in log.newest(directory, count):
-        click.echo(canonical(record) if as_json else as_line(record))
+        click.echo(canonical(record) if as_json else as_line(record, could_deceive))
         since = _behind(place)
     while follow:
         for place, _head, record in log.placed_records(directory, since):
-            click.echo(canonical(record) if as_json else as_line(record))
+            click.echo(canonical(record) if as_json else as_line(record, could_deceive))
             since = _behind(place)
         end_if_unread()
         time.sleep(FOLLOW_EVERY_S)
@@ -71,6 +80,7 @@ def tail(config: str, count: int, follow: bool, as_json: bool) -> None:
 @click.option("--project", metavar="PATH", help="Requests of this project; * and ** as in gate.yaml.")
 @click.option("--outcome", type=click.Choice(DECISIONS), help="Requests that were decided so.")
 @_EVENT
+@_REHEARSALS
 @click.pass_obj
 def export(
     config: str, /, form: str, since: str | None, until: str | None, project: str | None, **wanted: str | None

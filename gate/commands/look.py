@@ -12,21 +12,25 @@ import click
 
 from audit.show import as_line
 from config.load import load_policy_as_reader
-from gate import layout, rules
+from gate import dangers, layout, rules
 from gate.clock import boottime_ms, utc_text
 from gate.commands import archived
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
+from gate.commands.job import job_of
 from gate.commands.target import requests, waiting_requests
 from gate.commands.unread import end_if_unread
-from gate.opening import job_words
+from gate.facts import is_rehearsal
+from gate.opening import WARNING_MAX_CHARACTERS, job_words
 from gate.standing import records_of, state_words, waits
-from gate.words import duration, shown
+from gate.told_content import lines_of
+from gate.words import could_deceive, duration, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
+    from gate.commands.job import Job
     from gate.request import Request
 
     T = TypeVar("T")
@@ -89,25 +93,25 @@ def _list(found: list[Request], fault: str, *, as_json: bool, indent: int | None
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
 def show(config: str, job: str, as_json: bool) -> None:
-    """One request: what it is, what was answered, and its records in the audit log."""
-    policy, _digest = load_policy_as_reader(config)
-    found = _read(policy, lambda: requests(policy["state_dir"], job))
+    """One request: what it is, what it would run, what was answered, and its records in the audit log."""
+    policy, named = load_policy_as_reader(config)[0], job_of(job)
+    found = _read(policy, lambda: requests(policy["state_dir"], named))
     if not found:
-        _show_archived(policy, job, as_json=as_json)
+        _show_archived(policy, named, as_json=as_json)
         return
     shown_ones = [request for request in found if waits(request)] or found[-1:]
     for request in shown_ones:
         records = records_of(request)
         if as_json:
-            click.echo(json.dumps(_summary(request) | {"records": records}, indent=2))
+            click.echo(json.dumps(_summary(request) | {"content": request.content(), "records": records}, indent=2))
         else:
             _print(request, policy, records)
 
 
-def _show_archived(policy: dict[str, Any], job: str, *, as_json: bool) -> None:
+def _show_archived(policy: dict[str, Any], job: Job, *, as_json: bool) -> None:
     records = archived.records_of(policy["state_dir"], job)
     if not records:
-        raise CommandError(f"no request {shown(job)!r} is known here, see `gate list`")
+        raise CommandError(f"no request {job.name} is known here, see `gate list`")
     if as_json:
         click.echo(json.dumps(archived.summary(records), indent=2))
     else:
@@ -139,6 +143,7 @@ def _summary(request: Request) -> dict[str, Any]:
         "state": state_words(request),
         "waiting": waits(request),
         "archived": False,
+        "rehearsal": is_rehearsal(request.facts),
         "rule": request.opened["rule"],
         "digest": request.opened["digest"],
         "opened": utc_text(request.opened["opened_wall_s"]),
@@ -156,7 +161,10 @@ def _times(request: Request) -> str:
 
 def _print(request: Request, policy: dict[str, Any], records: list[dict[str, Any]]) -> None:
     rule = rules.named(policy, request.opened["rule"])
+    content = request.content()
     click.echo(f"{request.key}: {state_words(request)}")
+    for danger in [*dangers.images(request.facts), *dangers.variables(request.facts), *dangers.unknown(content)]:
+        click.echo(f"  warning: {shown(danger, WARNING_MAX_CHARACTERS)}")
     click.echo(f"  job     {job_words(request.facts)}")
     for claim in request.facts["environments"]:
         click.echo(f"  claims  environment {shown(claim)}")
@@ -167,7 +175,9 @@ def _print(request: Request, policy: dict[str, Any], records: list[dict[str, Any
     else:
         asked_s = max(time.time() - request.opened["opened_wall_s"], 0)
         click.echo(f"  asked   {utc_text(request.opened['opened_wall_s'])}, {duration(asked_s)} ago")
+    for line in lines_of(content):
+        click.echo(f"  {line}")
     for record in records:
-        click.echo(f"  {as_line(record)}")
+        click.echo(f"  {as_line(record, could_deceive)}")
     if not os.access(layout.audit(request.state_dir), os.R_OK):
         click.echo("  (the audit log cannot be read from here)")

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from config.load import load_policy_as_reader
+from gate import dangers
 from gate import rules as rule_book
 from gate.commands.fault import CommandError
 from gate.facts import FactsError, job_facts
-from gate.match import choose, criteria, facts_words, own_names
+from gate.looser import missed
+from gate.match import barred, choose, criteria, facts_words
 from gate.opening import job_words
 from gate.words import shown
 
@@ -38,7 +40,7 @@ def test(config: str, job_file: str, as_json: bool) -> None:
     policy, _digest = load_policy_as_reader(config)
     facts = _facts(job_file)
     rule, why = choose(policy, facts)
-    refused = why or own_names(facts)
+    refused = why or barred(rule_book.backend_of(policy, rule), rule, facts)
     if as_json:
         click.echo(json.dumps(_summary(policy, facts, rule, refused), indent=2))
     else:
@@ -65,15 +67,23 @@ def _facts(job_file: str) -> dict[str, Any]:
 
 def _tell(policy: dict[str, Any], facts: dict[str, Any], rule: dict[str, Any] | None) -> None:
     click.echo(f"{job_words(facts)}\n{shown(facts_words(facts), SHOWN_MAX_CHARACTERS)}")
+    for danger in [*dangers.images(facts), *dangers.variables(facts)]:
+        click.echo(f"  warning: {shown(danger, SHOWN_MAX_CHARACTERS)}")
     for each in policy["rules"]:
         judged = ", ".join(f"{name}: {_WORDS[holds]}" for name, holds in criteria(each, facts).items())
         click.echo(f"  {each['name']}: {judged or 'all jobs'}")
     if rule is None:
         return
     click.echo(f"rule {rule['name']}: {rule_book.wanted_words(rule)}")
+    for strict in missed(policy, facts, rule):
+        click.echo(f"  rule {strict['name']} asks for more, and the job misses it by {_missed_by(strict, facts)} alone")
     for person in rule_book.people_of(rule):
         why = rule_book.may_approve(person, rule, policy, facts)
         click.echo(f"  {person} {'could approve it' if why is None else f'could not: {shown(why)}'}")
+
+
+def _missed_by(rule: dict[str, Any], facts: dict[str, Any]) -> str:
+    return next(name for name, holds in criteria(rule, facts).items() if holds is False)
 
 
 def _summary(

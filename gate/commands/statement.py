@@ -22,6 +22,7 @@ from gate import layout, rules, signed
 from gate.clock import boottime_ms
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
+from gate.commands.job import job_of
 from gate.commands.target import me, waiting_request
 from gate.drop import ANSWERS
 from gate.words import shown
@@ -29,6 +30,7 @@ from gate.words import shown
 if TYPE_CHECKING:
     from typing import Any
 
+    from gate.commands.job import Job
     from gate.request import Request
 
 _DURATION = re.compile(r"[1-9][0-9]{0,5}[smhd]")
@@ -49,13 +51,13 @@ def statement(
 ) -> None:
     """Print the shell line that signs an answer to JOB and drops it.
 
-    JOB is its number, or its key as `gate list` shows it. Whoever has the signing key runs the line on this host.
+    JOB is its number, its key, or an address, as for `gate approve`. Whoever has the signing key runs the line on this host.
     """
-    policy, _digest = load_policy_as_reader(config)
+    policy, named = load_policy_as_reader(config)[0], job_of(job)
     if policy["approvers_group"] is None:
         raise CommandError("gate.yaml has no approvers_group: this gate takes no signed drops")
     person = person or me(policy)
-    request = _request(policy, job)
+    request = _request(policy, named)
     made = signed.Statement(
         request=request.key,
         digest=request.opened["digest"],
@@ -83,13 +85,13 @@ def shell_line(content: bytes, key: str, policy: dict[str, Any], made: signed.St
 
     The file gets its name when it is whole, and the gate may read it whoever wrote it (umask).
     """
-    name = f"{made.person}.{made.request}.{made.decision}.{os.urandom(_RANDOM_BYTES).hex()}"
-    path = os.path.join(layout.signed_drops(policy["state_dir"]), name)
+    path = os.path.join(layout.signed_drops(policy["state_dir"]), signed.name_of(made))
+    unfinished = f"$f.{os.urandom(_RANDOM_BYTES).hex()}.tmp"
     sign = f"ssh-keygen -Y sign -f {_quoted_path(key)} -n {shlex.quote(signed.namespace(policy['site']))}"
     return (
         f"(umask 022; s={shlex.quote(content.decode('ascii'))}; f={shlex.quote(path)};"
-        f""" {{ printf '%s\\n' "$s" && printf %s "$s" | {sign}; }} > "$f.tmp" && mv "$f.tmp" "$f" """
-        """|| { rm -f "$f.tmp"; exit 1; })"""
+        f""" {{ printf '%s\\n' "$s" && printf %s "$s" | {sign}; }} > "{unfinished}" && mv "{unfinished}" "$f" """
+        f"""|| {{ rm -f "{unfinished}"; exit 1; }})"""
     )
 
 
@@ -101,7 +103,7 @@ def _quoted_path(path: str) -> str:
     return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
-def _request(policy: dict[str, Any], job: str) -> Request:
+def _request(policy: dict[str, Any], job: Job) -> Request:
     try:
         return waiting_request(policy["state_dir"], job)
     except PermissionError as error:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from gate import layout
 from gate.commands.fault import CommandError
 from gate.files import StateError
-from gate.request import Request, keys, load, meant_by
+from gate.request import Request, keys, load
 from gate.standing import state_words, waits
 from gate.words import listed, shown
 
 if TYPE_CHECKING:
     from typing import Any
+
+    from gate.commands.job import Job
 
 
 class NoSuchJobError(CommandError):
@@ -31,20 +33,30 @@ def me(policy: dict[str, Any]) -> str:
     for person, known in policy["people"].items():
         if known["uid"] == uid:
             return str(person)
+    raise CommandError(_nobody(uid))
+
+
+def _nobody(uid: int) -> str:
+    """Why this user answers for nobody. Whom SUDO_USER names is said and never believed: it is a variable like any other."""
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         name = f"uid {uid}"
-    raise CommandError(f"{name} is nobody in gate.yaml: ask the operator to add a person with `unix: {name}`")
+    by = os.environ.get("SUDO_USER", "")
+    if by not in ("", name):
+        return f"{name} is nobody in gate.yaml, and an answer is a person's own: run it as yourself, without sudo (which {shown(by)} has started)"
+    if uid == 0:
+        return "root is nobody in gate.yaml, and an answer is a person's own: run it as yourself"
+    return f"{name} is nobody in gate.yaml: ask the operator to add a person with `unix: {name}`"
 
 
-def requests(state_dir: str, job: str) -> list[Request]:
-    """The requests of one job number or key.
+def requests(state_dir: str, job: Job) -> list[Request]:
+    """The requests that `job` means.
 
     Raises:
         PermissionError: requests cannot be read from here.
     """
-    found = [load(state_dir, key) for key in meant_by(state_dir, job)]
+    found = [load(state_dir, key) for key in keys(state_dir) if job.is_key(key)]
     return [request for request in found if request is not None]
 
 
@@ -65,7 +77,7 @@ def waiting_requests(state_dir: str) -> tuple[list[Request], list[StateError]]:
     return sorted(found, key=lambda request: request.opened["opened_boottime_ms"]), faults
 
 
-def waiting_request(state_dir: str, job: str) -> Request:
+def waiting_request(state_dir: str, job: Job) -> Request:
     """The one waiting request that `job` names.
 
     Raises:
@@ -78,10 +90,11 @@ def waiting_request(state_dir: str, job: str) -> Request:
         return open_ones[0]
     if open_ones:
         names = listed([request.key for request in open_ones])
-        raise CommandError(f"more than one waiting job has the number {job}: name one as {names}")
+        raise CommandError(f"more than one waiting job has the number {job.number}: name one as {names}")
+    of = f" for {job.instance}" if job.instance else ""
     if not found:
-        raise NoSuchJobError(f"no job {shown(job)!r} waits here, see `gate list`")
-    raise CommandError(f"job {shown(job)} is not waiting: {state_words(found[-1])}")
+        raise NoSuchJobError(f"no job {job.name} waits here{of}, see `gate list`")
+    raise CommandError(f"job {job.name} is not waiting: {state_words(found[-1])}")
 
 
 def drop_directory(state_dir: str, person: str) -> str:

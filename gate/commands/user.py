@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from config.load import load_policy_as_reader
+from config.page import absence
 from gate import layout
 from gate.commands.fault import CommandError
 from gate.words import listed, shown
@@ -44,7 +45,7 @@ def add(config: str, password_stdin: bool, person: str, as_json: bool) -> None:
         )
     if accounts.get(person):
         raise CommandError(f"{person} has a password already: `gate user passwd {person}` changes it")
-    _set(accounts, person, from_stdin=password_stdin)
+    _set(accounts, person, exists=False, from_stdin=password_stdin)
     _tell(f"{person} can log in at {policy['page']['url']}/", person, as_json=as_json)
     if policy["page"]["listen"] is None:
         click.echo("note: page in gate.yaml has no `listen`, so there is nowhere to log in yet", err=True)
@@ -60,7 +61,7 @@ def passwd(config: str, password_stdin: bool, person: str, as_json: bool) -> Non
     accounts = _accounts(config)
     if not _exists(accounts, person):
         raise CommandError(f"{shown(person)} has no password: `gate user add` gives one")
-    _set(accounts, person, from_stdin=password_stdin)
+    _set(accounts, person, exists=True, from_stdin=password_stdin)
     _tell(f"{person} has another password, and has to log in again", person, as_json=as_json)
 
 
@@ -99,7 +100,7 @@ def _tell(says: str, person: str, *, as_json: bool) -> None:
 def _policy(config: str) -> dict[str, Any]:
     policy, _digest = load_policy_as_reader(config)
     if policy["page"] is None:
-        raise CommandError(f"{config} has no page: add one, see docs/how-to/page.md")
+        raise CommandError(absence(policy, config))
     return policy
 
 
@@ -123,7 +124,7 @@ def _accounts(config: str) -> Accounts:
     return Accounts(layout.own_page(policy))
 
 
-def _set(accounts: Accounts, person: str, *, from_stdin: bool) -> None:
+def _set(accounts: Accounts, person: str, *, exists: bool, from_stdin: bool) -> None:
     from gate.page.accounts import AccountError
 
     if from_stdin:
@@ -131,6 +132,6 @@ def _set(accounts: Accounts, person: str, *, from_stdin: bool) -> None:
     else:
         password = click.prompt(f"Password for {person}", hide_input=True, confirmation_prompt=True, err=True)
     try:
-        accounts.set_password(person, password)
+        accounts.set_password(person, password, exists=exists)
     except AccountError as error:
         raise CommandError(str(error)) from error

@@ -1,7 +1,7 @@
 """Passwords of people who log in on TCP: `page/accounts/<person>.json`, the page's own, with an argon2id hash.
 
 Whoever writes one does so as the page's user, root too: in a directory of somebody else's, root could be led by a link to
-write anywhere.
+write anywhere. One writer at a time, by a lock beside the directory; who reads needs none, since a file is replaced whole.
 """
 
 from __future__ import annotations
@@ -9,16 +9,23 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import argon2
+from filelock import FileLock, Timeout
 
 from gate import layout
 from gate.files import StateError, fsync_directory, make_directory, read_json
 from gate.words import whole
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 PASSWORD_MIN_CHARACTERS = 12
 PASSWORD_MAX_BYTES = 1024
+LOCKED_WITHIN_S = 30  # a writer holds the lock for one fsync; the kernel lets go of a killed one's
 _HASHER = argon2.PasswordHasher()  # argon2id with the parameters of RFC 9106, low memory
 # Checked where there is no such account, so that the time does not tell who has one (threats T26).
 _NOBODY = _HASHER.hash("nobody's")
@@ -42,6 +49,7 @@ class Accounts:
     def __init__(self, page_dir: str) -> None:
         """`page_dir` is `page/` of the state directory."""
         self.directory = layout.accounts(page_dir)
+        self._lock_file = os.path.join(page_dir, "accounts.lock")
 
     def get(self, person: str) -> Account | None:
         """The account of somebody whom gate.yaml names.
@@ -61,11 +69,12 @@ class Accounts:
         names = os.listdir(self.directory) if os.path.isdir(self.directory) else []
         return sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
 
-    def set_password(self, person: str, password: str) -> None:
-        """Make an account, or give it another password.
+    def set_password(self, person: str, password: str, *, exists: bool | None = None) -> None:
+        """Make an account, or give it another password; `exists` says which of the two it must be.
 
         Raises:
-            AccountError: the password is too short or too long, or no text, or there is no memory left to hash it.
+            AccountError: the password is too short or too long, or no text, or there is no memory left to hash it; or the
+                account exists, and should not, or the other way round.
             StateError: it cannot be written.
         """
         if len(password) < PASSWORD_MIN_CHARACTERS:
@@ -78,9 +87,13 @@ class Accounts:
             hashed = _HASHER.hash(password)
         except argon2.exceptions.HashingError as error:
             raise AccountError(f"the password cannot be hashed here ({error}); nothing was changed") from error
-        make_directory(self.directory, 0o700)
         content = {"v": 1, "person": person, "hash": hashed, "changed_wall_s": int(time.time())}
-        self._replace(person, json.dumps(content, sort_keys=True).encode() + b"\n")
+        with self._locked():
+            make_directory(self.directory, 0o700)
+            if exists is not None and exists != os.path.lexists(self._path(person)):
+                changed = "was removed meanwhile" if exists else "has got a password meanwhile"
+                raise AccountError(f"{person} {changed}; nothing was changed")
+            self._replace(person, json.dumps(content, sort_keys=True).encode() + b"\n")
 
     def remove(self, person: str) -> bool:
         """Remove an account; False where there was none.
@@ -89,13 +102,35 @@ class Accounts:
             StateError: it cannot be removed.
         """
         try:
-            os.unlink(self._path(person))
-            fsync_directory(self.directory)
+            with self._locked():
+                os.unlink(self._path(person))
+                fsync_directory(self.directory)
         except FileNotFoundError:
             return False
         except OSError as error:
             raise StateError(f"cannot remove {self._path(person)}: {error.strerror}") from error
         return True
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other writers out.
+
+        Raises:
+            StateError: another one does not let go, or the lock cannot be had at all.
+        """
+        lock = FileLock(self._lock_file, timeout=LOCKED_WITHIN_S, mode=0o600)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            words = f"another process has held it for {LOCKED_WITHIN_S} s; nothing was changed"
+            raise StateError(f"{self._lock_file}: {words}") from error
+        except (OSError, NotImplementedError) as error:
+            words = getattr(error, "strerror", None) or str(error)
+            raise StateError(f"cannot lock {self._lock_file}: {words}; nothing was changed") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _path(self, person: str) -> str:
         return os.path.join(self.directory, f"{person}.json")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gate.page import export, figures, guard, live, login, render, views, voting
-from gate.page.connection import Connection, Door
+from config.page import absence
+from gate.page import export, figures, guard, link, live, login, render, together, views, voting
+from gate.page.connection import Connection, Door, make_room
 from gate.page.doors import open_doors
 from gate.page.rulebook import Rulebook
 from gate.page.state import PAGE, Page, say
@@ -36,7 +37,8 @@ def app_of(page: Page) -> web.Application:
     app.router.add_get("/", views.waiting)
     app.router.add_get(f"/requests/{_KEY}", views.one)
     app.router.add_post(f"/requests/{_KEY}", voting.vote)
-    app.router.add_post("/decide", voting.together)
+    app.router.add_post("/decide", together.decide)
+    app.router.add_post("/decide/shown", together.approve_shown)
     app.router.add_get("/decided/{nonce:[0-9a-f]{32}}", views.decided)
     app.router.add_get("/history", views.past)
     app.router.add_get("/history.csv", export.as_csv)
@@ -45,6 +47,9 @@ def app_of(page: Page) -> web.Application:
     app.router.add_get("/login", login.form)
     app.router.add_post("/login", login.login)
     app.router.add_post("/logout", login.logout)
+    app.router.add_post("/link", link.hand_out)
+    app.router.add_get("/link/{token:[A-Za-z0-9_-]{1,100}}", link.show)
+    app.router.add_post("/link/{token:[A-Za-z0-9_-]{1,100}}", link.use)
     app.router.add_get("/healthz", figures.healthz)
     app.router.add_get("/metrics", figures.metrics)
     app.router.add_get("/static/{name}", render.static)
@@ -65,6 +70,7 @@ async def _serve(config_file: str) -> None:
     _check_user(rulebook)
     os.umask(0o077)
     page = Page(rulebook)
+    make_room()
     doors = open_doors(rulebook.policy)
     runner = web.AppRunner(app_of(page), shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
@@ -94,7 +100,7 @@ async def _listen(loop: asyncio.AbstractEventLoop, factory: partial[Connection],
 def _check_user(rulebook: Rulebook) -> None:
     page = rulebook.policy["page"]
     if page is None:
-        raise WrongUserError(f"{rulebook.config_file} has no page: add one, see docs/how-to/page.md")
+        raise WrongUserError(absence(rulebook.policy, rulebook.config_file))
     if os.geteuid() != page["uid"]:
         raise WrongUserError(
             f"the page runs as {page['user']}, and this is uid {os.geteuid()}: start its unit, or runuser -u {page['user']} -- gate page"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from config.host import path_problems
 from gate.page.connection import Door
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 FIRST_FD = 3
 BACKLOG = 512
@@ -28,15 +29,28 @@ def open_doors(policy: dict[str, Any]) -> list[Door]:
     Raises:
         DoorError: one cannot be made, or systemd hands over one that gate.yaml does not name.
     """
-    page = policy["page"]
-    given = dict(_handed_over(page))
-    doors = []
-    for kind, group in (("socket", policy["approvers_gid"]), ("proxy_socket", page["proxy_gid"])):
-        if page[kind]:
-            doors.append(Door(kind, given.get(kind) or _unix(page[kind], group)))
-    if page["listen"]:
-        doors.append(Door("listen", given.get("listen") or _tcp(*page["listen"])))
+    given, doors = dict(_handed_over(policy["page"])), list[Door]()
+    try:
+        for kind, make in _wanted(policy, given):
+            doors.append(Door(kind, given.get(kind) or make()))
+    except DoorError:
+        for door in doors:
+            door.sock.close()
+        raise
     return doors
+
+
+def _wanted(policy: dict[str, Any], given: Iterable[str]) -> Iterator[tuple[str, Callable[[], socket.socket]]]:
+    """Each door of gate.yaml's `page`, and what makes its socket."""
+    page, approvers = policy["page"], policy["approvers_gid"]
+    if page["socket"]:
+        yield "socket", partial(_unix, page["socket"], approvers)
+        if page["login_link"] or "link_socket" in given:
+            yield "link_socket", partial(_link, page["link_socket"], approvers)
+    if page["proxy_socket"]:
+        yield "proxy_socket", partial(_unix, page["proxy_socket"], page["proxy_gid"])
+    if page["listen"]:
+        yield "listen", partial(_tcp, *page["listen"])
 
 
 def _handed_over(page: dict[str, Any]) -> Iterator[tuple[str, socket.socket]]:
@@ -55,12 +69,22 @@ def _kind(address: Any, page: dict[str, Any]) -> str:
         if page["listen"] and list(address[:2]) == page["listen"]:
             return "listen"
     else:
-        for kind in ("socket", "proxy_socket"):
+        for kind in ("socket", "link_socket", "proxy_socket"):
             if page[kind] and page[kind] == address:
                 return kind
     raise DoorError(
         f"systemd hands over a socket at {address!r}, which page in gate.yaml does not name; make them alike"
     )
+
+
+def _link(path: str, gid: int | None) -> socket.socket:
+    try:
+        return _unix(path, gid)
+    except DoorError as error:
+        raise DoorError(
+            f"{error}. `gate page link` needs this socket: where systemd makes page.socket, copy this version's gate-page.socket"
+            " into place; or write login_link: false under page in gate.yaml"
+        ) from error
 
 
 def _unix(path: str, gid: int | None) -> socket.socket:

@@ -38,6 +38,7 @@ COLUMNS = {
     "released": "released_ms",
     "ended": "ended_ms",
     "digest": "digest",
+    "rehearsal": "rehearsal",
 }
 
 
@@ -75,6 +76,7 @@ def _values(row: dict[str, Any]) -> dict[str, Any]:
     found = {name: row[column] for name, column in COLUMNS.items()}
     for name in ("requested", "decided", "released", "ended"):
         found[name] = _utc(found[name])
+    found["rehearsal"] = bool(found["rehearsal"])
     found["waited_s"] = None if found["waited_s"] is None else found["waited_s"] // 1000
     return found
 

@@ -11,8 +11,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+from gate.facts import is_rehearsal
+from gate.files import StateError
 from gate.page import history
-from gate.page.guard import VISITOR
+from gate.page.guard import VISITOR, door_kind
 from gate.page.login import PasswordError, check_password
 from gate.page.state import PAGE, boottime_s
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from gate.page.state import Page
+    from gate.request import Request
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -34,9 +37,9 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """GET /metrics: for whoever is known at this door, or gives name and password as HTTP Basic (RFC 7617)."""
+    """GET /metrics: for whoever is known at this door or has its Unix socket, or gives name and password as HTTP Basic (RFC 7617)."""
     page = request.app[PAGE]
-    if VISITOR not in request:
+    if VISITOR not in request and door_kind(request) != "socket":
         try:
             await check_password(page, *_basic(request.headers.get("Authorization", "")))
         except PasswordError as error:
@@ -57,7 +60,8 @@ class Collector:
     def collect(self) -> Iterator[Metric]:
         """All metrics; called by prometheus_client, in a thread of its own."""
         index = self._page.index
-        asked = [request for key in index.open_keys() if (request := self._page.book.request(key))]
+        found = [request for key in index.open_keys() if (request := _readable(self._page, key))]
+        asked = [request for request in found if not is_rehearsal(request.facts)]
         yield GaugeMetricFamily("gate_requests_waiting", "Requests that wait for a decision.", value=len(asked))
         oldest_ms = min((each.opened["opened_boottime_ms"] for each in asked), default=boottime_s() * 1000)
         yield GaugeMetricFamily(
@@ -76,6 +80,13 @@ class Collector:
             buckets=[*zip(map(str, history.BUCKETS_S), buckets, strict=True), ("+Inf", number)],
             sum_value=total_s,
         )
+
+
+def _readable(page: Page, key: str) -> Request | None:
+    try:
+        return page.book.request(key)
+    except StateError:
+        return None  # the page that people look at says so
 
 
 def _basic(header: str) -> tuple[str, str]:

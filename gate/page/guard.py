@@ -4,7 +4,7 @@
 - Its body is there in time, and small.
 - A form is accepted by POST only, from this page's own origin: `Sec-Fetch-Site: same-origin`, or, from a browser that does
   not send that, exactly our Origin. `same-site` is not enough: another port of this host may be a job's own web server.
-- Whoever makes it is known, or is sent to log in.
+- Whoever makes it is known, or is sent to log in; what comes by the socket of the login links can ask for one, and for nothing else.
 - Whatever comes of it, an error too, has the same headers, and an error is a page of ours that repeats nothing.
 """
 
@@ -17,11 +17,12 @@ from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
+from gate.files import StateError
 from gate.page import render
 from gate.page.connection import BODY_WITHIN_S
 from gate.page.headers import HEADERS, OVER_TLS
 from gate.page.render import VERSION, message_page
-from gate.page.state import PAGE
+from gate.page.state import PAGE, say
 from gate.page.visitor import StrangerError, Visitor, visitor_of
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = message_page(request, error.status, words)
         if "Allow" in error.headers:
             answer.headers["Allow"] = error.headers["Allow"]
+    except StateError as error:
+        say(str(error))
+        told = f" {error}." if VISITOR in request else ""
+        answer = message_page(request, 500, f"Something on the host cannot be read, and nothing was done.{told}")
     except Exception as error:  # noqa: BLE001
         traceback.print_exception(error)
         answer = message_page(request, 500, "The page has a fault, and did nothing. Its log says more.")
@@ -96,7 +101,14 @@ def _not_ours(request: web.Request, url: str) -> str:
 
 
 def _without_visitor(request: web.Request, page: Page) -> web.StreamResponse | None:
+    kind = door_kind(request)
     if request.path in OPEN_TO_ALL or request.path.startswith("/static/"):
+        return None
+    if kind == "link_socket":
+        return (
+            None if request.path == "/link" else message_page(request, 404, "This socket hands out login links only.")
+        )
+    if kind == "socket" and request.path.startswith("/link/"):
         return None
     try:
         visitor = visitor_of(request, page.policy, page.accounts, page.sessions)
@@ -105,6 +117,7 @@ def _without_visitor(request: web.Request, page: Page) -> web.StreamResponse | N
     if visitor is None:
         return _to_login(request)
     request[VISITOR] = visitor
+    request.protocol.belong_to(visitor.counts_as)  # type: ignore[attr-defined]  # gate.page.connection.Connection
     if visitor.session and request.headers.get("Sec-Fetch-Dest") != "empty":  # what the page's script fetches is no use
         page.sessions.use(visitor.session)
     return None
@@ -112,14 +125,23 @@ def _without_visitor(request: web.Request, page: Page) -> web.StreamResponse | N
 
 def _to_login(request: web.Request) -> web.StreamResponse | None:
     if request.path == "/metrics":
-        return None  # which looks for a password itself, as Prometheus sends it
+        return None  # which looks for a password itself, as Prometheus sends it, or has figures only
     if request.method != "GET" or request.path == "/live":
         return message_page(request, 401, "You are not logged in any more. Nothing was done.", link="/login")
     elsewhere = request.headers.get("Sec-Fetch-Site") == "cross-site"
     if elsewhere and request.headers.get("Sec-Fetch-Mode") == "navigate" and "here" not in request.query:
         # From a link elsewhere a SameSite=Strict cookie does not come along; from here it does, if there is one.
         return message_page(request, 200, "One moment.", onward=f"{request.path}?here=1")
+    if door_kind(request) == "socket":
+        command = render.gate_command(request, "page link")
+        return render.page(request, "link_wanted.html", status=401, is_old=False, command=command)
     raise web.HTTPSeeOther(f"/login?{urlencode({'next': request.path})}")
+
+
+def door_kind(request: web.BaseRequest) -> str:
+    """The door that a request came in by, as gate.page.connection.Door has it."""
+    kind: str = request.protocol.door.kind  # type: ignore[attr-defined]
+    return kind
 
 
 def visitor(request: web.Request) -> Visitor:

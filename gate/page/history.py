@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PAGE_ROWS = 50
 EXPORT_ROWS = 1000  # read at once; an export goes on until there are no more
 TEXT_MAX_CHARACTERS = 200
+REHEARSALS = {"": "", "no": "NOT rehearsal", "only": "rehearsal"}  # a filter's word and its condition
 BUCKETS_S = (10, 30, 60, 300, 900, 3600, 14_400, 86_400)
 _DAY_MS = 86_400_000
 
@@ -35,13 +36,16 @@ class Filter:
     outcome: str = ""
     since: str = ""
     until: str = ""
+    rehearsals: str = ""
 
     def __post_init__(self) -> None:
         """Check what only some texts can be.
 
         Raises:
-            FilterError: the outcome is none, or a date is not one.
+            FilterError: the outcome is none, a date is not one, or rehearsals are neither left out nor all that is wanted.
         """
+        if self.rehearsals not in REHEARSALS:
+            raise FilterError("rehearsals is no or only")
         if self.outcome and self.outcome not in DECISIONS:
             raise FilterError(f"outcome is one of {', '.join(DECISIONS)}")
         for name in ("since", "until"):
@@ -88,15 +92,18 @@ def count(index: Index, wanted: Filter) -> int:
 
 
 def by_outcome(index: Index) -> dict[str, int]:
-    """How many requests were decided how, each outcome named."""
-    query = "SELECT decision, count(*) FROM requests WHERE decided_ms IS NOT NULL GROUP BY decision"
+    """How many requests were decided how, each outcome named; rehearsals do not count."""
+    query = "SELECT decision, count(*) FROM requests WHERE decided_ms IS NOT NULL AND NOT rehearsal GROUP BY decision"
     return dict.fromkeys(DECISIONS, 0) | {row[0]: row[1] for row in index.db.execute(query)}
 
 
 def times_to_decide(index: Index) -> tuple[list[int], int, float]:
-    """How many requests that people approved or rejected took at most BUCKETS_S[n]; how many in all; seconds in all."""
+    """How many requests that people approved or rejected took at most BUCKETS_S[n]; how many in all; seconds in all.
+
+    Rehearsals do not count.
+    """
     sums = ", ".join(f"sum(waited_ms <= {bucket * 1000})" for bucket in BUCKETS_S)
-    where = "decision IN ('approved', 'rejected') AND waited_ms IS NOT NULL"
+    where = "decision IN ('approved', 'rejected') AND waited_ms IS NOT NULL AND NOT rehearsal"
     row = index.db.execute(f"SELECT {sums}, count(*), sum(waited_ms) FROM requests WHERE {where}").fetchone()  # noqa: S608
     *buckets, number, total_ms = [each or 0 for each in row]
     return buckets, number, total_ms / 1000
@@ -117,6 +124,8 @@ def _where(wanted: Filter) -> tuple[str, tuple[Any, ...]]:
         conditions.append(("decided_ms >= ?", (_day_ms("since", wanted.since),)))
     if wanted.until:
         conditions.append(("decided_ms < ?", (_day_ms("until", wanted.until) + _DAY_MS,)))
+    if wanted.rehearsals:
+        conditions.append((REHEARSALS[wanted.rehearsals], ()))
     where = " AND ".join(condition for condition, _values in conditions)
     return where, tuple(value for _condition, values in conditions for value in values)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BATCH_RECORDS = 5000
-_VERSION = 1
+_VERSION = 2
 _JOB = ("instance", "project_id", "path", "pipeline_id", "id", "name", "stage", "environment", "ref", "sha", "user")
 _VOTE = ("person", "answer", "comment", "via", "signed_with")
 _SCHEMA = f"""
@@ -32,7 +32,7 @@ CREATE TABLE requests (
   number INTEGER PRIMARY KEY, key TEXT UNIQUE, {", ".join(f"job_{name}" for name in _JOB)},
   rule TEXT, digest TEXT, requested_ms INTEGER, requested_boot_ms INTEGER,
   decision TEXT, decided_ms INTEGER, waited_ms INTEGER, person TEXT, via TEXT, comment TEXT, why TEXT,
-  released_ms INTEGER, ended_ms INTEGER, voters TEXT NOT NULL DEFAULT ' ');
+  released_ms INTEGER, ended_ms INTEGER, voters TEXT NOT NULL DEFAULT ' ', rehearsal INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX of_decided ON requests (decided_ms, number) WHERE decided_ms IS NOT NULL;
 CREATE INDEX of_open ON requests (requested_ms) WHERE decided_ms IS NULL AND ended_ms IS NULL;
 CREATE INDEX of_job ON requests (job_instance, job_project_id, job_name, decided_ms);
@@ -167,11 +167,15 @@ class Index:
         return log.record_at(self.directory, tuple(row))[1] if row else None
 
     def last_approved_sha(self, job: dict[str, Any], not_key: str) -> str | None:
-        """The sha that this job (by instance, project, name and environment) ran for, when it was last let through."""
+        """The sha that this job (by instance, project, name and environment) ran for, when it was last let through.
+
+        Of a rehearsal, when it was last rehearsed.
+        """
         row = self.db.execute(
             "SELECT job_sha FROM requests WHERE job_instance = ? AND job_project_id = ? AND job_name = ?"
-            " AND job_environment IS ? AND released_ms IS NOT NULL AND key != ? ORDER BY decided_ms DESC LIMIT 1",
-            (job["instance"], job["project_id"], job["name"], job["environment"], not_key),
+            " AND job_environment IS ? AND rehearsal = ? AND released_ms IS NOT NULL AND key != ?"
+            " ORDER BY decided_ms DESC LIMIT 1",
+            (*[job[name] for name in ("instance", "project_id", "name", "environment", "rehearsal")], not_key),
         ).fetchone()
         return row["job_sha"] if row else None
 
@@ -246,7 +250,8 @@ class Index:
     def _about_job(self, key: str, record: dict[str, Any]) -> None:
         self.db.execute("INSERT OR IGNORE INTO requests (key) VALUES (?)", (key,))
         about = {f"job_{name}": record["job"].get(name) for name in _JOB}
-        self._set(key, {**about, "rule": record["rule"], "digest": record["digest"]})
+        marks = {"rehearsal": int("rehearsal" in record)}
+        self._set(key, {**about, **marks, "rule": record["rule"], "digest": record["digest"]})
 
     def _waited_ms(self, key: str, record: dict[str, Any]) -> int | None:
         row = self.row(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -18,15 +19,28 @@ if TYPE_CHECKING:
 SIGN_OF_LIFE_S = 15.0
 NOT_OFTENER_THAN_S = 1.0
 WRITTEN_WITHIN_S = 10
+EACH_MAX = 50
 NONE = -1  # the version of a page that is behind, or of before the last start
 
 
 async def live(request: web.Request) -> web.StreamResponse:
     """GET /live: `change` events, until the visitor goes, or may not look any more (WHATWG HTML, 9.2).
 
-    `?since=` is the version that a page was made of: what has changed before its script could ask is told at once.
+    `?since=` is the version that a page was made of: what has changed before its script could ask is told at once. One
+    too many of the same person gets 204, which tells a browser not to try again; its page looks by itself now and then.
     """
-    page = request.app[PAGE]
+    page, whose = request.app[PAGE], visitor(request).counts_as
+    if page.viewers[whose] >= EACH_MAX:
+        return web.Response(status=204)
+    page.viewers[whose] += 1
+    try:
+        return await _follow(request, page)
+    finally:
+        page.viewers[whose] -= 1
+        page.viewers += Counter()  # forgets who has none any more
+
+
+async def _follow(request: web.Request, page: Page) -> web.StreamResponse:
     answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     version = page.changes.version
     if request.query.get("since", str(version)) != str(version):

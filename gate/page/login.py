@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gate.page import accounts, render
-from gate.page.guard import form_of, visitor
+from gate.page.guard import door_kind, form_of, visitor
 from gate.page.sessions import LIFETIME_S
 from gate.page.state import PAGE, say
 from gate.page.tokens import TokenError
@@ -33,7 +33,7 @@ class PasswordError(Exception):
 
 async def form(request: web.Request) -> web.StreamResponse:
     """GET /login."""
-    if request.protocol.door.kind != "listen":  # type: ignore[attr-defined]
+    if door_kind(request) != "listen":
         raise web.HTTPSeeOther("/")
     return _form(request, 200, "")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from aiohttp import web
 
+from gate import DEFAULT_CONFIG
 from gate.facts import triggerer
 from gate.page import text
 from gate.page.state import PAGE
@@ -62,6 +64,12 @@ def page(request: web.Request, template: str, *, status: int = 200, **values: An
     }
     html = _templates().get_template(template).render({**shared, **values})
     return web.Response(status=status, text=html, content_type="text/html")
+
+
+def gate_command(request: web.Request, words: str) -> str:
+    """A command for people on this host, with the gate.yaml that this page has."""
+    config = request.app[PAGE].rulebook.config_file
+    return shlex.join(["gate", *([] if config == DEFAULT_CONFIG else ["--config", config]), *words.split()])
 
 
 def message_page(

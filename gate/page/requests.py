@@ -6,18 +6,25 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gate import match, rules
+from gate import dangers, match, rules
 from gate.clock import boottime_ms
-from gate.files import read_json
+from gate.code_variables import what_it_does
+from gate.files import StateError
 from gate.page.text import odd_characters
 from gate.request import Request, load
 from gate.signed_inbox import standing
 from gate.standing import progress, waits
+from gate.variables import OVERRIDES, SOMETIMES
 
 if TYPE_CHECKING:
     from gate.page.state import Page
     from gate.page.visitor import Visitor
 
+FOLDED_CHARACTERS = 200  # a longer value is folded, and one of more lines
+FOLDED_LINES = 3
+# What comes of a file that is JSON, and yet nothing that a gate writes.
+_DAMAGED = (StateError, LookupError, TypeError, ValueError, AttributeError)
+_NEEDED = {"facts": dict, "digest": str, "rule": str, "response_sha256": str, "opened_boottime_ms": int}
 KEY = re.compile(r"[A-Za-z0-9._-]{1,300}-[0-9]+-[0-9]+")
 _MERGE_REQUEST = re.compile(r"refs/merge-requests/([0-9]+)/(head|merge)")
 
@@ -42,6 +49,39 @@ class Waiting:
         return "approve" in self.can and self.own != "approve"
 
 
+@dataclass(frozen=True)
+class Variable:
+    """One variable as it is shown; `value` is None where it is not, and `hidden` says why."""
+
+    name: str
+    value: str | None
+    hidden: str
+    change: str
+    does: str
+    overrides: bool
+    perhaps: bool
+    counts: bool
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is one that GitLab sets for some jobs, as it was before and without a danger."""
+        return self.perhaps and not self.change and not self.does
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its value is folded: the page has it whole, but not all of it at once."""
+        return self.value is not None and (len(self.value) > FOLDED_CHARACTERS or self.value.count("\n") > FOLDED_LINES)
+
+
+@dataclass(frozen=True)
+class VariableGroup:
+    """Variables under one heading, unfolded or not."""
+
+    title: str
+    variables: list[Variable]
+    is_open: bool
+
+
 class Book:
     """The requests on disk; what is read once is kept, since it never changes."""
 
@@ -49,27 +89,48 @@ class Book:
         """`page` knows the policy and the index."""
         self._page = page
         self._loaded: dict[str, Request] = {}
+        self._shown: dict[str, bool] = {}
 
     def request(self, key: str) -> Request | None:
-        """The request of that key; None where there is none, or none any more."""
+        """The request of that key; None where there is none, or none any more.
+
+        Raises:
+            StateError: it is there and cannot be read.
+        """
         if key not in self._loaded or not self._loaded[key].has("request.json"):
-            found = load(self._page.state_dir, key) if KEY.fullmatch(key) else None
+            found = _load(self._page.state_dir, key) if KEY.fullmatch(key) else None
             if found is None:
                 return None
             self._loaded[key] = found
         return self._loaded[key]
 
     def content(self, request: Request) -> dict[str, Any] | None:
-        """What the job would run (gate/content.py); None where that is not known, or is of another job."""
-        content = read_json(f"{request.directory}/content.json")
-        return content if content and content["response_sha256"] == request.opened["response_sha256"] else None
+        """What the job would run (gate/content.py); None where that is not known, cannot be read, or is of another job."""
+        try:
+            return request.content()
+        except StateError:
+            return None
 
-    def waiting(self, visitor: Visitor) -> list[Waiting]:
-        """All that waits, oldest first."""
-        keys = self._page.index.open_keys()
+    def is_shown(self, request: Request) -> bool:
+        """Whether people can read here all that the job would run."""
+        if request.key not in self._shown:
+            self._shown[request.key] = is_whole(self.content(request))
+        return self._shown[request.key]
+
+    def waiting(self, visitor: Visitor) -> tuple[list[Waiting], list[tuple[str, str]]]:
+        """All that waits, oldest first; and those that cannot be read: (key, why), which keep none of the others back."""
+        keys, faults = self._page.index.open_keys(), list[tuple[str, str]]()
         self._loaded = {key: request for key, request in self._loaded.items() if key in set(keys)}
-        found = [self.one(request, visitor) for key in keys if (request := self.request(key)) and waits(request)]
-        return sorted(found, key=lambda each: each.request.opened["opened_boottime_ms"])
+        self._shown = {key: shown for key, shown in self._shown.items() if key in set(keys)}
+        found = []
+        for key in keys:
+            try:
+                request = self.request(key)
+                if request and waits(request):
+                    found.append(self.one(request, visitor))
+            except _DAMAGED as error:
+                faults.append((key, fault_words(key, error)))
+        return sorted(found, key=lambda each: each.request.opened["opened_boottime_ms"]), faults
 
     def one(self, request: Request, visitor: Visitor) -> Waiting:
         """One request that waits, as this visitor may see it."""
@@ -94,6 +155,29 @@ class Book:
             own = [vote["answer"] for vote in waiting.votes if vote["person"] == visitor.person]
             waiting.own = own[0] if own else ""
         return waiting
+
+
+def is_whole(content: dict[str, Any] | None) -> bool:
+    """Whether this is all of what a job would run: what is not kept, or is too large, cannot be read here.
+
+    An older version of the gate kept no variables.
+    """
+    return content is not None and not content.get("too_large") and "variables" in content
+
+
+def _load(state_dir: str, key: str) -> Request | None:
+    try:
+        found = load(state_dir, key)
+    except _DAMAGED as error:
+        raise StateError(fault_words(key, error)) from error
+    if found and not all(isinstance(found.opened.get(name), kind) for name, kind in _NEEDED.items()):
+        raise StateError(fault_words(key, LookupError()))
+    return found
+
+
+def fault_words(key: str, error: Exception) -> str:
+    """Why a request cannot be read, for people."""
+    return str(error) if isinstance(error, StateError) else f"the files of {key} are not as a gate writes them"
 
 
 def _counts(vote: dict[str, Any], rule: dict[str, Any], policy: dict[str, Any], request: Request) -> bool:
@@ -131,7 +215,7 @@ def links(facts: dict[str, Any], last_sha: str | None) -> dict[str, str]:
 
 def warnings(facts: dict[str, Any], content: dict[str, Any] | None, opened: dict[str, Any]) -> list[str]:
     """What somebody who is to approve must not overlook."""
-    found = []
+    found = [sentence(each) for each in [*dangers.images(facts), *dangers.variables(facts), *dangers.unknown(content)]]
     if facts["overridden"]:
         found.append(
             f"The job's own variables set {', '.join(facts['overridden'])} to something else than GitLab says; what is"
@@ -149,6 +233,46 @@ def warnings(facts: dict[str, Any], content: dict[str, Any] | None, opened: dict
     if opened["deadline_shortened"]:
         found.append(f"There is less time than the rule gives: {opened['deadline_set_by']}.")
     return found
+
+
+def sentence(phrase: str) -> str:
+    """A phrase as a sentence of its own."""
+    return f"{phrase[:1].upper()}{phrase[1:]}."
+
+
+def told_variables(content: dict[str, Any] | None) -> dict[str, Any]:
+    """A job's variables, and what they were compared with, as the templates take them."""
+    content = content or {}
+    return {"variables": variables(content), "since": content.get("since"), "gone": content.get("gone", [])}
+
+
+def variables(content: dict[str, Any] | None) -> list[VariableGroup]:
+    """A job's variables for people: those that somebody else than GitLab set, and those that may be GitLab's own."""
+    found = [_variable(each) for each in (content or {}).get("variables") or []]
+    quiet = [each for each in found if each.is_quiet]
+    groups = [
+        VariableGroup(
+            "Set by the job, its pipeline, project or group",
+            [each for each in found if not each.is_quiet],
+            is_open=True,
+        ),
+        VariableGroup("GitLab sets these for some jobs, and an author can for others", quiet, is_open=False),
+    ]
+    return [group for group in groups if group.variables]
+
+
+def _variable(each: dict[str, Any]) -> Variable:
+    does = what_it_does(each["name"])
+    return Variable(
+        name=each["name"],
+        value=each["value"],
+        hidden=each["hidden"],
+        change=each["change"],
+        does=does,
+        overrides=each["kind"] == OVERRIDES,
+        perhaps=each["kind"] == SOMETIMES,
+        counts=each["counts"],
+    )
 
 
 def _texts(value: Any) -> list[str]:

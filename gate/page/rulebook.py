@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from config.load import ConfigError, load_policy_as_reader
+from config.page import absence
 
 
 class Rulebook:
@@ -37,7 +38,7 @@ class Rulebook:
                 return
             try:
                 policy = (await asyncio.to_thread(load_policy_as_reader, self.config_file))[0]
-                self.fault = "" if policy["page"] else f"{self.config_file}: there is no page in it any more"
+                self.fault = "" if policy["page"] else absence(policy, self.config_file)
                 self.policy = policy if policy["page"] else self.policy
             except ConfigError as error:
                 self.fault = str(error)

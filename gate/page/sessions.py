@@ -1,7 +1,9 @@
-"""Who is logged in on TCP. In memory: a page that starts anew has everybody log in again.
+"""Who is logged in. In memory: a page that starts anew has everybody log in again.
 
 A session ends when it was not used for IDLE_S, LIFETIME_S after its login, when its person logs out, gets another
-password, or has gone from gate.yaml; and the oldest one, when its person begins more than SESSIONS_MAX.
+password, or has gone from gate.yaml; and the oldest one, when its person begins more than SESSIONS_MAX. One that began with
+a login link (gate/page/link.py) is good for its own uid at the Unix socket only, and has no password that could be old, nor
+an idle time: without the `ssh` that forwards the socket it is of no use.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ class Session:
     began_s: float
     used_s: float
     password_s: float
+    uid: int | None = None
 
 
 class Sessions:
@@ -45,12 +48,21 @@ class Sessions:
 
     def begin(self, account: Account) -> str:
         """Begin a session for somebody who gave their password; returns its new token, for the cookie."""
+        return self._begin(account.person, account.hashed, None)
+
+    def begin_by_link(self, uid: int) -> str:
+        """Begin a session for the Unix user who opened a login link; returns its new token, for the cookie."""
+        return self._begin("", "", uid)
+
+    def _begin(self, person: str, hashed: str, uid: int | None) -> str:
         token, now_s = secrets.token_urlsafe(TOKEN_BYTES), self._clock()
         self._all = {id_: session for id_, session in self._all.items() if not self._over(session)}
-        own = sorted((each for each in self._all.values() if each.person == account.person), key=lambda s: s.began_s)
+        own = sorted(
+            (each for each in self._all.values() if (each.person, each.uid) == (person, uid)), key=lambda s: s.began_s
+        )
         for session in own[: max(len(own) - SESSIONS_MAX + 1, 0)]:
             del self._all[session.id]
-        session = Session(_id(token), account.person, account.hashed, now_s, now_s, now_s)
+        session = Session(_id(token), person, hashed, now_s, now_s, now_s, uid)
         self._all[session.id] = session
         return token
 
@@ -76,11 +88,12 @@ class Sessions:
 
     def wants_password(self, session: Session) -> bool:
         """Whether it is too long since the password was given for a decision."""
-        return self._clock() - session.password_s > PASSWORD_AGAIN_AFTER_S
+        return session.uid is None and self._clock() - session.password_s > PASSWORD_AGAIN_AFTER_S
 
     def _over(self, session: Session) -> bool:
         now_s = self._clock()
-        return now_s - session.used_s > IDLE_S or now_s - session.began_s > LIFETIME_S
+        is_idle = session.uid is None and now_s - session.used_s > IDLE_S
+        return is_idle or now_s - session.began_s > LIFETIME_S
 
 
 def _id(token: str) -> str:

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -19,6 +20,7 @@ from gate.page import tokens
 from gate.page.accounts import Accounts
 from gate.page.attempts import Attempts
 from gate.page.index import Index
+from gate.page.links import Links
 from gate.page.requests import Book
 from gate.page.sessions import Sessions
 
@@ -67,12 +69,14 @@ class Page:
         directory = layout.own_page(rulebook.policy)
         self.accounts = Accounts(directory)
         self.sessions = Sessions(boottime_s)
+        self.links = Links(boottime_s)
         self.attempts = Attempts(boottime_s)
         self.tokens = tokens.Tokens(tokens.key_in(directory), time.time)
         self.changes = Changes()
         self.hashing = asyncio.Semaphore(ARGON2_AT_ONCE)
         # A form's nonce: the keys of the requests that it answers together, and why one was not even left, or "".
         self.bulk: dict[str, list[tuple[str, str]]] = {}
+        self.viewers: Counter[str] = Counter()  # live ones, by whose they are
         self.index = Index(os.path.join(directory, "index.sqlite"), layout.audit(self.state_dir))
         self.book = Book(self)
         self.log_fault = ""

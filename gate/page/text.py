@@ -7,24 +7,13 @@ character is still there, so that what is read is what the audit log has (docs/a
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from markupsafe import Markup, escape
 
+from gate.words import could_deceive
+
 _KEPT = "\n\t"
 _NUL, _PICTURE_OF_NUL = "\0", "\u2400"
-# What cannot be seen or changes the direction of what follows; CR, which HTML would make a line feed of; and NUL.
-_ODD = ("Cc", "Cf", "Zl", "Zp", "Cs", "Co", "Cn")
-# Letters and marks that show nothing (Unicode's Default_Ignorable_Code_Point, beyond _ODD): code and data were hidden in
-# them. Two selectors are left out, since emoji carry them.
-_UNSEEN = frozenset(
-    {
-        *"\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0",
-        *map(chr, range(0x180B, 0x1810)),
-        *map(chr, range(0xFE00, 0xFE0E)),
-        *map(chr, range(0xE0100, 0xE01F0)),
-    }
-)
 _PIECE = re.compile(r"(`[^`\n]+`)|(\*\*[^*\n]+\*\*)|(https?://[^\s<>\"'`]*[^\s<>\"'`.,;:!?)\]])")
 
 
@@ -63,7 +52,7 @@ def _styled(found: re.Match[str]) -> Markup:
 
 
 def _is_odd(character: str) -> bool:
-    return character not in _KEPT and (unicodedata.category(character) in _ODD or character in _UNSEEN)
+    return character not in _KEPT and could_deceive(character)
 
 
 def _marked(character: str) -> Markup:

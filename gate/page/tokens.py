@@ -54,6 +54,14 @@ class Tokens:
             raise TokenError
         return nonce
 
+    def bound(self, token: str, visitor: str, what: str) -> str:
+        """What stands in a form beside its token, to show that this page put it there: 64 hex digits.
+
+        Only for a token that `make` has returned, or `check` has let pass.
+        """
+        nonce, made, _mac = token.split(".")
+        return self._mac(nonce, made, visitor, what)
+
     def _mac(self, *parts: str) -> str:
         # Each with its length before it, so that no two lists of parts are the same bytes.
         message = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)

@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 from audit.log import AuditError
 from audit.show import as_line
 from gate.decide import DECISIONS
-from gate.facts import triggerer
+from gate.facts import is_rehearsal, triggerer
+from gate.files import StateError
 from gate.page import history, requests
 from gate.page.guard import visitor
 from gate.page.outcomes import outcome
@@ -17,6 +18,7 @@ from gate.page.render import message_page, page
 from gate.page.state import PAGE
 from gate.rules import people_of
 from gate.standing import waits
+from gate.words import could_deceive
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -35,14 +37,17 @@ async def waiting(
     """GET /: what waits, the visitor's own first; also what a vote on several comes back to where it was not left."""
     state, who = request.app[PAGE], visitor(request)
     wanted = request.query.get("q", "").strip()[:FILTER_MAX_CHARACTERS]
-    found = await asyncio.to_thread(state.book.waiting, who)
+    found, unreadable = await asyncio.to_thread(state.book.waiting, who)
     fitting = [each for each in found if _fits(each, wanted)]
     mine = [each for each in fitting if each.is_mine]
     shown = [*mine, *[each for each in fitting if not each.is_mine]][:ROWS_MAX]
+    pickable = await asyncio.to_thread(_pickable, state, shown)
     return page(
         request,
         "waiting.html",
         status=status,
+        unreadable=unreadable,
+        pickable=pickable,
         note=note,
         comment=comment,
         picked=picked,
@@ -52,7 +57,7 @@ async def waiting(
         total=len(found),
         hidden=len(fitting) - len(shown),
         token=state.tokens.make(who.id, "decide together"),
-        wants_password=_wants_password(request),
+        wants_password=wants_password(request),
     )
 
 
@@ -71,11 +76,11 @@ async def one(request: web.Request, *, status: int = 200, note: str = "", commen
         status=status,
         key=key,
         row=row,
-        records=[as_line(record) for record in records],
+        records=[as_line(record, could_deceive) for record in records],
         note=note,
         comment=comment,
         outcome=outcome(state.index, asked, voted) if asked and voted else None,
-        wants_password=_wants_password(request),
+        wants_password=wants_password(request),
         **about,
     )
 
@@ -87,7 +92,7 @@ async def decided(request: web.Request) -> web.StreamResponse:
         return message_page(request, 404, "What came of that is not kept here any more; the history has it.")
     outcomes = []
     for key, why in state.bulk[nonce]:
-        asked = state.book.request(key)
+        asked = _asked(state, key)
         kind, words = ("refused", why) if why or asked is None else outcome(state.index, asked, nonce)
         outcomes.append({"key": key, "asked": asked, "kind": kind, "words": words})
     return page(request, "decided.html", outcomes=outcomes)
@@ -127,13 +132,15 @@ def _about(state: Page, request: web.Request, asked: Request) -> dict[str, Any]:
     is_waiting = waits(asked)
     how = state.book.one(asked, who)
     job = {"instance": facts["instance"], "project_id": facts["project_id"], "name": facts["name"]}
-    last = state.index.last_approved_sha({**job, "environment": facts["environment"]}, asked.key)
+    job |= {"environment": facts["environment"], "rehearsal": is_rehearsal(facts)}
+    last = state.index.last_approved_sha(job, asked.key)
     return {
         "facts": facts,
         "by": triggerer(facts),
         "links": requests.links(facts, last),
         "content": content,
         "warnings": requests.warnings(facts, content, asked.opened),
+        **requests.told_variables(content),
         "digest": asked.opened["digest"],
         "opened_ms": asked.opened["opened_wall_s"] * 1000,
         "until_ms": asked.opened["opened_wall_s"] * 1000
@@ -172,9 +179,23 @@ def _by_project(found: list[Waiting]) -> dict[str, list[Waiting]]:
     return groups
 
 
-def _wants_password(request: web.Request) -> bool:
+def _pickable(state: Page, rows: list[Waiting]) -> frozenset[str]:
+    """The keys of those that can be answered together with others: by this visitor, and whose script can be read here."""
+    if state.rulebook.fault or not state.policy["page"]["bulk"]:
+        return frozenset()
+    return frozenset(each.request.key for each in rows if each.can and state.book.is_shown(each.request))
+
+
+def wants_password(request: web.Request) -> bool:
     session = visitor(request).session
     return session is not None and request.app[PAGE].sessions.wants_password(session)
+
+
+def _asked(state: Page, key: str) -> Request | None:
+    try:
+        return state.book.request(key)
+    except StateError:
+        return None
 
 
 def _before(text: str) -> tuple[int, int] | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pwd
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gate.page.peers import uid_of_unix_peer
+from gate.words import shown
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from gate.page.accounts import Accounts
     from gate.page.sessions import Session, Sessions
 
+SENT_MAX_CHARACTERS = 100
 COOKIE, COOKIE_OVER_TLS = "gate-session", "__Host-gate-session"
 
 
@@ -31,6 +33,11 @@ class Visitor:
     session: Session | None = None
 
     @property
+    def counts_as(self) -> str:
+        """Whose this visitor's connections are, at whatever door."""
+        return f"person {self.person}" if self.person else f"Unix user {self.name}"
+
+    @property
     def id(self) -> str:
         """What a form token is bound to."""
         return f"{self.door}:{self.session.id if self.session else self.name}"
@@ -45,11 +52,13 @@ def visitor_of(
         StrangerError: the reverse proxy names nobody, or nobody that gate.yaml knows.
     """
     door = request.protocol.door  # type: ignore[attr-defined]  # gate.page.connection.Connection
-    if door.kind == "socket":
-        return _by_uid(uid_of_unix_peer(request.transport.get_extra_info("socket")), policy)  # type: ignore[union-attr]
     if door.kind == "proxy_socket":
         return _by_header(request, policy)
-    return _by_session(request.cookies.get(cookie_name(policy), ""), policy, accounts, sessions)
+    token = request.cookies.get(cookie_name(policy), "")
+    if door.kind == "listen":
+        return _by_session(token, policy, accounts, sessions)
+    uid = uid_of_unix_peer(request.transport.get_extra_info("socket"))  # type: ignore[union-attr]
+    return _by_link(token, uid, sessions, policy) if policy["page"]["login_link"] else visitor_by_uid(uid, policy)
 
 
 def cookie_name(policy: dict[str, Any]) -> str:
@@ -57,9 +66,17 @@ def cookie_name(policy: dict[str, Any]) -> str:
     return COOKIE_OVER_TLS if policy["page"]["url"].startswith("https:") else COOKIE
 
 
-def _by_uid(uid: int, policy: dict[str, Any]) -> Visitor:
+def visitor_by_uid(uid: int, policy: dict[str, Any]) -> Visitor:
+    """Somebody at a Unix socket, by the kernel's word."""
     person = next((name for name, known in policy["people"].items() if known["uid"] == uid), None)
     return Visitor(person or _unix_name(uid), person, "socket")
+
+
+def _by_link(token: str, uid: int, sessions: Sessions, policy: dict[str, Any]) -> Visitor | None:
+    session = sessions.of(token) if token else None
+    if session is None or session.uid != uid:
+        return None
+    return replace(visitor_by_uid(uid, policy), session=session)
 
 
 def _unix_name(uid: int) -> str:
@@ -75,14 +92,19 @@ def _by_header(request: web.BaseRequest, policy: dict[str, Any]) -> Visitor:
     # Two of them are one too many: the proxy has added its own to one that the client made up.
     if len(values) != 1 or not values[0].strip():
         raise StrangerError(f"the reverse proxy sent {len(values)} {name} headers, not one that names somebody")
-    if values[0] not in policy["people"]:
-        raise StrangerError("the reverse proxy names somebody whom gate.yaml does not know")
-    return Visitor(values[0], values[0], "proxy_socket")
+    sent = values[0].strip()
+    person = next((name for name, known in policy["people"].items() if sent in (name, *known["proxy_names"])), None)
+    if person is None:
+        raise StrangerError(
+            f"the reverse proxy sent {name}: {shown(sent, SENT_MAX_CHARACTERS)}, and nobody in gate.yaml is called so. The operator"
+            " can write that name into the list `proxy` of a person under `people`"
+        )
+    return Visitor(person, person, "proxy_socket")
 
 
 def _by_session(token: str, policy: dict[str, Any], accounts: Accounts, sessions: Sessions) -> Visitor | None:
     session = sessions.of(token) if token else None
-    if session is None:
+    if session is None or session.uid is not None:
         return None
     account = accounts.get(session.person) if session.person in policy["people"] else None
     if account is None or account.hashed != session.hashed:

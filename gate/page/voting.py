@@ -33,10 +33,8 @@ if TYPE_CHECKING:
     from gate.request import Request
 
 TAKEN_WITHIN_S = 5.0
-BULK_MAX = 50
-BULK_KEPT = 200
 VOTE_MODE = 0o644  # votes/ itself is closed to all but the gate and this page
-_AGAIN = "This form was too old, or not made for you: it is here anew, with what you wrote. Nothing was decided."
+AGAIN = "This form was too old, or not made for you: it is here anew, with what you wrote. Nothing was decided."
 
 
 class Refusal(NamedTuple):
@@ -65,9 +63,9 @@ async def vote(request: web.Request) -> web.StreamResponse:
     try:
         nonce = page.tokens.check(str(form.get("token", "")), who.id, f"decide {key}")
     except TokenError:
-        return await views.one(request, status=403, note=_AGAIN, comment=_comment(form))
-    answer = Answer(nonce, str(form.get("answer", "")), _comment(form), str(form.get("digest", "")))
-    refusal = why_not(page, who, asked, answer) or await _wrong_password(page, who, form)
+        return await views.one(request, status=403, note=AGAIN, comment=comment_of(form))
+    answer = Answer(nonce, str(form.get("answer", "")), comment_of(form), str(form.get("digest", "")))
+    refusal = why_not(page, who, asked, answer) or await wrong_password(page, who, form)
     if refusal:
         return await views.one(request, status=refusal.status, note=refusal.words, comment=answer.comment)
     try:
@@ -76,42 +74,8 @@ async def vote(request: web.Request) -> web.StreamResponse:
         say(str(error))
         note = "The vote could not be written down, so nothing was decided. The page's log says why."
         return await views.one(request, status=503, note=note, comment=answer.comment)
-    await _until_taken(page, [asked], nonce)
+    await until_taken(page, [asked], nonce)
     raise web.HTTPSeeOther(f"/requests/{key}?vote={nonce}")
-
-
-async def together(request: web.Request) -> web.StreamResponse:
-    """POST /decide: one answer to several requests, each by itself."""
-    page, who = request.app[PAGE], visitor(request)
-    form = await form_of(request)
-    picks = [str(pick).partition(" ") for pick in form.getall("pick", [])]
-    try:
-        nonce = page.tokens.check(str(form.get("token", "")), who.id, "decide together")
-    except TokenError:
-        refusal: Refusal | None = Refusal(403, _AGAIN)
-    else:
-        refusal = _wrong_number(len(picks)) or await _wrong_password(page, who, form)
-    if refusal:
-        picked = frozenset(key for key, _, _digest in picks)
-        comment = _comment(form)
-        return await views.waiting(request, status=refusal.status, note=refusal.words, comment=comment, picked=picked)
-    outcomes: list[tuple[str, str]] = []
-    left = []
-    for key, _, digest in picks:
-        asked = page.book.request(key)
-        answer = Answer(nonce, str(form.get("answer", "")), _comment(form), digest)
-        why = _leave_one(page, who, asked, answer)
-        outcomes.append((key, why))
-        left += [asked] if asked and not why else []
-    await _until_taken(page, left, nonce)
-    page.bulk = dict([*page.bulk.items(), (nonce, outcomes)][-BULK_KEPT:])
-    raise web.HTTPSeeOther(f"/decided/{nonce}")
-
-
-def _wrong_number(picked: int) -> Refusal | None:
-    if 0 < picked <= BULK_MAX:
-        return None
-    return Refusal(400, f"Select at least one request, and at most {BULK_MAX}. Nothing was decided.")
 
 
 def why_not(page: Page, who: Visitor, asked: Request, answer: Answer) -> Refusal | None:
@@ -157,7 +121,7 @@ def leave(who: Visitor, asked: Request, answer: Answer) -> None:
     say(f"{who.person} ({who.door}) leaves a vote on {asked.key}: {answer.answer}")
 
 
-async def _until_taken(page: Page, left: list[Request], nonce: str) -> None:
+async def until_taken(page: Page, left: list[Request], nonce: str) -> None:
     """Wait a moment for what was left to be taken; what came too late goes."""
     until_s = time.monotonic() + TAKEN_WITHIN_S
     todo = list(left)
@@ -174,22 +138,7 @@ async def _until_taken(page: Page, left: list[Request], nonce: str) -> None:
                 os.unlink(os.path.join(layout.votes(asked.directory), file_of(nonce)))
 
 
-def _leave_one(page: Page, who: Visitor, asked: Request | None, answer: Answer) -> str:
-    """Leave one of several votes; returns why not, or ""."""
-    if asked is None:
-        return "There is no such request."
-    refusal = why_not(page, who, asked, answer)
-    if refusal:
-        return refusal.words
-    try:
-        leave(who, asked, answer)
-    except StateError as error:
-        say(str(error))
-        return "The vote could not be written down; the page's log says why."
-    return ""
-
-
-async def _wrong_password(page: Page, who: Visitor, form: Mapping[str, Any]) -> Refusal | None:
+async def wrong_password(page: Page, who: Visitor, form: Mapping[str, Any]) -> Refusal | None:
     if who.session is None or not page.sessions.wants_password(who.session):
         return None
     try:
@@ -200,5 +149,5 @@ async def _wrong_password(page: Page, who: Visitor, form: Mapping[str, Any]) -> 
     return None
 
 
-def _comment(form: Mapping[str, Any]) -> str:
+def comment_of(form: Mapping[str, Any]) -> str:
     return whole(str(form.get("comment", "")).replace("\r\n", "\n")).strip()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gate.setup.answers import Answers
     from gate.setup.things import Thing
 
+_OURS = "gitlab-runner-gate"
 TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # after `su`, PATH may have no sbin
 
 
@@ -38,7 +39,11 @@ def places(answers: Answers) -> Iterator[str]:
     above = [_existing(os.path.dirname(path)) for path in (answers.config, answers.state_dir)]
     try:
         for each in dict.fromkeys(each for path in above for each in weaknesses(path, answers.runner.uid)):
-            yield f"{each.says}: {each.mend}"
+            # What is called as ours may be changed by a command of ours; any other directory is the host's to decide on.
+            is_own = os.path.basename(each.place).startswith(_OURS)
+            yield (
+                f"{each.says}: {each.mend}" if is_own else f"{each.says}, if that is right there, or name another place"
+            )
         kind = file_system(_existing(answers.state_dir))
     except OSError as error:
         yield f"{error.filename} cannot be looked at: {reason(error)}"

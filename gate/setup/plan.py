@@ -88,7 +88,7 @@ def _users(answers: Answers, host: Host) -> Iterator[Thing]:
         yield Member(PAGE_USER, APPROVERS_GROUP)
     yield from (Member(each.unix, APPROVERS_GROUP) for each in answers.approvers)
     if answers.run_as:
-        yield _system_user(answers.run_as, JOB_COMMENT, f"/home/{answers.run_as}", "/bin/bash", host)
+        yield _system_user(answers.run_as, JOB_COMMENT, f"/home/{answers.run_as}", "/usr/sbin/nologin", host)
 
 
 def _system_user(name: str, comment: str, home: str, shell: str, host: Host) -> SystemUser:

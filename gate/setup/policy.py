@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from gate.setup.answers import Answers
 
 _RULE_NOTES = {
-    "production": "Jobs of protected branches and tags, which is what deploys. `count: 2` asks two people.",
+    "production": (
+        "Jobs of protected branches and tags, which is what deploys. `count: 2` asks two people. Jobs that set a variable"
+        " which carries code, such as BASH_ENV or PATH, are refused."
+    ),
     "everything-else": "Every other job that comes to this runner. Without this rule they are refused.",
 }
 
@@ -25,6 +28,7 @@ def _value(answers: Answers) -> dict[str, Any]:
     group = _group_name(answers)
     approvals = {"approvals": [{"count": 1, "of": [group]}]}
     reasons = {"comment": {"approve": "optional", "reject": "required"}}
+    no_code = {"variables": {"deny": ["code"]}}
     own_group = {"approvers_group": APPROVERS_GROUP} if answers.has_users else {}
     return {
         "version": 1,
@@ -34,8 +38,8 @@ def _value(answers: Answers) -> dict[str, Any]:
         "people": {each.person: _person(each.unix, each.gitlab_id) for each in answers.approvers},
         "groups": {group: [each.person for each in answers.approvers]},
         "rules": [
-            {"name": "production", "match": {"protected": True}, **approvals, "decide_within": "4h", "self_approval": False, **reasons},
-            {"name": "everything-else", "match": {}, **approvals, "decide_within": "1h"},
+            {"name": "production", "match": {"protected": True}, **approvals, "decide_within": "4h", "self_approval": False, **reasons, **no_code},
+            {"name": "everything-else", "match": {}, **approvals, "decide_within": "1h", **no_code},
         ],
         "backend": _backend(answers),
         **({"page": _page(answers)} if answers.page else {}),

@@ -12,6 +12,8 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from config.ownership import commands
+
 if TYPE_CHECKING:
     from config.accounts import Host
 
@@ -171,11 +173,10 @@ class Directory:
         return f"{self.owner}:{self.group}" if self.group else self.owner
 
     def _mends(self, found: os.stat_result, host: Host) -> list[str]:
-        owner, path = host.user(self.owner), shlex.quote(self.path)
+        owner = host.user(self.owner)
         is_owned = owner is not None and found.st_uid == owner.uid
         if self.is_exact and self.group:
             is_owned = is_owned and found.st_gid == host.gid(self.group)
-        if is_owned and (stat.S_IMODE(found.st_mode) == self.mode or not self.is_exact):
+        if is_owned and not self.is_exact:
             return []
-        # Five digits: with four, chmod(1) leaves a set-group-ID bit as it is.
-        return [*([] if is_owned else [f"chown {shlex.quote(self._owners)} {path}"]), f"chmod {self.mode:05o} {path}"]
+        return commands(self.path, found, owners=self._owners, is_owned=is_owned, mode=self.mode)

@@ -95,5 +95,5 @@ def _units() -> str:
 
 def _page(plan: Plan) -> str:
     if plan.answers.has_users:
-        return f"cp {_units()}/gate-page.* /etc/systemd/system/, and start them; see docs/how-to/page.md"
-    return f"it runs while this does: {_gate(plan)} page"
+        return f"cp {_units()}/gate-page.* /etc/systemd/system/, and start them; see docs/how-to/page.md. Each of you logs in with: gate page link"
+    return f"it runs while this does: {_gate(plan)} page; and {_gate(plan)} page link prints the address to log in with"

@@ -12,9 +12,10 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.test_threats import left
-from tests.support.browser import Browsers, log_in
+from tests.support.browser import Browsers, log_in, log_in_by_link
 from tests.support.ports import free_port
 from tests.support.site import APPROVER, IS_ROOT, RUN_AS, USERS
+from tests.support.tools import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +125,7 @@ def test_by_the_socket_nobody_is_asked_for_a_password(shown: Start, browser: Bro
     request = start.stage.waiting()
     with start.site.forward("bob", port) as ssh:
         seen = browser.open()
-        seen.goto(start.page.url)
+        log_in_by_link(seen, start.page, "bob")
         expect(seen.locator(".who")).to_have_text("bob")
         seen.get_by_role("link", name="deploy #1001").click()
         seen.get_by_role("button", name="Approve").click()
@@ -142,10 +143,10 @@ def test_a_member_of_the_group_who_is_nobody_in_gate_yaml_looks_on(shown: Start,
     request = start.stage.waiting()
     with start.site.forward("carol", port) as ssh:
         seen = browser.open()
-        seen.goto(f"{start.page.url}/requests/{request.key}")
+        log_in_by_link(seen, start.page, "carol", f"/requests/{request.key}")
         expect(seen.locator(".who")).to_have_text(f"{USERS['carol']}, looking on")
         expect(seen.locator(".look-only")).to_contain_text("gate.yaml has no person for games")
-        assert seen.get_by_role("button").count() == 0
+        assert [button.inner_text() for button in seen.get_by_role("button").all()] == ["Log out"]
         ssh.terminate()
 
 
@@ -175,6 +176,7 @@ def test_behind_nginx_as_the_docs_have_it(shown: Start, browser: Browsers, tmp_p
     nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if not nginx:
         pytest.skip("no nginx: apt install nginx-light; the page is not seen behind a reverse proxy")
+    need("openssl")
     port = free_port()
     start = shown(page={"proxy_socket": True, "url": f"https://gate.localhost:{port}"})
     request = start.stage.waiting()

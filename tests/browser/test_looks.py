@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,3 +67,36 @@ def test_the_script_is_under_a_hundred_lines() -> None:
     from gate.page.render import _static
 
     assert len(_static("page.js").decode().splitlines()) < 100
+
+
+def test_variables_are_marked_and_long_ones_unfold(shown: Start, browser: Browsers) -> None:
+    start = shown()
+    start.page.add_user(APPROVER)
+    seen = browser.open(java_script_enabled=False)
+    next(state for state in STATES if state.name == "variables").go(start, seen)
+    variables = seen.locator("#variables")
+    for text in ("production --force --now", "Set then, and not any more: NOTIFY", "overrides the server's"):
+        expect(variables).to_contain_text(text)
+    expect(variables.locator(".change")).to_have_count(9)
+    expect(variables).not_to_contain_text("made-up-secret")
+    expect(variables).not_to_contain_text("eu-west-1")
+    folded = variables.get_by_text("- change number 11 of this release")
+    expect(folded).to_be_hidden()
+    variables.get_by_text("characters").click()
+    expect(folded).to_be_visible()
+    expect(seen.locator("#beside")).to_contain_text('Unknown field sandbox: {"level": 2}')
+    start.stage.close()
+
+
+def test_a_request_of_an_older_gate_says_that_its_variables_are_not_kept(shown: Start, browser: Browsers) -> None:
+    start = shown()
+    start.page.add_user(APPROVER)
+    request = start.stage.waiting()
+    path = Path(request.directory) / "content.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    kept = ("v", "key", "response_sha256", "too_large", "steps", "hooks", "image", "services", "run")
+    path.write_text(json.dumps({name: content[name] for name in kept}), encoding="utf-8")
+    seen = browser.open()
+    log_in(seen, start.page, APPROVER, f"/requests/{request.key}")
+    expect(seen.locator("#variables")).to_contain_text("it came to an older version of the gate")
+    start.stage.close()

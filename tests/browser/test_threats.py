@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import html
 import json
 import re
 import subprocess
@@ -408,6 +410,34 @@ def test_what_a_proxy_says_is_believed_at_its_own_socket_only(shown: Start) -> N
     ] * 3
 
 
+def test_a_name_that_the_proxy_sends_may_be_written_with_a_person(shown: Start) -> None:
+    start = shown(page={"proxy_socket": True})
+    start.site.config["people"][APPROVER]["proxy"] = ["a.l@example.com", "Zoë Ångström"]
+    start.site.write()
+    proxy = start.page.client(door="proxy_socket")
+    for sent in (APPROVER, "a.l@example.com", "Zoë Ångström"):
+        reply = proxy.get("/", {"Remote-User": sent.encode().decode("latin-1")})
+        assert (reply.status, f'<p class="who">{APPROVER}</p>' in reply.body) == (200, True)
+    assert proxy.get("/", {"Remote-User": "A.L@example.com"}).status == 403
+
+
+SENT = {
+    "an address": ("mallory@example.com", "Remote-User: mallory@example.com, and nobody in gate.yaml is called so."),
+    "markup": ("<img src=x>", "Remote-User: &lt;img src=x&gt;, and nobody"),
+    "an override": ("m\u202ex", r"Remote-User: m\u202ex, and nobody"),
+    "too long": ("x" * 3000, f"Remote-User: {'x' * 100}… (3000 characters), and nobody"),
+}
+
+
+@pytest.mark.parametrize("case", SENT)
+def test_a_name_that_nobody_has_is_told_with_what_to_write(shown: Start, case: str) -> None:
+    sent, told = SENT[case]
+    start = shown(page={"proxy_socket": True})
+    reply = start.page.client(door="proxy_socket").get("/", {"Remote-User": sent.encode().decode("latin-1")})
+    assert (reply.status, told in reply.body) == (403, True), reply.body
+    assert "write that name into the list `proxy` of a person under `people`" in html.unescape(reply.body)
+
+
 def test_two_names_from_a_proxy_are_nobody(shown: Start) -> None:
     start = shown(page={"proxy_socket": True})
     with start_connection(start.page.client(door="proxy_socket")) as connection:
@@ -471,7 +501,8 @@ def test_two_hundred_half_sent_requests_and_fifty_viewers_delay_no_decision(show
     slow = [start.page.client(door="listen").connect() for _ in range(200)]
     for connection in slow:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: ")
-    viewers = [looks_on(start.page.client(APPROVER)) for _ in range(50)]
+    viewer_of = start.page.client(APPROVER)
+    viewers = [looks_on(viewer_of) for _ in range(50)]
     assert all(b"retry: 3000" in until(viewer, b"retry: 3000") for viewer in viewers)
     began = time.monotonic()
     client = start.page.client(door="listen")
@@ -484,6 +515,56 @@ def test_two_hundred_half_sent_requests_and_fifty_viewers_delay_no_decision(show
         connection.close()
     assert shows.status == 200
     assert took < 300  # about a tenth of a second; the hanging of 200 would be 1,000 s
+
+
+MANY = 600
+CROWDS: dict[str, tuple[str, bytes]] = {
+    "silent": ("socket", b""),
+    "half-sent": ("socket", b"GET / HTTP/1.1\r\nHost: "),
+    "half a form": (
+        "socket",
+        b"POST /logout HTTP/1.1\r\nHost: HOST\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 9\r\n\r\nto",
+    ),
+    "live": ("socket", b"GET /live HTTP/1.1\r\nHost: HOST\r\nCOOKIE\r\n"),
+    "silent, not logged in": ("listen", b""),
+    "half-sent, not logged in": ("listen", b"GET / HTTP/1.1\r\nHost: "),
+}
+
+
+@NEEDS_USERS
+@pytest.mark.parametrize("case", CROWDS)
+def test_one_person_s_six_hundred_connections_shut_out_neither_others_nor_themselves(shown: Start, case: str) -> None:
+    door, sent = CROWDS[case]
+    start = shown()
+    for person in ("alice", "bob"):
+        start.page.add_user(person)
+    request = start.stage.waiting()
+    crowder = start.page.client("alice", door)
+    sent = sent.replace(b"HOST", start.page.host.encode()).replace(b"COOKIE", crowder.cookie_line.encode())
+    crowd = [crowder.connect() for _ in range(MANY)]
+    for connection in crowd:
+        with contextlib.suppress(OSError):  # the first are closed by now
+            connection.sendall(sent)
+    for person in ("bob", "alice"):
+        client = start.page.client(person, door)
+        if door == "listen":
+            assert client.log_in(person).status == 303
+        assert client.get(f"/requests/{request.key}").status == 200
+    for connection in crowd:
+        connection.close()
+
+
+@NEEDS_USERS
+def test_of_one_person_s_many_live_viewers_only_theirs_are_turned_away(shown: Start) -> None:
+    start = shown()
+    alice = start.page.client("alice")
+    viewers = [looks_on(alice) for _ in range(50)]
+    assert all(b"retry: 3000" in until(viewer, b"retry: 3000") for viewer in viewers)
+    with looks_on(alice) as one_more, looks_on(start.page.client("bob")) as bob:
+        assert until(one_more, b"\r\n\r\n").startswith(b"HTTP/1.1 204")
+        assert b"retry: 3000" in until(bob, b"retry: 3000")
+    for viewer in viewers:
+        viewer.close()
 
 
 def test_a_viewer_who_goes_is_let_go(shown: Start) -> None:
@@ -606,7 +687,7 @@ def until(connection: socket.socket, *wanted: bytes) -> bytes:
 
 def looks_on(client: Client, path: str = "/live") -> socket.socket:
     connection = start_connection(client)
-    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {client.page.host}\r\n\r\n".encode())
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {client.page.host}\r\n{client.cookie_line}\r\n".encode())
     return connection
 
 

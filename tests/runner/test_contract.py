@@ -226,6 +226,21 @@ def test_driver_sees_the_same_of_the_rehearsal_and_the_real_runner(
     assert seen[0] == seen[1]
 
 
+FAILING = ["sh -c 'exit 42'", "exit 43", "no-such-command-here", "(exit 44)", "true | sh -c 'exit 45'"]
+
+
+def test_the_rehearsal_gives_the_exit_codes_of_the_runner_that_is_here(
+    both: tuple[HarnessFactory, HarnessFactory], tmp_path: Path
+) -> None:
+    ended = []
+    for half, name in zip(both, ("rehearsal", "gitlab-runner"), strict=True):
+        probe = Probe(tmp_path / f"{name}.jsonl")
+        runner = half(probe.wiring(), env=probe.env)
+        jobs = [runner.submit(script=[line], project_path=f"grp/{n}") for n, line in enumerate(FAILING)]
+        ended.append([runner.wait(job).exit_code for job in jobs])
+    assert ended[0] == ended[1]
+
+
 def test_driver_finds_its_files_private(harness: HarnessFactory, tmp_path: Path) -> None:
     probe = Probe(tmp_path / "probe.jsonl")
     runner = harness(probe.wiring(), env=probe.env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -181,6 +182,22 @@ def test_a_failing_command_is_in_the_audit_log_and_changes_nothing(gated: Start,
     assert case.site.verify().ok
     shown = case.site.gate(case.approver, "show", str(job)).stdout
     assert 'why="exit status 33: the chat is down"' in shown
+
+
+@pytest.mark.parametrize("gone", ["", "plain"])
+def test_a_command_that_cannot_be_run_is_recorded_and_the_job_goes_on(gated: Start, tmp_path: Path, gone: str) -> None:
+    command = tmp_path / "notify"
+    if gone == "plain":
+        command.write_text("#!/bin/sh\n", encoding="utf-8")
+        command.chmod(0o644)
+    case = gated(on_event=[str(command)])
+    job = case.waiting()
+    case.drop(job, "approve")
+    assert case.outcome(job)[0] == "success"
+    assert re.search(rf"warning: .*on_event: {command}.*: nobody is notified", case.harness.trace(job))
+    until(lambda: len(case.site.records("notice-failed", job)) == 2, "recorded")
+    words = {"": "No such file or directory", "plain": "Permission denied"}[gone]
+    assert {each["why"] for each in case.site.records("notice-failed", job)} == {f"cannot be started: {words}"}
 
 
 @pytest.mark.parametrize(

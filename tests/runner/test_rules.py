@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.runner.gated import until
+from tests.support.harness import RehearsalHarness
 from tests.support.site import IS_ROOT
 
 if TYPE_CHECKING:
@@ -22,6 +25,20 @@ BOTH = {"approvals": [{"count": 1, "of": ["alice", "bob"]}, {"count": 1, "of": [
 def rule_for(case: Gated, **changes: Any) -> dict[str, Any]:
     """The gate's one rule with changes."""
     return {**case.site.config["rules"][0], **changes}
+
+
+def test_only_a_rehearsal_is_recorded_as_one_whatever_the_job_says(gated: Start) -> None:
+    case = gated()
+    names = ("REHEARSAL", "rehearsal", "CUSTOM_ENV_GATE_REHEARSAL", "FF_REHEARSAL")
+    job = case.waiting(variables=dict.fromkeys(names, "1"))
+    is_one = isinstance(case.harness, RehearsalHarness)
+    told = json.loads(case.site.gate(case.approver, "show", str(job), "--json").stdout)
+    assert (told["rehearsal"], told["key"].startswith("REHEARSAL.")) == (is_one, is_one)
+    assert ("this is a rehearsal" in case.harness.trace(job)) is is_one
+    case.drop(job, "approve")
+    assert case.outcome(job)[0] == "success"
+    until(lambda: case.site.records("ended", job), "ended")
+    assert {record.get("rehearsal", False) for record in case.site.records(job=job)} == {is_one}
 
 
 @NEEDS_USERS

@@ -25,7 +25,14 @@ def test_a_job_waits_for_an_approver_and_runs_as_the_job_user() -> None:
         command = host.command([binary, "run", "-c", "/etc/config.toml"])
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**ENVIRONMENT, MARK: mark}) as runner:
             try:
-                job = gitlab.submit(script=["id -un"], variables={"GIT_STRATEGY": "none"})
+                # Each job of a fake GitLab, which has no repository, sets GIT_STRATEGY.
+                refused = gitlab.wait(gitlab.submit(script=["id -un"]))
+                assert "denies jobs that set GIT_STRATEGY" in refused.trace
+                policy = host.at("/etc/gitlab-runner-gate/gate.yaml")
+                policy.write_text(
+                    policy.read_text().replace("deny: [code]", "deny: [shell, loader, git]"), encoding="utf-8"
+                )
+                job = gitlab.submit(script=["id -un"])
                 gitlab.wait_trace(job, f"{job}.approve")
                 assert "is approved" in done(host.gate("approve", str(job), user="bob"))
                 ended = gitlab.wait(job)

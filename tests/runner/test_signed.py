@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gate import signed
 from tests.support.signing import Key, new_key
 from tests.support.site import APPROVER, APPROVERS_GROUP, IS_ROOT, USERS
 
@@ -41,8 +42,9 @@ def answer(case: Gated, job: int, key: Key, *words: str) -> None:
     case.site.run_as(APPROVER, ["sh", "-c", done.stdout], check=True)
 
 
-def bring(case: Gated, content: bytes, name: str) -> None:
+def bring(case: Gated, content: bytes) -> None:
     """A signed drop, left by an approver who did not sign it."""
+    name = signed.name_of(signed.parse(signed.split(content)[0]))
     path = str(case.site.state / "drop" / "signed" / name)
     write = 'umask 022; printf %s "$2" > "$1.tmp" && mv "$1.tmp" "$1"'
     case.site.run_as(APPROVER, ["sh", "-c", write, "sh", path, content.decode("ascii")], check=True)
@@ -86,7 +88,7 @@ def test_the_job_log_has_what_somebody_elsewhere_signs(gated: Start, key: Key) -
     template = re.search(r'\{"comment".*"v":1\}', case.harness.trace(job))
     assert template is not None
     filled = template[0].replace("<answer>", "approve").replace("<person>", "erin")
-    bring(case, key.drop(filled.encode()), "from erin")
+    bring(case, key.drop(filled.encode()))
     assert case.outcome(job) == ("success", None, None)
 
 
@@ -94,10 +96,10 @@ def test_one_that_does_not_count_is_told_in_the_job_log_and_the_wait_goes_on(gat
     case = start(gated, key)
     job, other = case.waiting(), case.waiting()
     (statement,) = re.findall(r"s='(.*?)';", case.site.gate(APPROVER, "statement", str(job), "approve", *ERIN).stdout)
-    bring(case, key.drop(statement.encode(), "git"), "x")
+    bring(case, key.drop(statement.encode(), "git"))
     case.harness.wait_trace(job, "another namespace")
     assert (case.decisions(job), case.site.records("drop-turned-away", other)) == ([], [])
-    bring(case, key.drop(statement.encode()), "y")
+    bring(case, key.drop(statement.encode()))
     assert case.outcome(job) == ("success", None, None)
     case.drop(other, "reject")
     assert case.outcome(other) == ("failed", "script_failure", 80)

@@ -79,12 +79,12 @@ def test_a_job_that_comes_again_is_refused(site: Site, answer: str, first: tuple
 
 def test_a_job_whose_request_is_archived_before_its_prepare_is_refused(site: Site) -> None:
     month = site.state / "archive" / "2026-11"
-    aside = f"mkdir -p {month}; touch {month}/gitlab.example-42-1001"
+    aside = f"mkdir -p {month}; touch {month}/REHEARSAL.gitlab.example-42-1001"
 
     outcome, log = play(site, job_payload(1001), "approve", before_prepare=aside)
 
     assert (outcome, site.events(1001)) == (SYSTEM_FAILURE, [])
-    assert log.count("gitlab.example-42-1001 was here before, has ended, and is archived") == 3
+    assert log.count("REHEARSAL.gitlab.example-42-1001 was here before, has ended, and is archived") == 3
     assert not list((site.state / "jobs").glob("*/request.json"))
 
 

@@ -40,7 +40,7 @@ def processes(mark: str) -> list[int]:
 
 
 def job_processes(site: Site) -> list[int]:
-    return processes(f"TMPDIR={site.work}")  # unshare and init have it too
+    return processes(f"HOME={site.work}/home")  # unshare and init have it too
 
 
 def started(site: Site, text: str, ready: str = "ready") -> "subprocess.Popen[str]":

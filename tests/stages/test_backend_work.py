@@ -31,11 +31,14 @@ def test_tree_is_the_jobs_alone(passable: Path) -> None:
         work = make(passable)
     finally:
         os.umask(old)
-    for path in (work, work / "builds", work / "tmp", passable / "project"):
+    for path, mode in (
+        *[(path, 0o700) for path in (work, work / "builds", work / "home", passable / "project")],
+        *[(work / name, 0o1777) for name in ("tmp", "var-tmp")],
+    ):
         found = path.lstat()
-        assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o700, job_uid())
-    assert sorted(os.listdir(work)) == ["builds", "tmp"]
-    assert sorted(os.listdir(passable)) == ["key", "project"]
+        assert (stat.S_IMODE(found.st_mode), found.st_uid) == (mode, job_uid())
+    assert sorted(os.listdir(work)) == ["builds", "home", "tmp", "var-tmp"]
+    assert sorted(os.listdir(passable))[1:] == ["key", "project"]
 
 
 @pytest.mark.parametrize("left", ["directory", "file", "link"])

@@ -5,11 +5,14 @@ The command is run as it was printed, by sh. Afterwards all is as it was before:
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from executor.checks.all import CHECKS
+from tests.support.tools import need_for
 from tests.support.whole_host import CONFIG_TOML, GATE_YAML, STATE, WholeHost, is_of_the_machine
 
 if TYPE_CHECKING:
@@ -37,17 +40,16 @@ MISTAKES = [
     (f"chmod 0664 {GATE_YAML}", {"gate-yaml": "fail"}, "mode 0664"),
     (f"chmod 0600 {GATE_YAML}", {"approvers": "warn"}, "people cannot get at it"),
     ("chmod 0700 /etc/gitlab-runner-gate", {"approvers": "warn"}, "people cannot get at it"),
-    ("chmod 0750 /var/lib", {"approvers": "warn"}, "/var/lib has mode 0750"),
     ("chmod g+w /etc/gitlab-runner-gate", {"gate-yaml": "fail"}, "/etc/gitlab-runner-gate can be written by others"),
     ("chmod 0777 /etc/gitlab-runner", {"runner-config": "fail", "job-user": "fail"}, "/etc/gitlab-runner can be written by others"),
     (f"chmod 0644 {CONFIG_TOML} && chmod 0755 /etc/gitlab-runner", {"runner-config": "warn", "job-user": "fail"}, "the runner's token"),
     (f"chown alice {CONFIG_TOML}", {"runner-config": "fail"}, "belongs to"),
     (f"rm -r {STATE}", {"state": "warn"}, "is not there yet"),
     (f"chmod 0777 {STATE}", {"state": "fail", "job-user": "fail"}, "has to be root 0755"),
+    (f"chmod 2755 {STATE}", {"state": "fail"}, "is root 2755, and has to be root 0755"),
     (f"chmod g+w {STATE}", {"state": "fail"}, "0775"),
     (f"chown alice {STATE}", {"state": "fail"}, "is alice 0755"),
     (f"chmod 0700 {STATE}", {"state": "warn"}, "0700"),
-    ("chmod g+w /var/lib", {"state": "fail"}, "/var/lib can be written by others"),
     (f"chmod 0644 {STATE}/secret", {"state": "fail", "job-user": "fail"}, "secret is root 0644"),
     (f"head -c 5 {STATE}/secret > /run/s && cat /run/s > {STATE}/secret", {"state": "fail"}, "does not hold 32 bytes"),
     (f"chmod 0640 {STATE}/audit.key", {"state": "fail"}, "audit.key is root 0640"),
@@ -70,8 +72,7 @@ MISTAKES = [
     (f"chown root {STATE}/drop/bob", {"drops": "fail"}, "has to be bob 0700"),
     (f"chown alice {OPT}/bin/gate-executor", {"programs": "fail"}, "belongs to"),
     (f"chmod g+w {OPT}/bin", {"programs": "fail"}, f"{OPT}/bin can be written by others"),
-    ("chmod g+w /opt", {"programs": "fail"}, "/opt can be written by others"),
-    ("chmod 0644 /etc/gitlab-runner-gate/notify", {"on-event": "fail"}, "is no program"),
+    ("chmod 0644 /etc/gitlab-runner-gate/notify", {"on-event": "fail"}, "is not a program"),
     ("chown bob /etc/gitlab-runner-gate/notify", {"on-event": "fail"}, "it runs as root"),
     # who is who
     ("usermod --append --groups gate-approvers gitlab-job", {"gate-yaml": "fail"}, "in the approvers' group"),
@@ -85,6 +86,7 @@ MISTAKES = [
     (f"setfacl -m u:deployer:rx /etc/gitlab-runner && setfacl -m u:deployer:r {CONFIG_TOML}", {"runner-config": "warn", "job-user": "fail"}, "can read"),
     (f"groupadd ci && usermod -aG ci gitlab-job && chgrp ci {CONFIG_TOML} && chmod 0640 {CONFIG_TOML} && chmod 0711 /etc/gitlab-runner",
      {"runner-config": "warn", "job-user": "fail"}, "gitlab-job, whom jobs run as, can read"),
+    ("usermod --shell /bin/bash gitlab-job", {"job-host": "warn"}, "can log in (/bin/bash)"),
     # the log
     (f"chattr +i {STATE}/audit/audit.1.jsonl", {"append-only": "fail"}, "is immutable"),
     (f"chattr +a {STATE}/audit/*", {"append-only": "fail"}, "audit.lock is append-only"),
@@ -102,6 +104,7 @@ MISTAKES = [
     (f"sed -i 's/$/\\r/' {CONFIG_TOML} && sed -i '/^shutdown_timeout/d' {CONFIG_TOML}", {"kill-timeouts": "warn"}, "shutdown_timeout is 30 s"),
     (f"sed -i '1s/^/\\xEF\\xBB\\xBF/' {CONFIG_TOML}", {"runner-config": "fail"}, "a byte order mark"),
     (f"chmod 0644 {OPT}/bin/gate-executor", {"stages": "fail"}, "cannot be executed"),
+    (toml('s|"config"\\]|"--rehearsal", "config"]|'), {"stages": "fail"}, "each job would be recorded as a rehearsal"),
     (toml('s|"cleanup"\\]|"run"]|'), {"stages": "fail"}, "and not the stage cleanup"),
     (toml("s|\\(run_args = .*\\)/etc/gitlab-runner-gate/|\\1|"), {"stages": "fail"}, "--config 'gate.yaml': write its whole path"),
     (toml("s|\\(run_args = .*\\)/gate.yaml|\\1/old.yaml|"), {"stages": "fail"}, "other stages go by"),
@@ -131,6 +134,22 @@ MISTAKES = [
     (f"echo RestrictSUIDSGID=yes >> {UNIT} && echo ProtectSystem=strict >> {UNIT}", {"runner-unit": "fail"}, "cannot be written there"),
     (f"echo LimitNOFILE=256 >> {UNIT}", {"runner-unit": "warn"}, "LimitNOFILE is 256"),
 ]  # fmt: skip
+# what is wrong with the host's own directories: no command is printed, since only people can tell what is right there
+OF_THE_HOST = [
+    ("chmod 0750 /var/lib", {"approvers": "warn"}, "let people pass it, if that is right for this host, or move"),
+    (
+        "chmod g+w /var/lib",
+        {"state": "fail"},
+        "/var/lib can be written by others than its owner (mode 0775): chmod go-w it if that is right",
+    ),
+    ("chown alice /var/lib", {"state": "fail"}, "or move what the gate has there elsewhere"),
+    ("chmod g+w /opt", {"programs": "fail"}, "/opt can be written by others"),
+    (
+        f"mv /etc/gitlab-runner-gate/notify /home/ && chmod 0666 /home/notify && {yaml('s|/etc/gitlab-runner-gate/notify|/home/notify|')}",
+        {"on-event": "fail", "job-user": "fail"},
+        "deployer, whom jobs run as, can write /home/notify: take that right",
+    ),
+]
 # what only a person can mend
 BY_HAND = [
     (toml('s/token = ".*"/token = "glrt-REPLACE-ME"/'), {"runners": "fail"}, "token is still that of the example"),
@@ -147,6 +166,21 @@ BY_HAND = [
     (yaml(r"s/release-managers: \[alice, bob\]/release-managers: [alice, robert]/"), {"gate-yaml": "fail"}, "robert"),
     (yaml("s/, 4711//"), {"gate-yaml": "warn"}, "no numeric GitLab id"),
     (yaml("s/^  run_as: gitlab-job/  allow_same_user: true/"), {"job-user": "warn"}, "allow_same_user is on"),
+    # other runners
+    (f"printf '[[runners]]\nname = \"b\"\ntoken = \"glrt-of-this-host\"\nexecutor = \"docker\"\n' >> {CONFIG_TOML}",
+     {"other-runners": "fail"}, "runner 'b' has the token of 'gate'"),
+    (f"printf '[[runners]]\nname = \"b\"\nexecutor = \"shell\"\n' >> {CONFIG_TOML}", {"other-runners": "fail"}, "a job there runs as root"),
+    (f"printf '[[runners]]\nexecutor = \"docker\"\n[runners.docker]\nvolumes = [\"/var/run/docker.sock:/d\"]\n' >> {CONFIG_TOML}",
+     {"other-runners": "fail"}, "can start a container"),
+    # rules
+    (yaml('s|ref: main|ref: "/^main$/"|'), {"rules": "fail"}, 'write "main"; until then, jobs that it may be meant for are refused'),
+    (yaml("s|ref: main|ref: refs/heads/main|"), {"rules": "fail"}, 'write "main"'),
+    (yaml('s|project: "shop/.", ref|project: shop, ref|'), {"rules": "fail"}, 'write "shop/*" for all projects of that group'),
+    (yaml(r's|ref: main|ref: "main\|master"|'), {"rules": "warn"}, "looks like a regular expression"),
+    (yaml("0,/count: 1/s/count: 1/count: 2/; /run_as: deployer/d"), {"rules": "warn"},
+     "rule 'branches' gets the jobs that miss rule 'production' by ref or protected alone, and asks for less"),
+    (yaml("s/bob: {unix: bob,/bob: {/; 0,/count: 1/s/count: 1/count: 2/"), {"rules": "fail", "gate-yaml": "warn"}, "and bob cannot answer in any way"),
+    (yaml("s/bob: {unix: bob,/bob: {unix: robert,/; s/unix: alice, //"), {"rules": "fail", "gate-yaml": "warn"}, "alice and bob cannot answer in any way"),
     (f"rm {GATE_YAML}", {"gate-yaml": "fail"}, "no such file"),
     ("rm /etc/gitlab-runner-gate/notify", {"on-event": "fail"}, "no such file"),
     (f"rm -r {STATE}/audit && touch {STATE}/jobs/git.example-42-1001/decision.json", {"audit-log": "fail"}, "look who took it away"),
@@ -188,13 +222,43 @@ def test_nothing_is_found_on_a_host_that_is_set_up_as_told(host: WholeHost) -> N
 def test_a_mistake_is_named_and_the_printed_command_mends_it(
     host: WholeHost, mistake: str, expected: dict[str, str], words: str
 ) -> None:
+    need_for(mistake)
     host.sh(mistake, check=True)
     found = host.check()
     assert worst(found) == expected
     assert any(words in each["says"] for each in found if each["check"] in expected)
-    for command in dict.fromkeys(each["mend"] for each in faults(found)):
+    commands = list(dict.fromkeys(each["mend"] for each in faults(found)))
+    assert strange(commands) == []
+    for command in commands:
         host.sh(command, check=True)
     assert faults(host.check()) == []
+
+
+CHANGES = re.compile(r"(?:chmod|chown|chgrp|setfacl|mv|mount) [^&;|#]*")
+OWN = (STATE, "/etc/gitlab-runner", OPT, "/run/gitlab-runner-gate")  # /etc/gitlab-runner-gate, too
+
+
+def strange(commands: list[str]) -> list[str]:
+    """The paths that are not the gate's own, of those that commands change."""
+    paths = [
+        word
+        for command in commands
+        for part in CHANGES.findall(command)
+        for word in shlex.split(part)
+        if word[0] == "/"
+    ]
+    return [path for path in paths if not path.startswith(OWN)]
+
+
+@pytest.mark.parametrize(("mistake", "expected", "words"), OF_THE_HOST, ids=[mistake for mistake, _, _ in OF_THE_HOST])
+def test_no_command_is_printed_for_what_is_the_host_s(
+    host: WholeHost, mistake: str, expected: dict[str, str], words: str
+) -> None:
+    host.sh(mistake, check=True)
+    found = host.check()
+    assert worst(found) == expected
+    assert any(words in each["says"] for each in faults(found))
+    assert [each["mend"] for each in faults(found) if each["mend"]] == []
 
 
 @pytest.mark.parametrize(("mistake", "expected", "words"), BY_HAND, ids=[mistake for mistake, _, _ in BY_HAND])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 SOCKET = "/run/gitlab-runner-gate/page.sock"
+LINKS = "/run/gitlab-runner-gate/page-link.sock"
 PAGE = ["runuser", "-u", "gitlab-gate", "--", str(BIN / "gate"), "page"]
 WITHIN_S = 60
 MISTAKES = [
@@ -25,6 +26,7 @@ MISTAKES = [
     (f"chgrp root {SOCKET}", "fail", "is for group 0"),
     (f"chown alice {SOCKET}", "fail", "belongs to alice"),
     (f"mv {SOCKET} {SOCKET}.old && touch {SOCKET}", "fail", "is no socket"),
+    (f"chmod 0666 {LINKS}", "fail", "has mode 0666"),
     ("chmod 0777 /run/gitlab-runner-gate", "fail", "can be written by others"),
 ]
 
@@ -82,6 +84,12 @@ def test_a_mistake_about_the_socket_is_named_and_mended(
     served.sh(found["mend"], check=True)
     served.sh(f"test -S {SOCKET} || mv {SOCKET}.old {SOCKET}", check=True)  # what was moved away is not given back
     assert found_of(served)[0][0] == "ok"
+
+
+def test_without_the_socket_of_the_login_links_nobody_gets_in_and_that_is_a_failure(served: WholeHost) -> None:
+    served.sh(f"rm {LINKS}", check=True)
+    ((state, says),) = found_of(served)
+    assert (state, f"{LINKS} is not there, so `gate page link` lets nobody in at {SOCKET}" in says) == ("fail", True)
 
 
 def test_the_job_s_user_cannot_reach_a_page_that_serves(served: WholeHost) -> None:

@@ -95,6 +95,38 @@ def test_an_answer_is_json(staged: tuple[Site, Stage]) -> None:
     assert told["says"].startswith("left ")
 
 
+@pytest.mark.parametrize("words", [["approve"], ["reject", "--early"], ["show"], ["audit", "show"], ["statement"]])
+def test_what_names_no_job_is_one_clear_error(staged: tuple[Site, Stage], words: list[str]) -> None:
+    site, stage = staged
+    stage.waiting()
+    told = site.gate_here(*words, "job-1001", *(["approve"] if words == ["statement"] else []))
+    assert (told.exit_code, "'job-1001' names no job" in str(told.exception)) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{number}", "#{number}", "{key}", "http://gitlab.example/grp/app/-/jobs/{number}", "http://x/requests/{key}"],
+)
+def test_a_job_is_meant_by_any_of_its_names(staged: tuple[Site, Stage], form: str) -> None:
+    site, stage = staged
+    request = stage.waiting()
+    text = form.format(number=request.facts["job_id"], key=request.key)
+    assert request.key in site.gate_here("show", text).stdout
+    assert request.key in site.gate_here("audit", "show", text).stdout
+    told = as_json(site.gate(APPROVER, "reject", text, "--no-wait", "--json"))
+    assert (told["outcome"], f"{request.key}.reject" in told["says"]) == ("left", True)
+
+
+def test_an_early_answer_is_for_a_job_to_come(staged: tuple[Site, Stage]) -> None:
+    site, stage = staged
+    request = stage.waiting()
+    stage.decided(request, "rejected", APPROVER)
+    told = site.gate(APPROVER, "reject", f"#{request.facts['job_id']}", "--early")
+    assert (told.returncode, "is not waiting: rejected" in told.stderr) == (1, True)
+    told = site.gate(APPROVER, "reject", "#7777", "--early")
+    assert (told.returncode, "/7777.reject; it counts when" in told.stdout) == (0, True)
+
+
 def test_gate_yaml_is_shown_with_its_defaults(staged: tuple[Site, Stage]) -> None:
     site, _stage = staged
     shown = as_json(site.gate(APPROVER, "config", "show", "--json"))

@@ -20,6 +20,7 @@ from gate import housekeeping, layout, sweep
 from gate.clock import boot_id, boottime_ms
 from gate.page.index import Index
 from tests.runner.gated import until
+from tests.support.as_runner import as_runner
 from tests.support.gate_state import DAY_S
 from tests.support.old_state import PLACE
 from tests.support.site import CHECKOUT, IS_ROOT, Site
@@ -76,7 +77,10 @@ def play(site: Site) -> tuple[Outcome, str]:
     bob.start()
     try:
         outcome = rehearse(
-            json.loads((site.base / "waiting.json").read_text()), built_in(str(site.yaml)), log.extend, cancel
+            json.loads((site.base / "waiting.json").read_text()),
+            as_runner(built_in(str(site.yaml))),
+            log.extend,
+            cancel,
         )
     finally:
         bob.join()
@@ -151,7 +155,7 @@ def test_a_job_that_ended_is_not_let_through_again(site: Site) -> None:
     response = json.loads((site.base / "waiting.json").read_text())
     cancel, log = Cancel(), bytearray()
     try:
-        outcome = rehearse({**response, "id": 1001}, built_in(str(site.yaml)), log.extend, cancel)
+        outcome = rehearse({**response, "id": 1001}, as_runner(built_in(str(site.yaml))), log.extend, cancel)
     finally:
         cancel.close()
     assert outcome == Outcome("failed", "runner_system_failure", None)

@@ -20,6 +20,7 @@ from tests.support.host_runner import CONFIG, FIRST_JOB, HostRunner, RealRunner,
 from tests.support.readme import Block, blocks
 from tests.support.runner import find_runner
 from tests.support.site import CHECKOUT
+from tests.support.tools import need
 from tests.support.whole_host import is_of_the_machine
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ NOT_CLONED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "image
 
 @pytest.fixture
 def host() -> Iterator[BareHost]:
+    need("curl")
     runner = find_runner()
     with BareHost([runner] if runner else []) as host:
         stand_in = host.at("/usr/local/bin/systemctl")
@@ -114,7 +116,10 @@ def test_readme_word_for_word(host: BareHost, runner: HostRunner) -> None:
     rejected = runner.submit(**job)
     until(rejected, WAITS, runner.log)
     door = ssh.text.split(":")[1].split()[0]
-    page_as_alice = f"curl --silent --unix-socket {door} http://gate.localhost:8420/"
+    curl = f"curl --silent --unix-socket {door} --cookie-jar /tmp/alice.jar --cookie /tmp/alice.jar"
+    address = host.sh("gate page link", user="alice", check=True).stdout.strip()
+    host.sh(f"{curl} --data '' --header 'Sec-Fetch-Site: same-origin' {address}", user="alice", check=True)
+    page_as_alice = f"{curl} http://gate.localhost:8420/"
     until(rejected, str(rejected), lambda _job: host.sh(page_as_alice, user="alice", check=True).stdout)
     for line in answers.text.splitlines():
         host.sh(line, user="alice", check=True)

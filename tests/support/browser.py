@@ -83,6 +83,15 @@ def log_in(page: Page, server: PageServer, person: str, path: str = "/", passwor
     page.wait_for_url(server.url + path)
 
 
+def log_in_by_link(page: Page, server: PageServer, person: str, path: str = "/") -> None:
+    """Open what `gate page link` prints to that person, and go on to `path`."""
+    page.goto(server.link(person))
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(server.url + "/")
+    if path != "/":
+        page.goto(server.url + path)
+
+
 def faults_of(page: Page) -> list[str]:
     """What the browser complained of: errors of scripts, what the policy has blocked."""
     found: list[str] = page.__dict__["faults"]

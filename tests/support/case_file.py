@@ -34,6 +34,7 @@ class Vote(NamedTuple):
     answer: str
     comment: str
     early: bool
+    passed_over: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _runners(content: dict[str, Any]) -> list[str]:
 
 def _vote(entry: dict[str, Any]) -> Vote:
     (answer,) = {"approve", "reject"} & entry.keys()
-    return Vote(entry["who"], answer, entry[answer], entry.get("early", False))
+    return Vote(entry["who"], answer, entry[answer], entry.get("early", False), entry.get("passed_over", False))
 
 
 def _with_one_user(people: dict[str, Any], voters: list[str]) -> dict[str, Any]:

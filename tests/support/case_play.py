@@ -49,10 +49,12 @@ def play(site: CaseSite, job: dict[str, Any], votes: list[Vote], prepare_timeout
         for vote in votes:
             if not vote.early and rehearsal.poll() is None:
                 path = site.drop(vote.who, f"{job['id']}.{vote.answer}", vote.comment)
-                _until(rehearsal, lambda path=path: not path.exists())  # type: ignore[misc]
+                _until(rehearsal, lambda path=path, vote=vote: vote.passed_over or not path.exists())  # type: ignore[misc]
         with suppress(subprocess.TimeoutExpired):
             rehearsal.wait(WITHIN_S)
         said = _COLOUR.sub("", log.read_text(errors="replace"))
+        for vote in [vote for vote in votes if vote.passed_over]:
+            assert f"a drop of {vote.who} " not in said
         assert rehearsal.poll() is not None, f"the job has not ended within {WITHIN_S} s:\n{said}"
     assert report.exists(), f"the rehearsal made no report:\n{said}"
     return Played(said, **json.loads(report.read_text(encoding="utf-8")))

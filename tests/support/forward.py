@@ -13,7 +13,11 @@ def main(port: int, path: str) -> None:
         while True:
             ours, _address = listener.accept()
             theirs = socket.socket(socket.AF_UNIX)
-            theirs.connect(path)
+            try:
+                theirs.connect(path)
+            except OSError:  # nobody listens there just now
+                ours.close()
+                continue
             for source, target in ((ours, theirs), (theirs, ours)):
                 threading.Thread(target=pump, args=(source, target), daemon=True).start()
 

@@ -19,7 +19,7 @@ from audit import log
 from gate import layout
 from gate.clock import boot_id, boottime_ms
 from gate.files import write_json_once
-from gate.request import Request, load
+from gate.request import Request, load, log_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,7 @@ def policy_of(state_dir: Path, **changes: Any) -> dict[str, Any]:
             "gitlab_names": [f"{person}-gl"],
             "gitlab_ids": [4711 + n],
             "ssh_keys": [],
+            "proxy_names": [],
         }
         for n, person in enumerate(PEOPLE)
     }
@@ -138,7 +139,7 @@ def open_request(policy: dict[str, Any], key: str = "git.example-42-1001", **ope
         "deadline_shortened": False,
         "start_by_boottime_ms": now_ms + HOUR_MS,
         "rule": "all",
-        "log_position": list(log.position(layout.audit(policy["state_dir"]))),
+        **log_mark(policy["state_dir"]),
         **opened,
     }
     assert write_json_once(directory, "request.json", content)
@@ -147,8 +148,8 @@ def open_request(policy: dict[str, Any], key: str = "git.example-42-1001", **ope
     return request
 
 
-def drop_file(policy: dict[str, Any], person: str, name: str, content: str | bytes = "") -> str:
-    """A drop of a person, written and closed; returns its path."""
+def drop_file(policy: dict[str, Any], person: str, name: str, content: str | bytes = "ok") -> str:
+    """A drop of a person, written and closed; returns its path. `ok` is what it says without a comment."""
     path = os.path.join(layout.drops(policy["state_dir"]), person, name)
     with open(path, "wb") as target:
         target.write(content.encode() if isinstance(content, str) else content)

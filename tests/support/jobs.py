@@ -53,8 +53,9 @@ def job_payload(
     image: Payload | None = None,
     services: Sequence[Payload] = (),
     token: str | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> Payload:
-    """One job as GitLab sends it; `steps` are extra ones after the script, `timeout` is in seconds."""
+    """One job as GitLab sends it; `steps` are extra ones after the script, `timeout` is in seconds, `extra` other fields."""
     token = token or f"job-token-{job_id}"
     project_url = f"{server_url}/{project_path}"
     scheme, host = server_url.split("://")
@@ -119,6 +120,7 @@ def job_payload(
         "dependencies": [],
         "features": {"trace_sections": True, "failure_reasons": FAILURE_REASONS},
         **({"hooks": list(hooks)} if hooks else {}),
+        **(extra or {}),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import http.client
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import urllib.parse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from config.page import link_socket_of
 from tests.support.gate_state import fork
 from tests.support.site import ENTRY, IS_ROOT, PAGE_GROUP, PAGE_USER, PROXY_GROUP, USERS
 
@@ -59,6 +61,7 @@ class Client:
     door: str = "socket"
     headers: dict[str, str] = field(default_factory=dict)
     cookies: dict[str, str] = field(default_factory=dict)
+    links: bool = True
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> Reply:
         return self.send("GET", path, headers=headers)
@@ -73,10 +76,11 @@ class Client:
 
     def send(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
         connection = http.client.HTTPConnection("gate", timeout=WITHIN_S)
-        connection.sock = self.connect()
+        self._open_link()
         own = {"Host": self.page.host, **self.headers, **(headers or {})}
         if self.cookies:
             own["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        connection.sock = self.connect()
         connection.request(method, path, body=body, headers=own)
         answer = connection.getresponse()
         reply = Reply(answer.status, answer.msg, answer.read().decode())
@@ -86,11 +90,31 @@ class Client:
             self.cookies[name] = value.strip('"')
         return reply
 
+    @property
+    def cookie_line(self) -> str:
+        """The head's line with this client's cookies, logged in by a link where that is wanted; "" where it has none."""
+        self._open_link()
+        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return f"Cookie: {cookies}\r\n" if cookies else ""
+
+    def _open_link(self) -> None:
+        """What everybody does first who comes by the socket."""
+        if (
+            self.links
+            and not self.cookies
+            and self.door == "socket"
+            and self.page.site.config["page"].get("login_link", True)
+        ):
+            self.links = False
+            path = urllib.parse.urlsplit(self.page.link(self.person)).path
+            assert self.post(path, {}).status == 303
+
     def connect(self) -> socket.socket:
         """A new connection at this client's door."""
         if self.door == "listen":
             return socket.create_connection(self.page.site.config["page"]["listen"].rsplit(":", 1), timeout=WITHIN_S)
-        return connect_as(self.page.site.config["page"][self.door], self.page.uid_of(self.person))
+        path = link_socket_of(self.page.site.config["page"]) if self.door == "link_socket" else None
+        return connect_as(path or self.page.site.config["page"][self.door], self.page.uid_of(self.person))
 
     def log_in(self, person: str, password: str = PASSWORD) -> Reply:
         """Log in by the form."""
@@ -124,12 +148,13 @@ class PageServer:
 
     def start(self) -> None:
         """Start it, and wait until it serves."""
+        before = self.log.count("serves http")
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command("page"), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
             )
         give_up = time.monotonic() + WITHIN_S
-        while "serves http" not in self.log:
+        while self.log.count("serves http") == before:
             assert self.process.poll() is None, self.log
             assert time.monotonic() < give_up, f"the page does not start:\n{self.log}"
             time.sleep(0.02)
@@ -179,6 +204,14 @@ class PageServer:
 
     def client(self, person: str | None = None, door: str = "socket", **headers: str) -> Client:
         return Client(self, person, door, {name.replace("_", "-"): value for name, value in headers.items()})
+
+    def link(self, person: str | None) -> str:
+        """What `gate page link` prints to that person."""
+        client = Client(self, person, "link_socket", links=False)
+        reply = client.post("/link", {})
+        assert reply.status == 200, reply.body
+        address: str = json.loads(reply.body)["address"]
+        return address
 
     def uid_of(self, person: str | None) -> int:
         if not IS_ROOT or person is None:

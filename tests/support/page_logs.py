@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from audit import chain, segments
-from gate.request import record_of
+from gate.request import marks_of, record_of
 from tests.support.gate_state import facts_of
 
 if TYPE_CHECKING:
@@ -125,5 +125,5 @@ class Log:
         os.truncate(self.path, size)
 
     def _about(self, number: int, event: str, facts: dict[str, Any], **fields: Any) -> None:
-        job = record_of(facts_of(**{"job_id": number, **facts}))
-        self.add(event, request=key_of(number), job=job, **fields)
+        about = facts_of(**{"job_id": number, **facts})
+        self.add(event, request=key_of(number), job=record_of(about), **marks_of(about), **fields)

@@ -1,7 +1,7 @@
 """A host of its own for a test that makes users: a mount namespace with a copy of /etc, and an empty /home, /root and /var/lib.
 
-What is made there is seen from outside under `base`, and nothing of it is on the real host. Its processes are in a
-namespace of their own, too, and end with it.
+What is made there is seen from outside under `base`, and nothing of it is on the real host: all else is read-only there. Its
+processes are in a namespace of their own, too, and end with it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.machine import SHUT
 from tests.support.shared import made_once
 from tests.support.site import ENTRY, IS_ROOT
 
@@ -81,7 +82,7 @@ class PrivateHost:
 
     def _begin(self) -> None:
         binds = [*mounts_of_etc(self.base / "etc"), *(f"mount --rbind {self.base / name} /{name}" for name in self.own)]
-        script = " && ".join([*binds, "mount -t proc proc /proc", "echo ready", "exec sleep infinity"])
+        script = " && ".join([*binds, *SHUT, "mount -t proc proc /proc", "echo ready", "exec sleep infinity"])
         command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script]
         self._holder = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert self._holder.stdout is not None

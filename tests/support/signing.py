@@ -6,9 +6,8 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pytest
-
-from gate import signed, sshsig
+from gate import signed
+from tests.support.tools import need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,10 +41,7 @@ class Key(NamedTuple):
 
 def new_key(directory: Path, kind: str = "ed25519", name: str = "key") -> Key:
     """Make a key without a passphrase."""
-    try:
-        sshsig.program()
-    except sshsig.CannotVerifyError as error:
-        pytest.skip(str(error))
+    need("ssh-keygen")
     file = directory / f"{name}-{kind}"
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "", "-f", str(file)], check=True)
     return Key(file, " ".join(file.with_name(f"{file.name}.pub").read_text(encoding="ascii").split()[:2]))

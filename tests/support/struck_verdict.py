@@ -29,6 +29,8 @@ def wrong_now(jobs: Jobs, job: int, codes: list[int]) -> str:
 def wrong_then(jobs: Jobs, job: int, codes: list[int], said: str) -> str:
     """After the last attempt: what is not as it would be without a fault, in words."""
     left = [path.name for path in jobs.site.state.glob(f"drop/*/{job}.*")]
-    if codes[-1] == 0 and jobs.events(job) == APPROVED and not left:
+    # A drop that could not be read at first is passed over, with a record, until it can.
+    events = [event for event in jobs.events(job) if event != "drop-turned-away"]
+    if codes[-1] == 0 and events == APPROVED and not left:
         return ""
     return f"{codes}: did not come through: {jobs.events(job)}, drops {left}; {said!r}"

@@ -24,6 +24,7 @@ class DriverWiring:
     cleanup_exec_timeout: int | None = None
     graceful_kill_timeout: int | None = 5
     force_kill_timeout: int | None = 5
+    shell: str = "bash"
     environment: Sequence[str] = ()  # [[runners]] environment: variables that the operator gives to each job
 
     @classmethod
@@ -48,7 +49,7 @@ def write_config(
                 f"  url = {_toml(url)}",
                 '  token = "glrt-test-token-of-nobody"',
                 '  executor = "custom"',
-                '  shell = "bash"',
+                f"  shell = {_toml(wiring.shell)}",
                 f"  limit = {concurrent}",
                 f"  request_concurrency = {concurrent}",
                 f"  builds_dir = {_toml(str(scratch / 'builds'))}",

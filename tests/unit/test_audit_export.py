@@ -53,7 +53,7 @@ STORY: list[dict[str, Any]] = [
     {"seq": 7, "time": "2026-11-24T01:00:00.000Z", "event": "drop-turned-away", "by": {"person": "alice", "via": "drop"}},
     {"seq": 8, "time": "2026-11-24T02:00:00.000Z", "event": "vote", "request": "r-3", "by": {"person": "bob"},
      "job": job("shop/web/sub"), "decision": "approve"},
-    {"seq": 9, "time": "2026-11-24T03:00:00.000Z", "event": "ended", "request": "r-1"},
+    {"seq": 9, "time": "2026-11-24T03:00:00.000Z", "event": "ended", "request": "r-1", "rehearsal": True},
     {"seq": 10, "time": "2026-11-24T04:00:00.000Z", "event": "drop-turned-away", "by": None, "job": "odd", "request": 7},
 ]  # fmt: skip
 
@@ -67,6 +67,8 @@ STORY: list[dict[str, Any]] = [
         (Filter(since="2026-11-23", until="2026-11-23"), [2, 3, 4, 5]),
         (Filter(since="2026-11-23T10:00:00", until="2026-11-23T10:00:00"), [3, 4]),
         (Filter(event="vote"), [4, 8]),
+        (Filter(rehearsals="only"), [9]),
+        (Filter(rehearsals="no", since="2026-11-24"), [6, 7, 8, 10]),
         (Filter(person="alice"), [2, 3, 4, 5, 6, 7, 9]),
         (Filter(person="Alice"), [3, 6]),  # no such person in gate.yaml, but the GitLab name
         (Filter(person="bob"), [8]),

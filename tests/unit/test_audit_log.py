@@ -411,3 +411,15 @@ def _open_descriptors_into(directory: Path) -> list[str]:
         except FileNotFoundError:
             continue
     return [path for path in found if path.startswith(str(directory))]
+
+
+@pytest.mark.parametrize("name", ["audit.1.jsonl", "audit.lock"])
+def test_a_second_name_of_the_log_elsewhere_stops_nothing(tmp_path: Path, name: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    directory = tmp_path / "audit"
+    directory.mkdir()
+    add(directory, "requested")
+    os.link(directory / name, tmp_path / "elsewhere" / name)
+
+    assert add(directory, "ended").seq == 3
+    assert verify(str(directory)).ok

@@ -6,10 +6,12 @@ import dataclasses
 import os
 import re
 import shlex
+import socket
 import subprocess
+import tempfile
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -19,16 +21,21 @@ from config.accounts import SystemHost
 from config.checks import capacity, people, runner_config, runner_unit, sandbox, sed, service, timeouts, toml_edit
 from config.checks.context import Context, GateYaml
 from config.checks.runner_config import Runner, RunnerConfig
+from config.checks.system import HostSystem
 from config.checks.toml_edit import Edit
+from executor.checks import host, page
 from executor.checks.all import CHECKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLE = (CHECKOUT / "runner-config.example.toml").read_text(encoding="utf-8")
 VALUES = st.one_of(
     st.integers(-(2**40), 2**40), st.booleans(), st.text(max_size=20), st.lists(st.text(max_size=8), max_size=3)
 )
-JOB_USER = {"run_as": "gitlab-job", "uid": 1001, "gid": 1001, "home": "/home/gitlab-job"}
-POLICY = {"state_dir": "/var/lib/gitlab-runner-gate", "rules": [{"name": "all", "decide_within_s": 3600, "run_as": None}],
+JOB_USER: dict[str, Any] = {"run_as": "gitlab-job", "uid": 1001, "gid": 1001, "home": "/home/gitlab-job"}
+POLICY: dict[str, Any] = {"state_dir": "/var/lib/gitlab-runner-gate", "rules": [{"name": "all", "decide_within_s": 3600, "run_as": None}],
           "backend": JOB_USER}  # fmt: skip
 
 
@@ -83,7 +90,29 @@ def test_the_changelog_counts_them() -> None:
 def test_the_sysctl_that_is_packaged_is_the_one_that_is_told() -> None:
     name = Path(capacity.SYSCTL_FILE).name
     lines = (CHECKOUT / "packaging" / "sysctl.d" / name).read_text(encoding="utf-8").splitlines()
-    assert [line for line in lines if not line.startswith("#")] == [f"{capacity.SYSCTL} = {capacity.INSTANCES}"]
+    assert [line for line in lines if not line.startswith("#")] == [
+        f"{capacity.SYSCTL} = {capacity.INSTANCES}",
+        f"{host.HARD_LINKS} = 1",
+    ]
+
+
+@pytest.mark.parametrize(("value", "linked", "says"), [
+    ("1", False, ["nobody can make hard links to the gate's files, and nobody has"]),
+    ("0", False, ["fs.protected_hardlinks is 0"]),
+    ("1", True, ["has a second name: the log goes on"]),
+    ("0", True, ["has a second name: the log goes on", "fs.protected_hardlinks is 0"]),
+])  # fmt: skip
+def test_hard_links_are_told_of(tmp_path: Path, value: str, linked: bool, says: list[str]) -> None:
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "audit.1.jsonl").write_text("")
+    if linked:
+        os.link(tmp_path / "audit" / "audit.1.jsonl", tmp_path / "second")
+    context = context_of(policy=POLICY | {"state_dir": str(tmp_path)})
+    context = dataclasses.replace(context, system=FakeSystem({"/proc/sys/fs/protected_hardlinks": f"{value}\n"}))
+
+    found = list(host.hard_links(context))
+    assert [each.state for each in found] == ["ok" if says[0].startswith("nobody") else "warn"] * len(says)
+    assert all(said in each.says for said, each in zip(says, found, strict=True))
 
 
 # commands that change config.toml
@@ -235,6 +264,25 @@ def test_a_runner_that_is_too_old_is_told(said: str, is_told: bool) -> None:
     assert any("17.9 or newer" in each.says for each in service.find(context)) == is_told
 
 
+@pytest.mark.parametrize(
+    ("of_jobs", "is_told"), [("17.9.3", True), ("18.5.9", True), ("18.6.0", False), ("19.0.0", False), ("?", False)]
+)
+def test_an_older_runner_on_the_path_of_jobs_is_told(of_jobs: str, is_told: bool, tmp_path: Path) -> None:
+    (tmp_path / "gitlab-runner").write_text(f"#!/bin/sh\necho 'Version:      {of_jobs}'\n")
+    (tmp_path / "runner").write_text("#!/bin/sh\necho 'Version:      18.6.0'\n")
+    for program in tmp_path.iterdir():
+        program.chmod(0o755)
+    unit = runner_unit.Unit({"ExecStart": (f"{tmp_path}/runner run",)})
+    policy = {**POLICY, "backend": {**JOB_USER, "path": [str(tmp_path)]}}
+    context = dataclasses.replace(context_of(policy=policy, unit=unit), system=HostSystem())
+    said = [
+        each.says
+        for each in service.find(context)
+        if f"finds {tmp_path}/gitlab-runner, version {of_jobs}," in each.says
+    ]
+    assert bool(said) == is_told
+
+
 STOPPED_WELL = "[Service]\nKillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=25h\n"
 
 
@@ -242,7 +290,7 @@ STOPPED_WELL = "[Service]\nKillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=25
     ("", ""), ("NoNewPrivileges=yes\nPrivateTmp=yes\nProtectSystem=full\nLimitNOFILE=infinity\nTasksMax=infinity", ""),
     ("RestrictNamespaces=yes", "RestrictNamespaces"), ("RestrictNamespaces=no", ""), ("RestrictNamespaces=yes\nRestrictNamespaces=", ""),
     ("RestrictNamespaces=~pid", "RestrictNamespaces"), ("RestrictNamespaces=~user net", ""),
-    ("RestrictNamespaces=user mnt", "RestrictNamespaces"), ("RestrictNamespaces=mnt pid", ""),
+    ("RestrictNamespaces=user mnt", "RestrictNamespaces"), ("RestrictNamespaces=mnt pid ipc", ""),
     ("PrivateUsers=self", "PrivateUsers"), ("DynamicUser=yes", "DynamicUser"), ("RestrictSUIDSGID=true", "RestrictSUIDSGID"),
     ("CapabilityBoundingSet=CAP_CHOWN", "CapabilityBoundingSet"), ("CapabilityBoundingSet=~CAP_SYS_ADMIN", "CapabilityBoundingSet"),
     ("CapabilityBoundingSet=~CAP_SYS_TIME\nCapabilityBoundingSet=~cap_setuid", "CapabilityBoundingSet"),
@@ -276,25 +324,48 @@ def test_a_sandbox_that_is_in_the_gate_s_way_is_told_and_its_drop_in_opens_it(li
 # people
 
 
-def test_programs_that_people_cannot_use_are_told_and_the_command_opens_them(tmp_path: Path) -> None:
-    """As pip leaves them where root has umask 077."""
-    venv, gid = tmp_path / "it's a venv", os.getegid() + 1
-    package = venv / "lib" / "gate"
-    for place in (*tmp_path.parents, tmp_path):
-        if place.stat().st_uid == os.geteuid():
-            place.chmod(place.stat().st_mode | 0o055)
+@pytest.fixture
+def passable() -> Iterator[Path]:
+    """A directory of the test's own that others may pass, as far as the one for temporary files is."""
+    with tempfile.TemporaryDirectory(prefix="gate-checks-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def programs_in(venv: Path, package: Path) -> Context:
+    """What is looked at where the gate is installed in this venv."""
     (venv / "bin").mkdir(parents=True)
+    (venv / "pyvenv.cfg").touch()
     (venv / "bin" / "python").symlink_to("/usr/bin/env")
     package.mkdir(parents=True)
+    group = {"approvers_group": "gate-approvers", "approvers_gid": os.getegid() + 1}
+    policy = {**POLICY, **group, "people": {"me": {"unix": "root"}}}
+    context = context_of(policy=policy, executor=str(venv / "bin" / "gate-executor"), code=(str(package),))
+    return dataclasses.replace(context, gate_yaml=dataclasses.replace(context.gate_yaml, path="/etc/passwd"))
+
+
+def test_programs_that_people_cannot_use_are_told_and_the_command_opens_them(passable: Path) -> None:
+    """As pip leaves them where root has umask 077."""
+    venv = passable / "it's a venv"
+    package = venv / "lib" / "gate"
+    context = programs_in(venv, package)
     for place in (package.parent, package):
         place.chmod(0o700)
-    policy = {**POLICY, "approvers_group": "gate-approvers", "approvers_gid": gid, "people": {"me": {"unix": "root"}}}
-    context = context_of(policy=policy, executor=str(venv / "bin" / "gate-executor"), code=(str(package),))
-    context = dataclasses.replace(context, gate_yaml=dataclasses.replace(context.gate_yaml, path="/etc/passwd"))
     (found,) = [each for each in people.approvers(context) if "`gate` command" in each.says]
     assert found.says.startswith(f"{package.parent} has mode 0700")
     subprocess.run(["sh", "-c", found.mend], check=True, timeout=20)
     assert [each for each in people.approvers(context) if "`gate` command" in each.says] == []
+
+
+def test_for_a_closed_directory_above_the_programs_no_command_is_printed(passable: Path) -> None:
+    """As /root is, with a venv or a Python in it: `chmod go+rx /root` would open all of it to everybody."""
+    home = passable / "root"
+    context = programs_in(home / "venv", home / "venv" / "lib" / "gate")
+    home.chmod(0o700)
+    (found,) = [each for each in people.approvers(context) if "`gate` command" in each.says]
+    assert found.says.startswith(f"{home} has mode 0700")
+    assert found.says.endswith(f"with a Python that is not below {home}")
+    assert found.mend == ""
 
 
 # numbers
@@ -338,3 +409,25 @@ def test_every_command_can_be_pasted_into_a_shell() -> None:
     config = config_of(TWO, "/etc/it's; rm -rf x/config.toml")
     words = shlex.split(toml_edit.mend(config, Edit("concurrent", 60)))
     assert words[-1] == "/etc/it's; rm -rf x/config.toml"
+
+
+# the page
+
+
+@pytest.mark.parametrize("has_unit", [True, False])
+@pytest.mark.parametrize("backlog", [1, 0])
+def test_a_page_that_hangs_is_started_again_and_not_only_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_unit: bool, backlog: int
+) -> None:
+    monkeypatch.setattr(page, "ANSWERS_WITHIN_S", 0.2)
+    door = str(tmp_path / "page.sock")
+    files = {"/etc/systemd/system/gate-page.service": "[Service]"} if has_unit else {}
+    with socket.socket(socket.AF_UNIX) as deaf, socket.socket(socket.AF_UNIX) as first:
+        deaf.bind(door)
+        deaf.listen(backlog)
+        if not backlog:
+            first.connect(door)  # no more fit in
+        context = dataclasses.replace(context_of(), system=FakeSystem(files))
+        found = page._answer(context, {"url": "http://gate.localhost:8420"}, door)
+    assert (found.state, found.says) == ("warn", f"the page does not answer at {door} within 0.2 s: it hangs")
+    assert found.mend == ("systemctl restart gate-page.service" if has_unit else "")

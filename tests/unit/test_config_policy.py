@@ -10,6 +10,7 @@ from config import load
 from config.accounts import SystemHost, User
 from config.policy import seconds, size_bytes
 from config.reference import render
+from gate.looser import looser
 from tests.support.fake_accounts import FakeHost
 from tests.unit.test_config_faults import GOOD
 from tests.unit.test_config_ssh_keys import KEY
@@ -35,8 +36,22 @@ def test_a_small_file_comes_to_the_whole_policy() -> None:
         "approvers_group": "gate-approvers",
         "approvers_gid": 2000,
         "people": {
-            "alice": {"unix": "alice", "uid": 1001, "gitlab_names": ["alice"], "gitlab_ids": [4711], "ssh_keys": []},
-            "bob": {"unix": "bob", "uid": 1002, "gitlab_names": ["bob"], "gitlab_ids": [], "ssh_keys": []},
+            "alice": {
+                "unix": "alice",
+                "uid": 1001,
+                "gitlab_names": ["alice"],
+                "gitlab_ids": [4711],
+                "ssh_keys": [],
+                "proxy_names": [],
+            },
+            "bob": {
+                "unix": "bob",
+                "uid": 1002,
+                "gitlab_names": ["bob"],
+                "gitlab_ids": [],
+                "ssh_keys": [],
+                "proxy_names": [],
+            },
         },
         "groups": {"release-managers": ["alice", "bob"]},
         "rules": [
@@ -51,6 +66,9 @@ def test_a_small_file_comes_to_the_whole_policy() -> None:
                 "self_approval": False,
                 "comment": {"approve": "optional", "reject": "optional"},
                 "run_as": None,
+                "named_home": None,
+                "deny": [],
+                "limits": {},
                 "after_rejection_s": 300,
                 "remind_every_s": None,
                 "supersede": False,
@@ -63,7 +81,13 @@ def test_a_small_file_comes_to_the_whole_policy() -> None:
             "gid": 998,
             "home": "/home/gitlab-job",
             "isolate": "pid_namespace",
+            "image": "warn",
             "allow_same_user": False,
+            "named_home": None,
+            "no_new_privileges": True,
+            "path": [],
+            "environment": {},
+            "limits": {},
         },
         "exit_codes": {"rejected": 80, "expired": 81, "superseded": 82, "refused": 83},
         "page": None,
@@ -71,6 +95,7 @@ def test_a_small_file_comes_to_the_whole_policy() -> None:
         "keep": {"requests_s": 2_592_000, "log_s": 34_560_000},
         "on_event": [],
         "warnings": [NO_ID],
+        "asides": [],
     }
 
 
@@ -123,6 +148,11 @@ def test_an_absent_group_and_a_final_slash_are_tidied() -> None:
         ("unix: bob", "unix: bobby", ["bob: no Unix user 'bobby' on this host: bob cannot answer by drop"]),
         ("unix: bob, ", "", ["bob: no `unix` user given: bob cannot answer by drop"]),
         ("unix: bob, ", f"ssh_keys: ['{KEY}'], ", ["bob: no `unix` user given: bob can answer by signed drop only"]),
+        (
+            "unix: bob",
+            "unix: root",
+            ["bob: the Unix user is root: everybody who may use sudo answers as bob; name a user of their own"],
+        ),
         (", gitlab: [bob, 4712]", "", [NO_ID]),
         (", 4712]", "]", [NO_ID]),
         ("bob, 4712]", "4712]", []),
@@ -153,7 +183,9 @@ def test_durations_come_to_seconds(text: str, expected: int) -> None:
 
 def test_the_example_loads_without_a_warning() -> None:
     with open(os.path.join(ROOT, "config", "example.yaml"), encoding="utf-8") as file:
-        assert policy(file.read())["warnings"] == []
+        found = policy(file.read())
+    assert found["warnings"] == []
+    assert list(looser(found)) == []
 
 
 def test_the_reference_page_is_up_to_date() -> None:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from config.load import ConfigError, policy_from
 from config.places import Entry, shortage
+from executor import backend
+from gate.rules import backend_of
 from tests.support.fake_accounts import FakeHost
 from tests.unit.test_config_faults import GOOD, changed, faults_of
 
@@ -41,6 +43,7 @@ rules:
     decide_within: 4h
     comment: {reject: required}
     run_as: deployer
+    variables: {deny: [code, DEPLOY_*]}
     after_rejection: 0s
     remind_every: 45m
     supersede: true
@@ -87,6 +90,9 @@ def test_a_rule_with_everything_comes_to_plain_values() -> None:
         "self_approval": False,
         "comment": {"approve": "optional", "reject": "required"},
         "run_as": {"run_as": "deployer", "uid": 996, "gid": 996, "home": "/home/deployer"},
+        "named_home": None,
+        "deny": ["code", "DEPLOY_*"],
+        "limits": {},
         "after_rejection_s": 0,
         "remind_every_s": 2_700,
         "supersede": True,
@@ -249,7 +255,6 @@ def test_many_people_are_seated_without_recursion() -> None:
     ("run_as", "runner_uid", "expected"),
     [
         ("gitlab-job", 0, []),
-        ("ghost", 0, ["no Unix user 'ghost' on this host: create it, or name another"]),
         ("root", 0, ["the gate itself runs as 'root', so a job could approve itself: name another user"]),
         ("carol", 0, ["'carol' is the person 'carol' too, so a job could approve as carol: name another user"]),
     ],
@@ -257,6 +262,25 @@ def test_many_people_are_seated_without_recursion() -> None:
 def test_a_rule_s_run_as_is_judged_like_the_backend_s(run_as: str, runner_uid: int, expected: list[str]) -> None:
     text = FULL.replace("run_as: deployer", f"run_as: {run_as}")
     assert faults_in(text, runner_uid) == [f"28:13: {message}" for message in expected]
+
+
+def test_a_rule_s_user_that_has_gone_stops_only_that_rule_s_jobs() -> None:
+    text = FULL.replace("run_as: deployer", "run_as: ghost")
+    policy = policy_from(text.encode(), "gate.yaml", runner_uid=0, host=FakeHost())
+    says = "gate.yaml:28:13: no Unix user 'ghost' on this host: create it, or name another"
+    assert policy["asides"] == [
+        {"of": "rules", "says": says, "mend": "useradd --system --shell /usr/sbin/nologin ghost"}
+    ]
+    gone, other = [backend_of(policy, rule) for rule in policy["rules"]]
+    assert (gone["run_as"], gone["uid"], other["uid"]) == ("ghost", None, 998)
+    assert "run_as 'ghost' is not a user of this host" in str(backend.check(gone))
+
+
+def test_the_backend_s_user_that_has_gone_stops_the_gate() -> None:
+    text = FULL.replace("run_as: gitlab-job", "run_as: ghost").replace("    run_as: deployer\n", "")
+    assert [fault.partition(": ")[2] for fault in faults_in(text, 0)] == [
+        "no Unix user 'ghost' on this host: create it, or name another"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -282,7 +306,7 @@ def test_a_rule_s_run_as_is_not_an_approver() -> None:
 
 def test_a_faulty_backend_does_not_make_a_rule_s_run_as_one() -> None:
     text = FULL.replace("{type: shell, run_as: gitlab-job}", "shell").replace("run_as: deployer", "run_as: carol")
-    assert [fault[:6] for fault in faults_of(text)] == ["36:10:"]
+    assert [fault[:6] for fault in faults_of(text)] == ["37:10:"]
 
 
 def faults_in(text: str, runner_uid: int) -> list[str]:

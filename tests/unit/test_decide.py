@@ -18,6 +18,7 @@ from gate.request import Request
 from tests.support.gate_state import in_children, made, open_request, records, same_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 VOTE = {"person": "alice", "via": "drop", "uid": 20_001, "comment": "go ahead", "answer": "approve"}
@@ -244,3 +245,41 @@ def test_records_lie_where_the_request_does(policy: dict[str, Any], request_: Re
     let_through(request_, policy)
 
     assert os.listdir(layout.audit(policy["state_dir"])).count("audit.1.jsonl") == 1
+
+
+def _overwrite(path: str) -> None:
+    size = os.path.getsize(path)
+    with open(path, "wb") as target:
+        target.write(b"x" * (size - 1) + b"\n")
+
+
+LOST: dict[str, Callable[[str], None]] = {
+    "cut": lambda path: os.truncate(path, 10),
+    "emptied, as by copytruncate": lambda path: os.truncate(path, 0),
+    "gone": os.unlink,
+    "another one, as long": _overwrite,
+}
+
+
+@pytest.mark.parametrize("what", LOST)
+def test_nothing_is_released_where_the_log_is_not_what_it_was_when_the_job_came(
+    policy: dict[str, Any], what: str
+) -> None:
+    open_request(policy, "git.example-42-1000").record("requested", rule="all", config="", why="")
+    request = open_request(policy)
+    request.record("requested", rule="all", config="", why="")
+    LOST[what](os.path.join(layout.audit(policy["state_dir"]), "audit.1.jsonl"))
+
+    with pytest.raises(AuditError, match="the log is shorter than when this job came, or it is another one"):
+        let_through(request, policy)
+    assert not request.has("release.json")
+
+
+def test_an_older_request_knows_the_length_alone(policy: dict[str, Any]) -> None:
+    open_request(policy, "git.example-42-1000").record("requested", rule="all", config="", why="")
+    request = open_request(policy, log_mark=None)
+    request.check_log()
+    os.truncate(os.path.join(layout.audit(policy["state_dir"]), "audit.1.jsonl"), 10)
+
+    with pytest.raises(AuditError, match="shorter"):
+        request.check_log()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+import hmac
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from executor import config_stage
+from executor.surroundings import StageError
+from gate.digest import _content as _counted
 from gate.digest import content_digest
 from tests.support.effort import examples
 from tests.support.fake_gitlab import FakeGitLab
 from tests.support.jobs import variable
+from tests.support.whole_response import whole_response
 from tests.unit.test_facts import VERSIONS, response_of
 
 if TYPE_CHECKING:
@@ -313,3 +318,158 @@ def test_a_hostile_shape_has_a_digest(parts: dict[str, Any], variables: list[Any
 
     assert len(digest(parts)) == 64
     assert len(digest(parts | {"variables": [*variables, jwt]})) == 64
+
+
+MADE_ANEW = (
+    "CI_JOB_ID",
+    "CI_JOB_URL",
+    "CI_JOB_TOKEN",
+    "CI_JOB_STARTED_AT",
+    "CI_JOB_STARTED_AT_SLUG",
+    "CI_JOB_RETRY_COUNT",
+    "CI_TRACEPARENT",
+    "CI_TRACESTATE",
+    "CI_BUILD_ID",
+    "CI_REGISTRY_PASSWORD",
+    "CI_REPOSITORY_URL",
+    "CI_DEPENDENCY_PROXY_PASSWORD",
+    "VAULT_ID_TOKEN",
+)
+JOBS = st.integers(1, 10**12)
+RETRIES = st.tuples(JOBS, st.integers(0, 99), st.integers(0, 59))
+NAMES = st.sampled_from([*MADE_ANEW, "TARGET"])
+
+
+def retried(retry: tuple[int, int, int], authors: list[Any] | None = None) -> Any:
+    job_id, attempt, second = retry
+    return whole_response(job_id, attempt=attempt, second=second, authors=authors)
+
+
+@examples(100, deadline=None)
+@given(RETRIES, RETRIES)
+def test_all_that_gitlab_makes_anew_for_a_retry_leaves_the_digest(
+    one: tuple[int, int, int], other: tuple[int, int, int]
+) -> None:
+    assert digest(retried(one)) == digest(retried(other))
+
+
+def test_all_that_is_said_to_be_made_anew_differs_in_two_retries() -> None:
+    first, again = retried((1001, 0, 1)), retried((2002, 1, 59))
+    pairs = zip(first["variables"], again["variables"], strict=True)
+    assert [one["key"] for one, other in pairs if one != other] == list(MADE_ANEW)
+    for part in ("features", "suspend_options", "secrets"):
+        assert first[part] != again[part]
+
+
+@examples(200, deadline=None)
+@given(RETRIES, st.data())
+def test_any_other_character_of_a_whole_response_changes_the_digest(
+    retry: tuple[int, int, int], data: st.DataObject
+) -> None:
+    response = retried(retry, [variable("TARGET", "prod"), variable("CI_JOB_ID", str(retry[0]))])
+    own = digest(response)
+    counted = [
+        (place, leaf)
+        for place, leaf in leaves(response)
+        if place not in VOLATILE
+        and place[0] != "credentials"
+        and place[:2] != ("features", "tracing")
+        and place != ("suspend_options", "environment_key")
+    ]
+    place, leaf = data.draw(st.sampled_from(counted))
+    if place[0] == "variables" and place[2] == "value" and response["variables"][place[1]]["key"] in MADE_ANEW:
+        other: Any = data.draw(st.sampled_from(["", "x", f"{leaf}x", f"x{leaf}", None, 7]))
+    else:
+        other = data.draw(st.sampled_from(others(leaf)))
+    assert digest(with_leaf(response, place, other)) != own, (place, leaf, other)
+
+
+@examples(100, deadline=None)
+@given(NAMES, st.text(max_size=20), st.text(max_size=20))
+def test_an_authors_second_variable_of_such_a_name_counts_whole(name: str, one: str, other: str) -> None:
+    told = [digest(whole_response(authors=[variable(name, text)])) for text in (one, other)]
+
+    assert (told[0] == told[1]) is (one == other)
+    assert digest(whole_response()) not in told
+
+
+FORMS: dict[str, tuple[str, str]] = {
+    "CI_JOB_ID": ("2002", "3003"),
+    "CI_BUILD_ID": ("2002", "3003"),
+    "CI_JOB_URL": ("https://x/-/jobs/2002", "https://x/-/jobs/3003"),
+    "CI_JOB_STARTED_AT_SLUG": ("2026-01-01t00-00-00z", "2026-01-01t00-00-01z"),
+    "CI_JOB_RETRY_COUNT": ("one", "two"),
+    "CI_TRACESTATE": ("gitlab=pipeline:7;job:2002", "gitlab=pipeline:7;job:3003"),
+    "CI_TRACEPARENT": (f"00-{1:032x}-{1:016x}-01", f"00-{2:032x}-{1:016x}-01"),
+    "CI_JOB_STARTED_AT": ("now", "later"),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_first_that_has_not_this_jobs_form_counts(name: str) -> None:
+    told = set()
+    for text in FORMS[name]:
+        response = whole_response()
+        for each in response["variables"]:
+            each["value"] = text if each["key"] == name else each["value"]
+        told.add(digest(response))
+    assert len(told | {digest(whole_response())}) == 3
+
+
+@pytest.mark.parametrize("name", ["CI_JOB_RETRY_COUNT", "CI_TRACEPARENT"])
+@pytest.mark.parametrize("how", ["an older GitLab", "one of no version", "a policy's job"])
+def test_what_this_gitlab_does_not_set_itself_counts(name: str, how: str) -> None:
+    texts = {
+        "CI_JOB_RETRY_COUNT": ("1", "2"),
+        "CI_TRACEPARENT": (f"00-{1:032x}-{1:016x}-01", f"00-{1:032x}-{2:016x}-01"),
+    }
+    told = set()
+    for text in texts[name]:
+        response = whole_response()
+        response["policy_options"]["execution_policy_job"] = how == "a policy's job"
+        for each in response["variables"]:
+            each["value"] = text if each["key"] == name else each["value"]
+            if each["key"] == "CI_SERVER_VERSION" and how != "a policy's job":
+                each["value"] = "18.8.4" if how == "an older GitLab" else "next"
+        told.add(digest(response))
+    assert len(told) == 2
+
+
+def test_where_traces_go_and_that_an_environment_is_resumed_count() -> None:
+    response = whole_response()
+    elsewhere = with_leaf(response, ("features", "tracing", "otel_endpoints", 0, "url"), "https://other.example")
+    afresh = with_leaf(response, ("suspend_options", "environment_key"), "")
+    assert len({digest(each) for each in (response, elsewhere, afresh)}) == 3
+
+
+@pytest.mark.parametrize(
+    "host", ["gitlab.example.com", "a-very-long-name-of-a-host-for-a-gitlab.of-a-department.example.com"]
+)
+def test_an_aws_session_may_begin_with_the_jobs_number(host: str) -> None:
+    told = set()
+    for job_id in (999, 1000, 12345):
+        response = whole_response(job_id)
+        for each in response["variables"]:
+            each["value"] = host if each["key"] == "CI_SERVER_HOST" else each["value"]
+        session = f"{job_id}-42-{host}"[:64]
+        response["secrets"]["KEY"]["aws_secrets_manager"]["server"]["role_session_name"] = session
+        told.add(digest(response))
+    assert len(told) == 1
+    for session in ("1000-43-gitlab.example.com", "x-1000-42-gitlab.example.com", "99-42-gitlab.example.com"):
+        place = ("secrets", "KEY", "aws_secrets_manager", "server", "role_session_name")
+        assert digest(with_leaf(whole_response(1000), place, session)) not in told
+
+
+def test_a_digest_of_an_older_version_of_the_gate_equals_none() -> None:
+    response = response_of("19.3.0")
+    bare = json.dumps(_counted(response), sort_keys=True, separators=(",", ":")).encode()
+    assert hmac.new(KEY, bare, "sha256").hexdigest() != digest(response)
+    assert hmac.new(KEY, b'{"response":%s,"version":2}' % bare, "sha256").hexdigest() == digest(response)
+
+
+def test_what_is_nested_too_deeply_is_refused_in_one_line() -> None:
+    deep: list[Any] = []
+    for _ in range(900):
+        deep = [deep]
+    with pytest.raises(StageError, match="nested too deeply to be judged"):
+        config_stage._digest({"run": deep}, KEY)

@@ -25,6 +25,7 @@ from executor.rehearsal_sample import sample_job
 from executor.rehearsal_wiring import Wiring, from_config_toml
 from executor.rehearse_command import rehearse
 from gate.commands import gate as gate_command
+from gate.looser import looser
 from tests.support import help_text
 from tests.support.fake_accounts import FakeHost
 
@@ -111,7 +112,10 @@ def test_readme_says_what_ci_runs() -> None:
 @pytest.mark.parametrize("page", TAUGHT, ids=lambda page: page.name)
 def test_gate_yaml_examples_load(page: Path) -> None:
     for text in _gate_yamls(page):
-        assert policy_from(text.encode(), page.name, runner_uid=0, host=FakeHost())["rules"]
+        policy = policy_from(text.encode(), page.name, runner_uid=0, host=FakeHost())
+        assert policy["rules"]
+        assert [(each.strict["name"], each.loose["name"]) for each in looser(policy)] == []
+        assert not any("never" in rule for rule in policy["rules"])
 
 
 def test_gate_yaml_examples_are_found() -> None:

@@ -46,8 +46,8 @@ class Box:
         os.chown(path, UID, -1)
         return path
 
-    def read(self) -> Any:
-        return drop.read(self.directory, NAME, UID)
+    def read(self, name: str = NAME) -> Any:
+        return drop.read(self.directory, name, UID)
 
 
 @pytest.fixture
@@ -76,22 +76,45 @@ def test_nothing_there_is_gone(box: Box) -> None:
     assert box.read() == ("gone", "", "", None)
 
 
-@pytest.mark.parametrize("call", [1, 2])
-@pytest.mark.parametrize("fault", [errno.EIO, errno.EMFILE])
-def test_a_fault_of_the_host_turns_no_drop_away(
-    box: Box, monkeypatch: pytest.MonkeyPatch, call: int, fault: int
+ITS_OWNERS = sorted(
+    set(errno.errorcode) - {*drop.HOSTS_OWN, errno.ENOENT, errno.EWOULDBLOCK, errno.EACCES, errno.EPERM}
+)
+
+
+def failing_at(monkeypatch: pytest.MonkeyPatch, holder: Any, name: str, fault: int) -> None:
+    """Have the next such call fail."""
+    true = getattr(holder, name)
+
+    def failing(*_words: Any, **_named: Any) -> int:
+        monkeypatch.setattr(holder, name, true)
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(holder, name, failing)
+
+
+CALLS = [(drop, "open_beneath"), (os, "open"), (os, "read")]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("fault", drop.HOSTS_OWN)
+def test_where_the_process_has_nothing_left_that_is_raised(
+    box: Box, monkeypatch: pytest.MonkeyPatch, call: tuple[Any, str], fault: int
 ) -> None:
     box.put()
-    left, true_open = [call], os.open
-
-    def failing(*words: Any, **named: Any) -> int:
-        left[0] -= 1
-        if left[0] == 0:
-            raise OSError(fault, os.strerror(fault))
-        return true_open(*words, **named)
-
-    monkeypatch.setattr(os, "open", failing)
+    failing_at(monkeypatch, *call, fault)
     with pytest.raises(OSError, match=os.strerror(fault)):
+        box.read()
+    assert box.read().state == "ready"
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("fault", ITS_OWNERS)
+def test_any_other_error_is_its_owners_and_the_file_stays(
+    box: Box, monkeypatch: pytest.MonkeyPatch, call: tuple[Any, str], fault: int
+) -> None:
+    box.put()
+    failing_at(monkeypatch, *call, fault)
+    with pytest.raises(drop.DropError):
         box.read()
     assert box.read().state == "ready"
 
@@ -172,11 +195,32 @@ CONTENTS = [
 
 @pytest.mark.parametrize(("content", "state", "why"), CONTENTS, ids=range(len(CONTENTS)))
 def test_what_a_comment_may_be(box: Box, content: bytes, state: str, why: str) -> None:
-    box.put(content)
+    box.put(content, "1001.reject")
 
-    reading = box.read()
+    reading = box.read("1001.reject")
     assert (reading.state, reading.why) == (state, why)
     assert reading.text == (content.decode().strip() if state == "ready" else "")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b" \t\r\n ", "\u00a0".encode()])
+def test_an_empty_approval_is_none(box: Box, content: bytes) -> None:
+    """A full disk leaves such files."""
+    box.put(content)
+
+    assert (box.read().state, box.read().why) == ("bad", "is empty, and an approval needs content: write 'ok' into it")
+
+
+@pytest.mark.parametrize("name", ["1001.approve", "1001.reject"])
+@pytest.mark.parametrize("content", [b"ok", b"ok\n", b"  ok  \n"])
+def test_ok_is_no_comment(box: Box, name: str, content: bytes) -> None:
+    box.put(content, name)
+
+    assert (box.read(name).state, box.read(name).text) == ("ready", "")
+
+
+def test_an_empty_approval_that_is_still_written_is_for_later(box: Box) -> None:
+    with open(box.put(b""), "wb"):
+        assert box.read().state == "later"
 
 
 def test_a_huge_sparse_file_is_bad_at_once(box: Box) -> None:

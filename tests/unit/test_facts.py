@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from gate.facts import DEFAULT_JOB_TIMEOUT_S, FactsError, job_facts, key_of, project_key_of, triggerer
+from gate.facts import DEFAULT_JOB_TIMEOUT_S, REHEARSAL, FactsError, job_facts, key_of, project_key_of, triggerer
 from gate.request import record_of
 from tests.support.effort import examples
 from tests.support.gate_state import facts_of
@@ -32,6 +32,7 @@ FORGED = {
 }
 CLAIMS = ["production", "review/harmless"]  # the one forgery that is among the facts: a claim beside the true one
 FORGED_USER = {"GITLAB_USER_LOGIN": "alice", "GITLAB_USER_ID": "4711", "GITLAB_USER_EMAIL": "alice@example.com"}
+OWN = ("CI_ENVIRONMENT_NAME", "GITLAB_USER_LOGIN", "GIT_STRATEGY")  # which an author may have set
 TYPED = ("instance", "project_id", "job_id", "path", "name", "stage", "ref", "ref_type", "sha", "timeout_s")
 
 
@@ -57,6 +58,7 @@ def on_runner_12(real: dict[str, Any]) -> dict[str, Any]:
 
 def test_facts_are_alike_whatever_runner_wrote_the_response(real: dict[str, Any]) -> None:
     assert job_facts(real) == {
+        "rehearsal": False,
         "instance": "127.0.0.1:9",
         "project_id": 42,
         "job_id": 1001,
@@ -77,6 +79,10 @@ def test_facts_are_alike_whatever_runner_wrote_the_response(real: dict[str, Any]
         "overridden": ["GITLAB_USER_LOGIN"],
         "checkout": ["GIT_STRATEGY=none"],
         "gate_variables": [],
+        "variables": [*OWN, "TARGET", "DEPLOY_TOKEN", "KUBECONFIG"],
+        "image": "debian:12",
+        "services": ["postgres:16"],
+        "doubts": [],
     }
 
 
@@ -110,7 +116,8 @@ def test_a_forged_variable_changes_no_fact_and_is_named(on_runner_12: dict[str, 
     on_runner_12["variables"] += variables_of({name: FORGED[name]})
 
     claims = {"environments": CLAIMS} if name == "CI_ENVIRONMENT_NAME" else {}
-    assert job_facts(on_runner_12) == true | claims | {"overridden": [name, "GITLAB_USER_LOGIN"]}
+    forged = {"overridden": [name, "GITLAB_USER_LOGIN"], "variables": list(dict.fromkeys([*true["variables"], name]))}
+    assert job_facts(on_runner_12) == true | claims | forged
 
 
 def test_all_forged_together_change_no_fact_and_are_all_named(on_runner_12: dict[str, Any]) -> None:
@@ -118,6 +125,7 @@ def test_all_forged_together_change_no_fact_and_are_all_named(on_runner_12: dict
     on_runner_12["variables"] += variables_of(FORGED)
 
     forged = {"environments": CLAIMS, "overridden": [*FORGED, "GITLAB_USER_LOGIN"]}
+    forged["variables"] = list(dict.fromkeys([*true["variables"], *FORGED]))
     assert job_facts(on_runner_12) == true | forged
 
 
@@ -290,6 +298,50 @@ def test_key_is_one_safe_name(url: str, instance: str, path: str) -> None:
     assert facts["path"] == path
 
 
+PATHS = {
+    "as usual": ("https://git.example/shop/web.git", "shop/web", "shop/web"),
+    "under a relative URL": ("https://git.example/gitlab/shop/web.git", "shop/web", "shop/web"),
+    "under a long relative URL": ("https://git.example/a/b/shop/web.git", "shop/web", "shop/web"),
+    "in a subgroup": ("https://git.example/gitlab/shop/eu/web.git", "shop/eu/web", "shop/eu/web"),
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("case", PATHS)
+def test_a_projects_path_is_the_same_with_every_runner(version: str, case: str) -> None:
+    url, told, path = PATHS[case]
+    response = response_of(version)
+    response["git_info"]["repo_url"] = url
+    for each in response["variables"]:
+        each["value"] = told if each["key"] == "CI_PROJECT_PATH" else each["value"]
+    if "project_full_path" in response["job_info"]:
+        response["job_info"]["project_full_path"] = told
+
+    facts = job_facts(response)
+    assert (facts["path"], facts["doubts"], facts["overridden"]) == (path, [], ["GITLAB_USER_LOGIN"])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "url", ["https://git.example/x/app.git", "https://git.example/xgrp/app.git", "https://git.example/app"]
+)
+def test_a_path_that_does_not_end_the_address_is_a_doubt(version: str, url: str) -> None:
+    response = response_of(version)
+    response["git_info"]["repo_url"] = url
+
+    assert "by the address that it is cloned from" in job_facts(response)["doubts"][0]
+
+
+def test_a_policys_job_says_nothing_of_its_path_in_a_variable() -> None:
+    response = response_of("18.6.6")
+    del response["job_info"]["project_full_path"]
+    response["git_info"]["repo_url"] = "https://git.example/evil/shop/web.git"
+    response["policy_options"]["execution_policy_job"] = True
+    response["variables"] = variables_of({"CI_PROJECT_PATH": "shop/web"})
+
+    assert job_facts(response)["path"] == "evil/shop/web"
+
+
 @pytest.mark.parametrize("url", ["", "git.example/a/b.git", "/srv/a/b.git", "https:///a/b", "https://u@/a", "://h/a"])
 def test_a_url_without_a_host_is_no_fact(url: str) -> None:
     new = response_of("19.3.0")
@@ -432,3 +484,17 @@ def test_a_policy_job_s_variables_tell_neither_runner_nor_protection() -> None:
     assert (job_facts(response)["runner"], job_facts(response)["protected"]) == (12, True)
     response["policy_options"] = {"execution_policy_job": True}
     assert (job_facts(response)["runner"], job_facts(response)["protected"]) == (None, None)
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_no_real_job_has_the_names_of_a_rehearsal(host: str) -> None:
+    real = response_of("19.3.0")
+    real["git_info"]["repo_url"] = f"https://x@{host}/grp/app.git"
+    try:
+        facts = job_facts(real)
+    except FactsError:
+        return
+    rehearsed = job_facts(response_of("19.3.0"), rehearsal=True)
+    assert not key_of(facts).startswith(REHEARSAL)
+    assert not project_key_of(facts).startswith(REHEARSAL)
+    assert (key_of(rehearsed), rehearsed["instance"]) == ("REHEARSAL.127.0.0.1_9-42-1001", "127.0.0.1:9")

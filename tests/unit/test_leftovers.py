@@ -238,9 +238,9 @@ def test_a_thousand_jobs_leave_a_bounded_number_of_files(
     policy["keep"] = {"requests_s": 5 * DAY_S, "log_s": 40 * DAY_S}
     policy["audit"]["rotate_at_bytes"] = 50_000
     clock = SimpleNamespace(now_s=time.time())
-    fake = SimpleNamespace(time=lambda: clock.now_s)
+    fake = SimpleNamespace(time=lambda: clock.now_s, monotonic=time.monotonic)
     monkeypatch.setattr(sweep, "time", fake)
-    monkeypatch.setattr("gate.inbox.time", fake)
+    monkeypatch.setattr("gate.drop_inbox.time", fake)
     monkeypatch.setattr("audit.log.time.time_ns", lambda: int(clock.now_s * 1e9))
     monkeypatch.setattr(os, "fsync", lambda _: None)
     counts = []

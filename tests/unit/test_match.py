@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate.facts import job_facts
-from gate.match import choose, criteria, facts_words, glob, own_names
+from gate.match import barred, choose, criteria, facts_words, glob, own_names
 from tests.support.effort import examples
 from tests.support.gate_state import facts_of, rule_of
 from tests.unit.test_facts import FORGED, FORGED_USER, VERSIONS, response_of, variables_of
@@ -19,6 +19,16 @@ from tests.unit.test_facts import FORGED, FORGED_USER, VERSIONS, response_of, va
 def book(*rules: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     """A policy with these rules, (name, match)."""
     return {"rules": [rule_of(name=name, match=match) for name, match in rules]}
+
+
+def test_what_no_job_can_be_does_not_fall_through_to_a_looser_rule() -> None:
+    policy = book(("strict", {"ref": ["/^main$/", "v*"], "stage": ["deploy"]}), ("loose", {}))
+    policy["rules"][0]["never"] = {"ref": "ref '/^main$/' can match nothing in GitLab: …"}
+    refused = choose(policy, facts_of(ref="main", stage="deploy"))
+    assert refused.rule is None
+    assert refused.why == "rule 'strict' may be meant for it, but ref '/^main$/' can match nothing in GitLab: …"
+    assert chosen(policy, ref="v1", stage="deploy") == "strict"
+    assert chosen(policy, ref="main", stage="test") == "loose"
 
 
 def chosen(policy: dict[str, Any], **facts: Any) -> str | None:
@@ -362,3 +372,52 @@ def _all() -> list[tuple[str, dict[str, Any]]]:
     for found in responses.values():
         found["variables"].insert(0, *variables_of({"CI_RUNNER_ID": "12"}))
     return [(version, job_facts(found)) for version, found in responses.items()]
+
+
+BACKEND = {"image": "refuse"}
+BARRED: dict[str, tuple[dict[str, Any], list[str], dict[str, str], str]] = {
+    "nothing set": ({"variables": []}, ["code"], {}, ""),
+    "nothing denied": ({"variables": ["BASH_ENV"]}, [], {}, ""),
+    "another one set": ({"variables": ["TARGET"]}, ["code"], {}, ""),
+    "one of a set": ({"variables": ["TARGET", "BASH_ENV"]}, ["code"], {}, "rule 'all' denies jobs that set BASH_ENV"),
+    "one of a part": (
+        {"variables": ["BASH_ENV", "LD_AUDIT"]},
+        ["loader"],
+        {},
+        "rule 'all' denies jobs that set LD_AUDIT",
+    ),
+    "a pattern": ({"variables": ["A_B", "A_C"]}, ["A_*"], {}, "rule 'all' denies jobs that set A_B and A_C"),
+    "opened by an older gate": (
+        {},
+        ["code"],
+        {},
+        "rule 'all' denies variables, and this job was opened by a gate that",
+    ),
+    "opened by an older gate, nothing denied": ({}, [], BACKEND, ""),
+    "a name of the gate's": ({"gate_variables": ["GATE_X"], "variables": []}, [], {}, "it sets GATE_X itself"),
+    "a doubt": ({"doubts": ["its project is a by x"]}, [], {}, "its project is a by x"),
+    "an image": ({"image": "alpine:3"}, [], BACKEND, "it asks for the image alpine:3, and this gate runs scripts in"),
+    "services": ({"services": ["a", "b"]}, [], BACKEND, "it asks for the services a and b, and this gate"),
+    "an image and a service": (
+        {"image": "c", "services": ["a"]},
+        [],
+        BACKEND,
+        "it asks for the image c and the service a, and",
+    ),
+    "an image, warned of only": ({"image": "alpine:3"}, [], {"image": "warn"}, ""),
+    "an image, with a policy of an older gate": ({"image": "alpine:3"}, [], {}, ""),
+    "neither": ({"image": None, "services": []}, [], BACKEND, ""),
+}
+
+
+@pytest.mark.parametrize("case", BARRED)
+def test_a_job_is_refused_before_anybody_is_asked(case: str) -> None:
+    facts, deny, backend, why = BARRED[case]
+    found = barred(backend, rule_of(deny=deny), facts_of(**facts))
+    assert found.startswith(why)
+    assert bool(found) is bool(why)
+
+
+def test_a_rule_of_a_policy_of_an_older_gate_denies_nothing() -> None:
+    assert barred({}, rule_of(), facts_of(variables=["BASH_ENV"])) == ""
+    assert barred({}, None, facts_of(variables=["BASH_ENV"])) == ""

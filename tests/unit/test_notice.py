@@ -77,6 +77,7 @@ def test_opened_says_what_waits_and_what_is_asked(policy: dict[str, Any]) -> Non
         "site": "test.example",
         "request": KEY,
         "url": None,
+        "rehearsal": False,
         "job": record_of(request.facts),
         "rule": "all",
         "asks": "1 of release-managers (alice, bob)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from config.page import link_socket_of
 from tests.support.private_host import PrivateHost
 
 CHECKOUT = Path(__file__).parents[2]
@@ -58,7 +60,9 @@ def test_the_units_have_the_paths_and_names_of_the_example() -> None:
     service, socket = unit("gate-page.service")["Service"], unit("gate-page.socket")["Socket"]
     assert service["User"] == EXAMPLE["page"]["user"]
     assert service["ReadWritePaths"] == EXAMPLE["state_dir"]
-    assert (socket["ListenStream"], socket["SocketMode"]) == (EXAMPLE["page"]["socket"], "0660")
+    listens = re.findall(r"^ListenStream=(.*)$", (UNITS / "gate-page.socket").read_text(encoding="utf-8"), re.MULTILINE)
+    assert listens == [EXAMPLE["page"]["socket"], link_socket_of(EXAMPLE["page"])]
+    assert socket["SocketMode"] == "0660"
     assert socket["SocketGroup"] == EXAMPLE["approvers_group"]
     runner = (CHECKOUT / "runner-config.example.toml").read_text(encoding="utf-8")
     assert service["ExecStart"].removesuffix("/gate page") in runner

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
+import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import argon2
 import pytest
+from filelock import FileLock
 
 from gate.files import StateError
 from gate.page import accounts
@@ -212,3 +216,101 @@ def test_a_directory_that_is_another_s_is_not_written_to(tmp_path: Path) -> None
     os.chown(tmp_path / "accounts", 20_001, -1)
     with pytest.raises(StateError, match="not a directory of uid"):
         Accounts(str(tmp_path)).set_password("alice", PASSWORD)
+
+
+def alone(kept: Accounts, number: int, rounds: int) -> bool:
+    """One writer of several: the same two people all the time, with passwords of its own."""
+    for n in range(rounds):
+        kept.set_password("alice", f"{PASSWORD} {number}")
+        kept.set_password("bob", f"{PASSWORD} {number}")
+        if n % 3 == number % 3:
+            kept.remove("bob")
+        for person in ("alice", "bob"):
+            kept.get(person)  # raises where there is half a file
+    return True
+
+
+class Plain:
+    """A hasher that costs nothing: here it is about the files."""
+
+    def hash(self, password: str) -> str:
+        return f"plain:{password}"
+
+
+@pytest.mark.parametrize("writers", [2, 5])
+def test_of_writers_at_once_each_writes_whole_files_and_none_fails(
+    kept: Accounts, monkeypatch: pytest.MonkeyPatch, writers: int
+) -> None:
+    monkeypatch.setattr(accounts, "_HASHER", Plain())
+    started = [fork(partial(alone, kept, number, 200 // writers)) for number in range(writers)]
+    assert [ended(pid) for pid in started] == [True] * writers
+    assert content(kept)["hash"] in {f"plain:{PASSWORD} {number}" for number in range(writers)}
+    assert set(os.listdir(kept.directory)) <= {"alice.json", "bob.json"}
+
+
+def test_of_two_who_add_the_same_person_at_once_one_is_told(kept: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "_HASHER", Plain())
+    ready, go = os.pipe()
+
+    def add() -> bool:
+        os.close(go)
+        os.read(ready, 1)  # until the last holder of the other end has closed it
+        with contextlib.suppress(AccountError):
+            kept.set_password("bob", PASSWORD, exists=False)
+            return True
+        return False
+
+    started = [fork(add) for _ in range(4)]
+    os.close(go)
+    os.close(ready)
+    assert [ended(pid) for pid in started].count(True) == 1
+
+
+def test_one_who_is_removed_meanwhile_gets_no_new_password(kept: Accounts) -> None:
+    kept.remove("alice")
+    with pytest.raises(AccountError, match="alice was removed meanwhile; nothing was changed"):
+        kept.set_password("alice", PASSWORD, exists=True)
+    assert kept.people() == []
+
+
+def test_a_writer_that_is_killed_holds_nobody_up_and_leaves_no_half_file(
+    kept: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, tell = os.pipe()
+
+    def stand_still(_descriptor: int) -> None:
+        os.write(tell, b"x")
+        signal.pause()
+
+    def write() -> bool:
+        monkeypatch.setattr(os, "fsync", stand_still)  # with the lock, and half of its work done
+        kept.set_password("alice", f"{PASSWORD}, killed")
+        return True
+
+    child = fork(write)
+    assert os.read(ready, 1) == b"x"
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert is_right(kept.get("alice"), PASSWORD)
+    kept.set_password("alice", f"{PASSWORD}!")
+    assert is_right(kept.get("alice"), f"{PASSWORD}!")
+    assert os.listdir(kept.directory) == ["alice.json"]
+    os.close(ready)
+    os.close(tell)
+
+
+def test_a_lock_that_is_not_let_go_is_told(kept: Accounts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(accounts, "LOCKED_WITHIN_S", 0.05)
+    with FileLock(tmp_path / "accounts.lock"):
+        with pytest.raises(StateError, match=r"accounts\.lock: another process has held it"):
+            kept.set_password("alice", f"{PASSWORD}!")
+        with pytest.raises(StateError, match=r"accounts\.lock"):
+            kept.remove("alice")
+    assert is_right(kept.get("alice"), PASSWORD)
+
+
+def test_a_lock_that_cannot_be_had_is_told(kept: Accounts, tmp_path: Path) -> None:
+    (tmp_path / "accounts.lock").unlink(missing_ok=True)
+    (tmp_path / "accounts.lock").mkdir()
+    with pytest.raises(StateError, match=r"cannot lock .*accounts\.lock: .*nothing was changed"):
+        kept.set_password("alice", f"{PASSWORD}!")

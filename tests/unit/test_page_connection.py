@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ import pytest
 from aiohttp import web
 
 from gate.page import connection
-from gate.page.connection import Connection, Door
+from gate.page.connection import TOTAL_MAX, Connection, Door
+from gate.page.crowd import Crowd
 from tests.support.gate_state import IS_ROOT
 from tests.support.peers import OTHER_UID, ended, start_client
 
@@ -108,19 +110,38 @@ def test_where_nobody_is_barred_anybody_is_heard(door: Door) -> None:
         assert set(Served(door, set()).run("/ours")) == {"/blind", "/ours"}
 
 
-def test_a_crowd_is_closed_and_told_of_once(
+def test_of_a_crowd_the_oldest_are_closed_and_it_is_told_once(
     door: Door, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(connection, "CONNECTIONS_MAX", 3)
+    door.crowd = Crowd(3, 100)
     address = door.sock.getsockname()
     crowd = [socket.create_connection(address) for _ in range(6)]
     crowd[2].sendall(REQUEST % b"/third")
     crowd[5].sendall(REQUEST % b"/sixth")
-    assert Served(door, set()).run("/third") == ["/third"]
-    assert capsys.readouterr().err.count("3 connections are open already") == 1
-    assert door.connections == set()
+    assert "/sixth" in Served(door, set()).run("/sixth")
+    assert capsys.readouterr().err.count("127.0.0.1 has 3 connections") == 1
+    assert len(door.crowd) == 0
     for each in crowd:
         each.close()
+
+
+@pytest.mark.parametrize(
+    ("limit", "room"), [(1024, 206), (8192, TOTAL_MAX), (100, 10), (resource.RLIM_INFINITY, TOTAL_MAX)]
+)
+def test_a_door_takes_what_there_are_files_for(monkeypatch: pytest.MonkeyPatch, limit: int, room: int) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (limit, limit))
+    assert connection._room() == room
+
+
+@pytest.mark.parametrize(("soft", "hard", "expected"), [(1024, 1 << 19, 6200), (1024, 2048, 2048), (9000, 9000, None)])
+def test_room_is_made_as_far_as_the_host_allows(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, expected: int | None
+) -> None:
+    made: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _which, limits: made.append(limits))
+    connection.make_room()
+    assert made == ([] if expected is None else [(expected, hard)])
 
 
 def test_a_door_is_named_by_its_address(door: Door) -> None:

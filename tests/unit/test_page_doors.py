@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from config.page import link_socket_of
 from gate.page.doors import FIRST_FD, DoorError, open_doors
 from tests.support.gate_state import IS_ROOT, fork, mode_of
 from tests.support.peers import ended
@@ -43,12 +44,41 @@ def opened() -> Iterator[Callable[..., list[Door]]]:
 
 
 def policy(**page: Any) -> dict[str, Any]:
-    empty = {"socket": None, "proxy_socket": None, "listen": None, "proxy_gid": PROXY_GID}
-    return {"approvers_gid": GID, "page": {**empty, **{name: plain(value) for name, value in page.items()}}}
+    empty = {"socket": None, "proxy_socket": None, "listen": None, "proxy_gid": PROXY_GID, "login_link": False}
+    given = {name: plain(value) for name, value in page.items()}
+    return {"approvers_gid": GID, "page": {**empty, "link_socket": link_socket_of(page), **given}}
 
 
 def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
+
+
+def test_login_links_have_a_socket_of_their_own_beside_the_page_s(run: Path, opened: Any) -> None:
+    doors = opened(socket=run / "page.sock", login_link=True)
+    assert [(door.kind, door.name) for door in doors] == [
+        ("socket", f"{run}/page.sock"),
+        ("link_socket", f"{run}/page-link.sock"),
+    ]
+    assert (mode_of(run / "page-link.sock"), (run / "page-link.sock").stat().st_gid) == (0o660, GID)
+
+
+def test_a_socket_for_login_links_that_cannot_be_made_is_told_with_both_ways_out(run: Path, opened: Any) -> None:
+    (run / "page-link.sock").mkdir()
+    with pytest.raises(DoorError, match=r"page-link\.sock .*copy this version's gate-page\.socket .*login_link: false"):
+        opened(socket=run / "page.sock", login_link=True)
+
+
+def test_what_systemd_hands_over_for_links_is_taken_though_none_are_wanted(run: Path) -> None:
+    def child() -> bool:
+        for descriptor, name in enumerate(("page.sock", "page-link.sock"), FIRST_FD):
+            with socket.socket(socket.AF_UNIX) as made:
+                made.bind(str(run / name))
+                made.listen()
+                os.dup2(made.fileno(), descriptor)
+        os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"}
+        return [door.kind for door in open_doors(policy(socket=run / "page.sock"))] == ["socket", "link_socket"]
+
+    assert ended(fork(child))
 
 
 @pytest.mark.parametrize("umask", [0, 0o077, 0o777])

@@ -199,6 +199,23 @@ def test_each_outcome_is_counted(decided: Decided) -> None:
     assert history.by_outcome(decided.index) == {word: words.count(word) for word in DECISIONS}
 
 
+def test_rehearsals_are_found_and_not_counted(tmp_path: Path) -> None:
+    log = Log(tmp_path / "audit")
+    log.whole(1)
+    log.whole(2, rehearsal=True)
+    log.whole(3, "rejected", rehearsal=True)
+    index = Index(str(tmp_path / "index.sqlite"), str(log.directory))
+    index.catch_up()
+    found = {
+        word: {row["key"] for row in history.search(index, Filter(rehearsals=word), 10)} for word in ("", "no", "only")
+    }
+    assert found == {"": {key_of(1), key_of(2), key_of(3)}, "no": {key_of(1)}, "only": {key_of(2), key_of(3)}}
+    assert history.by_outcome(index) == dict.fromkeys(DECISIONS, 0) | {"approved": 1}
+    assert history.times_to_decide(index)[1:] == (1, 60)
+    with pytest.raises(FilterError, match="rehearsals is no or only"):
+        Filter(rehearsals="some")
+
+
 def test_an_empty_log_has_figures_too(tmp_path: Path) -> None:
     index = Index(str(tmp_path / "index.sqlite"), str(Log(tmp_path / "audit").directory))
     index.catch_up()

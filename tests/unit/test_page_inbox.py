@@ -18,10 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from gate import drop, inbox, layout
+from gate import ballot, drop, layout, page_inbox
 from gate.clock import boottime_ms
 from gate.inbox import Inbox
-from gate.page_inbox import LOOK_MAX, PageVoteError, parse
+from gate.page_inbox import PageVoteError, parse
 from gate.request import Request
 from gate.rules import weigh
 from tests.support.effort import examples
@@ -362,15 +362,48 @@ def test_a_file_that_is_still_written_is_left_for_later(policy: dict[str, Any], 
     assert len(look(policy, request_)[0]) == 1
 
 
-def test_many_files_are_taken_in_several_looks(policy: dict[str, Any], request_: Request) -> None:
-    for number in range(LOOK_MAX + 5):
-        left_as(request_, said(person=("alice", "carol")[number % 2]), f"{number:032x}.vote")
+def test_many_files_are_taken_in_several_looks(
+    policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_inbox, "READ_MAX", 30)
+    for number in range(40):
+        left_as(request_, said(person="alice"), f"{number:032x}.vote")
     drop_file(policy, "bob", "1001.approve")
+    for votes_so_far, vote_files, again in ((2, 10, True), (3, 0, False)):
+        votes, box = look(policy, request_)
+        assert (len(votes), box.again) == (votes_so_far, again)
+        assert sum(name.endswith(".vote") for name in votes_dir(request_)) == vote_files
+
+
+def test_of_a_thousand_votes_of_a_person_the_newest_of_each_answer_counts(
+    policy: dict[str, Any], request_: Request
+) -> None:
+    for number in range(200):
+        answer = "reject" if number == 100 else "approve"
+        left_as(request_, said(answer=answer, comment=str(number)), f"{number:032x}.vote")
+    left_as(request_, said(person="bob"), f"{'f' * 32}.vote")
+
     votes, box = look(policy, request_)
-    assert (len(votes), box.again) == (LOOK_MAX // 2 + 1, True)
-    assert sum(name.endswith(".vote") for name in votes_dir(request_)) == 5
+    assert [(vote["person"], vote["comment"]) for vote in votes if vote["answer"] == "reject"] == [("alice", "100")]
+    assert {(vote["person"], vote["comment"]) for vote in votes if vote["answer"] == "approve"} == {
+        ("alice", "199"),
+        ("bob", ""),
+    }
+    assert len(records(policy, "vote")) == 3
+    (gone,) = records(policy, "drop-turned-away")
+    assert gone["why"] == "alice has given the same answer again since; so have 197 more like it"
+    assert box.again is False
+
+
+def test_what_is_no_vote_is_turned_away_a_few_at_a_time(
+    policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_inbox, "WRONG_MAX", 3)
+    for number in range(5):
+        left_as(request_, b"rubbish", f"{number:032x}.vote")
+    left_as(request_, said(), f"{'f' * 32}.vote")
     votes, box = look(policy, request_)
-    assert (len(votes), box.again) == ((LOOK_MAX + 5) // 2 + 2, False)
+    assert (len(votes), box.again, away(policy)) == (1, True, 3)
 
 
 def test_without_a_page_nothing_of_its_is_taken(tmp_path: Path) -> None:
@@ -416,7 +449,7 @@ def test_a_vote_cut_short_anywhere_is_finished_once(
 
 def cut_short(patched: pytest.MonkeyPatch, step: str, when: str) -> None:
     holder, name = {
-        "vote file": (inbox, "write_json_once"),
+        "vote file": (ballot, "write_json_once"),
         "record": (Request, "record"),
         "move": (drop, "take"),
         "unlink": (os, "unlink"),

@@ -18,7 +18,7 @@ from gate.page.index import Index, wall_ms
 from tests.support.effort import examples
 from tests.support.page_logs import NONCE, START_MS, Log, key_of
 
-JOB = {"instance": "git.example", "project_id": 42, "name": "deploy", "environment": "production"}
+JOB = {"instance": "git.example", "project_id": 42, "name": "deploy", "environment": "production", "rehearsal": False}
 
 
 @pytest.fixture
@@ -223,7 +223,9 @@ def test_the_last_sha_that_was_let_through_is_that_of_the_same_job(log: Log) -> 
     log.whole(3, "rejected", sha=SHAS["c"])
     for number, other in enumerate(OTHER_JOBS):
         log.whole(10 + number, sha=SHAS["d"], **other)
+    log.whole(20, sha=SHAS["c"], rehearsal=True)
     index = opened(log)
+    assert index.last_approved_sha(JOB | {"rehearsal": True}, key_of(9)) == SHAS["c"]
     assert index.last_approved_sha(JOB, key_of(9)) == SHAS["b"]
     assert index.last_approved_sha(JOB, key_of(2)) == SHAS["a"]
     assert index.last_approved_sha(JOB | {"environment": None}, key_of(9)) == SHAS["d"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +14,13 @@ from gate.clock import boottime_ms
 from gate.decide import decide, record_decided
 from gate.files import StateError, write_json_once
 from gate.page.index import Index
-from gate.page.requests import Book, deadline_ms, latest, links, rule_words, voters, warnings
+from gate.page.requests import Book, deadline_ms, latest, links, rule_words, variables, voters, warnings
 from gate.page.visitor import Visitor
 from gate.request import Request
 from tests.support.gate_state import HOUR_MS, facts_of, made, open_request, rule_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 URL = "https://git.example/grp/app"
 SHA, OTHER_SHA = facts_of()["sha"], "f" * 40
@@ -212,11 +214,11 @@ def test_what_waits_is_listed_as_long_as_it_does_oldest_first(desk: Desk) -> Non
     old = desk.open("git.example-42-7", opened_boottime_ms=boottime_ms() - 50_000)
     desk.open("git.example-42-8", boot_id="another boot")
     new = desk.open()
-    assert [each.request.key for each in desk.book.waiting(ALICE)] == [old.key, new.key]
+    assert [each.request.key for each in desk.book.waiting(ALICE)[0]] == [old.key, new.key]
     record_decided(old, decide(old, "canceled", "it was", rule="all", config=""))
-    assert [each.request.key for each in desk.book.waiting(ALICE)] == [new.key]  # before the index knows
+    assert [each.request.key for each in desk.book.waiting(ALICE)[0]] == [new.key]  # before the index knows
     desk.index.catch_up()
-    assert [each.request.key for each in desk.book.waiting(ALICE)] == [new.key]
+    assert [each.request.key for each in desk.book.waiting(ALICE)[0]] == [new.key]
 
 
 COULD: dict[str, tuple[Visitor, dict[str, Any], tuple[list[str], bool, str]]] = {
@@ -295,9 +297,105 @@ def test_a_request_that_cannot_be_read_is_a_fault_and_one_that_is_not_there_is_n
         desk.book.request(other.key)
 
 
+BROKEN: dict[str, Callable[[Path], Any]] = {
+    "no JSON": lambda directory: (directory / "request.json").write_text("{"),
+    "empty": lambda directory: (directory / "request.json").write_text(""),
+    "no object": lambda directory: (directory / "request.json").write_text("[]"),
+    "of a later gate": lambda directory: rewrite(directory, v=2),
+    "of another request": lambda directory: rewrite(directory, key="git.example-42-9"),
+    "without facts": lambda directory: rewrite(directory, facts=None),
+    "without times": lambda directory: rewrite(directory, opened_boottime_ms="soon"),
+    "with other facts": lambda directory: rewrite(directory, facts={}),
+    "a directory": lambda directory: gone(directory).mkdir(),
+    "a link to itself": lambda directory: gone(directory).symlink_to("request.json"),
+    "a broken decision": lambda directory: (directory / "decision.json").symlink_to("decision.json"),
+}
+
+
+def gone(directory: Path) -> Path:
+    path = directory / "request.json"
+    path.unlink()
+    return path
+
+
+def rewrite(directory: Path, **changes: Any) -> None:
+    path = directory / "request.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_one_that_cannot_be_read_keeps_no_other_back_and_is_named(desk: Desk, how: str) -> None:
+    broken, sound = desk.open("git.example-42-8"), desk.open()
+    BROKEN[how](Path(broken.directory))
+    found, faults = desk.book.waiting(ALICE)
+    assert [each.request.key for each in found] == [sound.key]
+    if how != "a broken decision":  # one that is there, whatever it is, has been decided
+        ((key, why),) = faults
+        assert key == broken.key
+        assert broken.key in why
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_content_that_cannot_be_read_is_not_shown_and_stops_nobody(desk: Desk, text: str) -> None:
+    request = desk.open()
+    Path(request.directory, "content.json").write_text(text, encoding="utf-8")
+    assert desk.book.content(request) is None
+    assert not desk.book.is_shown(request)
+
+
 @pytest.mark.parametrize(("sha256", "known"), [("0" * 64, True), ("1" * 64, False), (None, False)])
 def test_content_is_shown_only_where_it_is_this_job_s(desk: Desk, sha256: str | None, known: bool) -> None:
     request = desk.open()
     if sha256:
         write_json_once(request.directory, "content.json", {"response_sha256": sha256, "steps": []})
     assert (desk.book.content(request) is not None) is known
+
+
+def each_of(name: str, value: str | None = "x", **changes: Any) -> dict[str, Any]:
+    shown = {"hidden": "" if value is not None else "masked in GitLab", "kind": "set", "change": "", "counts": True}
+    return {"name": name, "value": value, "mark": "m", **shown, **changes}
+
+
+def test_variables_are_grouped_by_whether_they_may_be_gitlabs_own() -> None:
+    found = variables(
+        {
+            "variables": [
+                each_of("TARGET", change="changed"),
+                each_of("CI_COMMIT_BRANCH", kind="perhaps the server's"),
+                each_of("CI_ENVIRONMENT_NAME", kind="perhaps the server's", change="new"),
+                each_of("CI_JOB_NAME", kind="overrides the server's"),
+                each_of("BASH_ENV", None),
+            ]
+        }
+    )
+    assert [[each.name for each in group.variables] for group in found] == [
+        ["TARGET", "CI_ENVIRONMENT_NAME", "CI_JOB_NAME", "BASH_ENV"],
+        ["CI_COMMIT_BRANCH"],
+    ]
+    assert [group.is_open for group in found] == [True, False]
+    assert found[0].variables[3].does == "change what the shell itself runs"
+    assert found[0].variables[2].overrides
+
+
+@pytest.mark.parametrize(
+    ("value", "is_long"),
+    [("x" * 200, False), ("x" * 201, True), ("a\nb\nc\nd", False), ("a\nb\nc\nd\ne", True), ("", False), (None, False)],
+)
+def test_a_long_value_is_folded(value: str | None, is_long: bool) -> None:
+    assert variables({"variables": [each_of("A", value)]})[0].variables[0].is_long is is_long
+
+
+@pytest.mark.parametrize("content", [None, {}, {"variables": []}, {"variables": None}])
+def test_no_variables_make_no_group(content: dict[str, Any] | None) -> None:
+    assert variables(content) == []
+
+
+def test_what_carries_code_an_image_and_unknown_fields_are_warned_of() -> None:
+    changes = {"variables": ["BASH_ENV"], "image": "alpine:3", "services": []}
+    content = {"unknown": [{"field": "sandbox", "text": "1"}]}
+    found = warnings(facts(**changes), content, {"deadline_shortened": False})
+    assert found == [
+        "It asks for the image alpine:3, not used here: its script runs on the host, in the host's own shell.",
+        "It sets BASH_ENV: such variables change what the shell itself runs.",
+        "It has a field that this version of the gate does not know: sandbox; what it does is not known here.",
+    ]

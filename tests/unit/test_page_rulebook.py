@@ -87,7 +87,7 @@ FAULTS: dict[str, tuple[Callable[[Site], Any], str]] = {
     "gone": (lambda site: site.yaml.unlink(), "no such file"),
     "a directory": (directory, "not a regular file"),
     "for all to write": (lambda site: site.yaml.chmod(0o666), "can be written by others"),
-    "without a page": (without_page, "there is no page in it any more"),
+    "without a page": (without_page, "has no page: add one"),
 }  # fmt: skip
 
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gitlab_runner_gate
 from executor import rehearsal_scripts as scripts
 from executor.rehearsal import Outcome, RehearsalError, exit_status, run
 from executor.rehearsal_attempt import parse_config
 from executor.rehearsal_faults import DriverError
 from executor.rehearsal_log import Masker
 from executor.rehearsal_variables import Directories, Variable, expand
-from executor.rehearsal_wiring import built_in, from_config_toml
+from executor.rehearsal_version import NEWEST_KNOWN, chosen, passes_codes_on
+from executor.rehearsal_wiring import as_rehearsal, built_in, from_config_toml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +91,90 @@ def test_built_in_wiring_passes_the_prepare_timeout_on() -> None:
     wiring = built_in("gate.yaml")
     assert wiring.prepare[-2:] == ("--prepare-timeout", str(wiring.prepare_exec_timeout))
     assert wiring.run[-3:] == ("--config", "gate.yaml", "run")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("/opt/gate/bin/gate-executor", "config"), ("/opt/gate/bin/gate-executor", "--rehearsal", "config")),
+        (("sudo", "gate-executor", "--config", "config", "config"), ("sudo", "gate-executor", "--config", "config", "--rehearsal", "config")),
+        (("python3", "/x/gitlab_runner_gate.py", "config"), ("python3", "/x/gitlab_runner_gate.py", "--rehearsal", "config")),
+        (("/x/driver", "config"), ("/x/driver", "config")),
+        ((), ()),
+    ],
+)  # fmt: skip
+def test_a_gate_is_told_that_it_is_a_rehearsal(command: tuple[str, ...], told: tuple[str, ...]) -> None:
+    assert as_rehearsal(command) == told
+
+
+def test_a_gate_that_was_not_told_is_not_gone_on_with(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    answer = '{"driver": {"name": "gitlab-runner-gate"}}'
+    (tmp_path / "config.toml").write_text(WIRED + f"config_exec = \"echo\"\nconfig_args = ['{answer}']\n")
+    (tmp_path / "job.json").write_text('{"id": 1}')
+    run(str(tmp_path / "job.json"), str(tmp_path / "config.toml"), None, [], None, None)
+    assert "the gate was not told that this is a rehearsal" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words", [["--rehearsal", "prepare"], ["--rehearsal", "run", "x", "y"], ["--rehearsals", "config"]]
+)
+def test_only_config_takes_that(words: list[str]) -> None:
+    command = [sys.executable, "-I", gitlab_runner_gate.__file__, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, "--rehearsal" in done.stdout + done.stderr) == (2, True)
+
+
+CODES = [
+    "sh -c 'exit 42'",
+    "exit 43",
+    "no-such-command-here",
+    "sh -c 'exit 80'",
+    "false",
+    "(exit 44)",
+    "true | sh -c 'exit 45'",
+    "true",
+]
+PASSED_ON = [42, 43, 127, 80, 1, 44, 45, 0]  # as seen with 19.3.0
+MADE_ONE = [1, 43, 1, 1, 1, 1, 1, 0]  # as seen with 17.9.3
+ON = {"FF_USE_LEGACY_BASH_EVAL": "true", "FF_USE_NEW_BASH_EVAL_STRATEGY": "true"}
+
+
+@pytest.mark.parametrize(
+    ("version", "flags", "expected"),
+    [("17.9.3", {}, MADE_ONE), ("19.0", {}, MADE_ONE), ("19.1.0", {}, PASSED_ON), ("20.0.0", {}, PASSED_ON),
+     ("17.9.3", ON, PASSED_ON), ("19.3.0", ON, MADE_ONE)],
+)  # fmt: skip
+def test_a_script_ends_as_with_that_runner(
+    tmp_path: Path, version: str, flags: dict[str, str], expected: list[int]
+) -> None:
+    bash = scripts.Bash(passes_codes_on=passes_codes_on(version, flags))
+    where = Directories(str(tmp_path), str(tmp_path))
+    texts = [scripts.step([line], [], where, bash) for line in CODES]
+    assert [
+        subprocess.run(["bash", "-c", text], check=False, capture_output=True).returncode for text in texts
+    ] == expected
+
+
+@pytest.mark.parametrize("version", ["", "19", "nineteen", "17.8.0", "16.11", "v19.3.0", "19.3.0-rc1", "1" * 30 + ".1"])
+def test_a_version_that_cannot_be_played_is_refused(version: str) -> None:
+    with pytest.raises(RehearsalError, match=r"is no version of gitlab-runner|is older than 17\.9"):
+        run(None, None, "gate.yaml", [], None, None, runner_version=version or " ")
+
+
+@pytest.mark.parametrize(
+    ("says", "played"),
+    [("echo 'Version:      17.9.3'", "17.9.3"), ("echo 'Version:  16.0.0'", NEWEST_KNOWN), ("exit 3", NEWEST_KNOWN), (None, NEWEST_KNOWN)],
+)  # fmt: skip
+def test_the_runner_that_is_here_is_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str | None, played: str
+) -> None:
+    program = tmp_path / "gitlab-runner"
+    if says:
+        program.write_text(f"#!/bin/sh\n{says}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("GITLAB_RUNNER", str(program))
+    assert chosen(None) == played
+    assert chosen("18.0") == "18.0"
 
 
 def test_report_and_settings(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -180,7 +267,7 @@ def test_script_gets_hostile_values_as_they_are(tmp_path_factory: pytest.TempPat
         Variable("F", value, file=True),
         Variable("not-a-name", value),
     ]
-    text = scripts.step(['printf %s "$V" >v', 'cat "$F" >f'], variables, directories)
+    text = scripts.step(['printf %s "$V" >v', 'cat "$F" >f'], variables, directories, scripts.Bash())
     subprocess.run(["bash", "-c", text], check=True, stdout=subprocess.DEVNULL)
     for name in ("v", "f"):
         assert (root / "a b'c" / name).read_bytes() == value.encode()
@@ -189,6 +276,6 @@ def test_script_gets_hostile_values_as_they_are(tmp_path_factory: pytest.TempPat
 def test_hooks_run_around_get_sources(tmp_path: Path) -> None:
     hooks = [{"name": f"{when}_get_sources_script", "script": [f"echo {when} in $PWD"]} for when in ("post", "pre")]
     directories = Directories(str(tmp_path), str(tmp_path / "p"))
-    text = scripts.get_sources({"hooks": hooks}, [], directories)
+    text = scripts.get_sources({"hooks": hooks}, [], directories, scripts.Bash())
     said = subprocess.run(["bash", "-c", text], check=True, capture_output=True, text=True).stdout
     assert said.index(f"\npre in {tmp_path}/p") < said.index("fetches no sources") < said.index("\npost in")

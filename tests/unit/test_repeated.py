@@ -11,6 +11,7 @@ import pytest
 from gate import layout, repeated
 from gate.clock import boottime_ms
 from gate.decide import decide
+from gate.facts import key_of
 from gate.files import write_json_once
 from gate.repeated import of_rejected, supersede_older
 from tests.support.gate_state import facts_of, in_children, made, open_request, rule_of, same_json
@@ -280,3 +281,27 @@ def test_few_requests_are_opened_of_many(policy: dict[str, Any], monkeypatch: py
     assert of_rejected(newer, RULE) == ""
     supersede_older(newer, RULE, "c" * 64)
     assert opened == []
+
+
+KINDS = [(False, True), (True, False)]
+
+
+@pytest.mark.parametrize(("old_is", "new_is"), KINDS)
+def test_a_rehearsal_and_a_real_job_do_not_touch(policy: dict[str, Any], old_is: bool, new_is: bool) -> None:
+    """Each by the key and the facts that config makes of it; nothing else differs."""
+    old, new = [
+        open_request(policy, key_of(facts), facts=facts)
+        for number, is_rehearsal in ((1001, old_is), (1002, new_is))
+        for facts in [facts_of(job_id=number, rehearsal=is_rehearsal)]
+    ]
+    supersede_older(new, RULE, "c")
+    assert decision_of(old) is None
+    decided(old)
+    assert of_rejected(new, RULE) == ""
+
+
+def test_rehearsals_touch_one_another_as_jobs_do(policy: dict[str, Any]) -> None:
+    facts = [facts_of(job_id=number, rehearsal=True) for number in (1001, 1002)]
+    old, new = [open_request(policy, key_of(each), facts=each) for each in facts]
+    supersede_older(new, RULE, "c")
+    assert decision_of(old) == "superseded"

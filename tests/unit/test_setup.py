@@ -17,6 +17,7 @@ from config.accounts import User
 from config.load import policy_from
 from config.schema import schema
 from config.written import written
+from gate.looser import looser
 from gate.setup import in_the_way
 from gate.setup import runner_block as block
 from gate.setup.answers import APPROVERS_GROUP, PAGE_USER, AnswerError, Answers, Approver, approvers_of
@@ -78,6 +79,7 @@ def test_any_names_that_fit_make_a_gate_yaml_that_passes(
         host=AnyHost(tuple(people)),
     )
     policy = policy_from(text_of(answers).encode(), "gate.yaml", runner_uid=0, host=host)
+    assert list(looser(policy)) == []
     assert {known["unix"]: known["gitlab_ids"] for known in policy["people"].values()} == {
         name: [] if number is None else [number] for name, number in people.items()
     }

@@ -355,8 +355,8 @@ def test_the_job_log_says_what_to_sign_where_somebody_can(tmp_path: Path) -> Non
     assert (statement.request, statement.digest) == (KEY, DIGEST)
     assert abs(statement.expires_s - request.opened["opened_wall_s"] - 3600) < 2
     assert NAMESPACE in lines[1]
-    assert f"{tmp_path}/state/drop/signed/" in lines[1]
-    assert len(lines) == 2
+    assert lines[2].strip() == f"{tmp_path}/state/drop/signed/{KEY}.<person>.<answer>"
+    assert len(lines) == 3
 
 
 @pytest.mark.parametrize("case", ["nobody on the rule has a key", "no approvers_group"])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from audit import log
+from executor import cleanup
 from gate import drop, layout, sweep, waiting
 from gate.clock import boottime_ms
 from gate.files import write_json_once
@@ -247,7 +248,9 @@ def test_drops_over_seven_days_old_are_swept(
 ) -> None:
     drop_file(policy, "alice", "1002.approve")
     drop_file(policy, "bob", "whatever \x1b[31m\n")
-    monkeypatch.setattr(sweep, "time", SimpleNamespace(time=lambda: time.time() + days * 86_400))
+    monkeypatch.setattr(
+        sweep, "time", SimpleNamespace(time=lambda: time.time() + days * 86_400, monotonic=time.monotonic)
+    )
 
     assert sweep.sweep(policy, "own") == []
     assert left(policy) + left(policy, "bob") == (["1002.approve", "whatever \x1b[31m\n"] if stays else [])
@@ -288,7 +291,7 @@ def test_a_drop_that_a_look_has_recorded_is_not_recorded_by_a_sweep(
     policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = open_request(policy)
-    drop_file(policy, "carol", "1001.approve")
+    drop_file(policy, "bob", "1001.approve", "")
     with monkeypatch.context() as patched:
         patched.setattr(drop, "take", lambda *_: (_ for _ in ()).throw(Crash))
         with pytest.raises(Crash):
@@ -296,7 +299,7 @@ def test_a_drop_that_a_look_has_recorded_is_not_recorded_by_a_sweep(
     write_json_once(request.directory, "ended.json", {})
 
     assert sweep.sweep(policy, "own") == []
-    assert (len(records(policy, "drop-turned-away")), left(policy, "carol")) == (1, [])
+    assert (len(records(policy, "drop-turned-away")), left(policy, "bob")) == (1, [])
 
 
 def test_sweeps_at_once_record_each_drop_once(policy: dict[str, Any]) -> None:
@@ -314,7 +317,7 @@ def test_sweeps_at_once_record_each_drop_once(policy: dict[str, Any]) -> None:
 
 def test_a_name_that_is_no_text_is_swept_too(policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     drop_file(policy, "alice", os.fsdecode(b"\xff\xfe" * 100))
-    monkeypatch.setattr(sweep, "time", SimpleNamespace(time=lambda: time.time() + 8 * 86_400))
+    monkeypatch.setattr(sweep, "time", SimpleNamespace(time=lambda: time.time() + 8 * 86_400, monotonic=time.monotonic))
 
     assert sweep.sweep(policy, "own") == []
     assert left(policy) == []
@@ -346,3 +349,26 @@ def test_a_sweep_leaves_no_descriptor(policy: dict[str, Any]) -> None:
     sweep.sweep(policy, "own")
     assert len(os.listdir("/proc/self/fd")) == before
     assert load(policy["state_dir"], KEY) is not None
+
+
+def test_where_nothing_was_made_yet_there_is_nothing_to_sweep(tmp_path: Path) -> None:
+    """Else the line about that stands behind the true reason, why config could not make it."""
+    assert sweep.sweep(made(tmp_path / "state") | {"state_dir": str(tmp_path / "nowhere")}, "") == []
+
+
+@pytest.mark.parametrize(("odd", "said"), [(0, 0), (3, 3), (4, 4), (50, 4)])
+def test_cleanup_says_little_of_others_faults(
+    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], odd: int, said: int
+) -> None:
+    for number in range(odd):
+        os.mkdir(layout.job(policy["state_dir"], f"a.example-1-{number + 1}"))
+        with open(
+            os.path.join(layout.job(policy["state_dir"], f"a.example-1-{number + 1}"), "request.json"), "w"
+        ) as file:
+            file.write("{")
+    monkeypatch.delenv("GATE_PLAN", raising=False)
+    monkeypatch.setattr(cleanup, "load_policy", lambda _file: (policy, ""))
+    assert cleanup.cleanup("gate.yaml") == 0
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == said
+    assert odd <= 3 or lines[-1] == f"gate: and {odd - 3} more such faults: `gate check` names them"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate.request import fit
-from gate.words import ascii_json_bytes, duration, listed, shown
+from gate.words import ascii_json_bytes, could_deceive, duration, listed, shown
 
 HOSTILE = ["\x1b[31m", "\r\n", "section_start:1:x\r\x1b[0K", "\u202e", "\u2028", "\x9b", "\ud800", "\u200b", "\\", "\0"]
 TEXT = st.text(st.characters() | st.sampled_from("".join(HOSTILE)))
@@ -24,6 +24,69 @@ def test_shown_is_one_line_without_control_or_format_characters(text: str, limit
     assert "\x1b" not in line
     assert len(line.splitlines()) <= 1
     line.encode("utf-8")
+
+
+DECEIVES = {
+    "nul": "\0",
+    "tab": "\t",
+    "line feed": "\n",
+    "carriage return": "\r",
+    "escape, of ANSI": "\x1b",
+    "delete": "\x7f",
+    "C1 CSI": "\x9b",
+    "next line": "\x85",
+    "no-break space": "\u00a0",
+    "narrow no-break space": "\u202f",
+    "en quad": "\u2000",
+    "soft hyphen": "\u00ad",
+    "combining grapheme joiner": "\u034f",
+    "Arabic letter mark": "\u061c",
+    "Hangul filler": "\u3164",
+    "halfwidth Hangul filler": "\uffa0",
+    "Mongolian vowel separator": "\u180e",
+    "zero-width space": "\u200b",
+    "zero-width joiner": "\u200d",
+    "left-to-right mark": "\u200e",
+    "line separator": "\u2028",
+    "paragraph separator": "\u2029",
+    "right-to-left override": "\u202e",
+    "right-to-left isolate": "\u2067",
+    "word joiner": "\u2060",
+    "variation selector": "\ufe00",
+    "its supplement": "\U000e0141",
+    "tag letter": "\U000e0041",
+    "byte order mark": "\ufeff",
+    "private use": "\ue000",
+    "lone surrogate": "\ud800",
+    "not assigned": "\U000e0fff",
+}
+READS = {
+    "ASCII": "".join(map(chr, range(0x20, 0x7F))),
+    "German": "äöüßÄÖÜẞ€„“",
+    "French": "éèêçœŒ«»",
+    "Chinese": "你好、世界。《》\u3000",
+    "Japanese": "こんにちは、カタカナ「」",
+    "Korean": "안녕하세요",
+    "Cyrillic and Greek": "Привет Γειά",
+    "Arabic and Hebrew": "مرحبا שלום",
+    "Hindi": "नमस्ते",
+    "emoji": "👍🎉☎\ufe0f",
+    "accents that combine": "e\u0301",
+}
+
+
+@pytest.mark.parametrize("name", DECEIVES)
+def test_what_could_deceive_is_escaped(name: str) -> None:
+    character = DECEIVES[name]
+    assert could_deceive(character)
+    assert shown(character).isascii()
+    assert shown(character).startswith("\\")
+
+
+@pytest.mark.parametrize("name", READS)
+def test_what_people_write_reads_as_they_wrote_it(name: str) -> None:
+    assert [each for each in READS[name] if could_deceive(each)] == []
+    assert shown(READS[name].replace("\\", "")) == READS[name].replace("\\", "")
 
 
 @given(TEXT, TEXT)

@@ -36,7 +36,8 @@ async function refresh() {
   fetching = true;
   try {
     const answer = await fetch(location.href, { credentials: "same-origin", cache: "no-store" });
-    if (answer.redirected && new URL(answer.url).pathname === "/login") { location.reload(); return; }
+    const loggedOut = answer.status === 401 || (answer.redirected && new URL(answer.url).pathname === "/login");
+    if (loggedOut) { location.reload(); return; }
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of fresh.querySelectorAll("[data-live]")) {
       const old = document.getElementById(part.id);
@@ -61,7 +62,11 @@ if ("follow" in document.body.dataset) {
   const events = new EventSource(`/live?since=${document.body.dataset.follow}`);
   events.addEventListener("change", soon);
   events.addEventListener("open", () => { if (last) soon(); last = last || Date.now(); });
-  events.addEventListener("error", () => say("Not connected just now; trying again."));
+  events.addEventListener("error", () => {
+    // Closed: logged out, as the page itself will say; or this person has very many open, and this one looks as below.
+    if (events.readyState === EventSource.CLOSED) soon();
+    else say("Not connected just now; trying again.");
+  });
   setInterval(() => { if (!document.hidden) refresh(); }, ANYWAY_EVERY_MS);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
 }

@@ -1,0 +1,169 @@
+"""The other [[runners]] of config.toml: what a job there can do to the gate beside it, and the gate's own token given twice.
+
+Which runner a job gets is up to its author, who writes the tags. So a runner whose jobs can become the gate's user undoes it.
+Runners whose jobs are on other machines (kubernetes, docker+machine, an engine at another address) are not told of.
+"""
+
+import os
+from collections.abc import Iterator
+
+from config.checks.context import Context
+from config.checks.finding import Finding, fail, ok, warn
+from config.checks.mending import in_editor
+from config.checks.runner_config import Runner
+
+DOCKER, SSH = ("docker", "docker-windows"), ("ssh", "docker-ssh")
+_HERE = ("localhost", "127.0.0.1", "::1", "[::1]")
+_ENGINES = ("/run/docker.sock", "/var/run/docker.sock", "/run/containerd/containerd.sock", "/run/podman/podman.sock")
+# Whoever can write there is root soon.
+_SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sbin", "/sys", "/usr")
+_AS_ROOT = frozenset({"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF"})
+_UNDOES = "what it does is not gated, and it can approve, read the gate's keys and rewrite the audit log"
+
+
+def find(context: Context) -> Iterator[Finding]:
+    """See the module."""
+    others = [each for each in context.runner_config.all() if each not in context.runners]
+    found = [fault for each in others for fault in (*_token(each, context), *_jobs(each, context))]
+    yield from found
+    if not found:
+        path = context.runner_config.path
+        yield ok(f"{path} has {len(others)} other runners, and none undoes the gate by what stands there")
+
+
+def _token(other: Runner, context: Context) -> Iterator[Finding]:
+    """Of two blocks with one token, each takes some of the jobs."""
+    token = other.table.get("token")
+    for gated in context.runners:
+        if token and token == gated.table.get("token"):
+            says = f"runner {other.name} has the token of {gated.name}, which calls the gate: GitLab gives each of them some of the jobs, and {other.name} does not ask by this gate.yaml"
+            yield fail(says, f"{in_editor(context.runner_config.path)}  # remove one of the two blocks")
+
+
+def _jobs(other: Runner, context: Context) -> Iterator[Finding]:
+    executor = other.table.get("executor")
+    if executor == "shell":
+        yield _shell(other, context)
+    elif executor in SSH:
+        yield from _ssh(other, context)
+    elif executor in DOCKER and _is_here(other):
+        yield from _docker(other, context)
+    elif executor == "custom" and other not in context.runner_config.gated():
+        says = f"its driver {other.program('run') or '(none)'} is started as {context.runner_user}, and whom it lets jobs be is not known from here: see that they cannot become {context.runner_user}"
+        yield _told(other, context, says)
+
+
+def _shell(other: Runner, context: Context) -> Finding:
+    """The runner's `--user` is whom jobs of the shell executor run as; without it, whom the runner runs as (commands/multi.go)."""
+    user = context.unit.option("--user", "-u") if context.unit else ""
+    if user in ("", context.runner_user, "root"):
+        return _told(
+            other,
+            context,
+            f"a job there runs as {user or context.runner_user} on this host: {_UNDOES}",
+            is_certain=True,
+        )
+    says = f"a job there runs as {user} on this host, ungated, beside what approved jobs use: see that {user} has neither sudo nor docker, or give it a host of its own"
+    return _told(other, context, says)
+
+
+def _ssh(other: Runner, context: Context) -> Iterator[Finding]:
+    table = _table(other, "ssh")
+    if table.get("host") not in _HERE:
+        return
+    user = str(table.get("user") or "root")
+    is_gates = user in ("root", context.runner_user)
+    says = f"a job there runs as {user} on this very host" + (
+        f": {_UNDOES}" if is_gates else f", ungated: see that {user} cannot become root"
+    )
+    yield _told(other, context, says, is_certain=is_gates)
+
+
+def _docker(other: Runner, context: Context) -> Iterator[Finding]:
+    table = _table(other, "docker")
+    is_rootless = str(table.get("host") or "").startswith("unix:///run/user/")
+    for key in ("privileged", "services_privileged"):
+        if table.get(key) is True:
+            yield _told(
+                other,
+                context,
+                f"{key} is on: a job there can mount this host's disk as root: {_UNDOES}",
+                is_certain=not is_rootless,
+            )
+    capabilities = {str(each).upper().removeprefix("CAP_") for each in _list(table, "cap_add")} & _AS_ROOT
+    if capabilities:
+        names = ", ".join(sorted(capabilities))
+        yield _told(
+            other,
+            context,
+            f"cap_add has {names}, by which a job there can leave its container and become root: {_UNDOES}",
+            is_certain=not is_rootless,
+        )
+    if _list(table, "devices"):
+        yield _told(other, context, "devices gives its jobs devices of this host: see that none is a disk")
+    yield from (fault for each in _list(table, "volumes") for fault in _volume(other, context, str(each)))
+    page = context.gate_yaml.policy and context.gate_yaml.policy.get("page")
+    if table.get("network_mode") == "host" and page and page["listen"]:
+        yield _told(
+            other, context, "network_mode is host, so a job there reaches the page's `listen`, and can try passwords"
+        )
+
+
+def _volume(other: Runner, context: Context, volume: str) -> Iterator[Finding]:
+    """A volume is `/host/path:/path[:options]`, `name:/path[:options]` or `/path`: only the first is of the host's files."""
+    host, _, rest = volume.partition(":")
+    if not host.startswith("/") or not rest:
+        return
+    place = os.path.normpath(host)
+    says = f"volumes has {volume!r}: "
+    if place in _ENGINES or any(_in(engine, place) for engine in _ENGINES):
+        yield _told(
+            other,
+            context,
+            f"{says}a job there can start a container with all of this host's disk, as root: {_UNDOES}",
+            is_certain=True,
+        )
+    elif owns := [own for own in _own(context) if _in(own, place) or _in(place, own)]:
+        is_read_only = "ro" in rest.partition(":")[2].split(",")
+        can = (
+            f"read what is the gate's own ({owns[0]})"
+            if is_read_only
+            else f"write what is the gate's own ({owns[0]}): {_UNDOES}"
+        )
+        yield _told(other, context, f"{says}a job there can {can}", is_certain=not is_read_only)
+    elif any(_in(place, each) for each in _SYSTEM):
+        yield _told(other, context, f"{says}a job there has this host's own {place}: see that it gains nothing by it")
+
+
+def _own(context: Context) -> list[str]:
+    policy = context.gate_yaml.policy
+    places = [context.gate_yaml.path, context.runner_config.path, context.executor, *context.code]
+    return [*places, *([policy["state_dir"]] if policy else [])]
+
+
+def _in(place: str, top: str) -> bool:
+    """Whether a path is `top`, or below it."""
+    return f"{place}/".startswith(f"{top.rstrip('/')}/")
+
+
+def _is_here(other: Runner) -> bool:
+    """Whether the engine is this host's."""
+    host = str(_table(other, "docker").get("host") or "")
+    return not host or host.startswith(("unix://", "npipe://")) or any(f"//{name}:" in f"{host}:" for name in _HERE)
+
+
+def _table(other: Runner, name: str) -> dict[str, object]:
+    found = other.table.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _list(table: dict[str, object], key: str) -> list[object]:
+    found = table.get(key)
+    return found if isinstance(found, list) else []
+
+
+def _told(other: Runner, context: Context, says: str, *, is_certain: bool = False) -> Finding:
+    finding = fail if is_certain else warn
+    return finding(
+        f"runner {other.name}, beside the gate: {says}", f"{in_editor(context.runner_config.path)}  # {other.name}"
+    )

@@ -1,0 +1,66 @@
+"""What each rule asks for: of people who can answer, for jobs that there can be, and no less of nearly the same jobs below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from config import patterns
+from config.checks.finding import Finding, fail, ok, warn
+from config.checks.mending import in_editor
+from config.places import Entry, shortage
+from executor.checks.ways import ways_in
+from gate.looser import looser
+from gate.rules import people_of, wanted_words
+from gate.words import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from config.checks.context import Context
+    from gate.looser import Looser
+
+
+def find(context: Context) -> Iterator[Finding]:
+    """See the module."""
+    editor = in_editor(context.gate_yaml.path)
+    for rule in context.policy["rules"]:
+        faults = [fail(says, editor) for says in (*_never(rule), *_out_of_reach(rule, context))]
+        yield from faults or [ok(f"{rule['name']}: {wanted_words(rule)}")]
+        yield from (warn(f"rule {rule['name']!r}: {says}", editor) for says in _odd(rule))
+    yield from (warn(_words(each), editor) for each in looser(context.policy))
+
+
+def _never(rule: dict[str, Any]) -> Iterator[str]:
+    for why in rule.get("never", {}).values():
+        yield f"rule {rule['name']!r}: {why}; until then, jobs that it may be meant for are refused"
+
+
+def _odd(rule: dict[str, Any]) -> Iterator[str]:
+    for criterion, wanted in rule["match"].items():
+        texts = [] if isinstance(wanted, bool) else [each for each in wanted if isinstance(each, str)]
+        yield from filter(None, (patterns.odd(criterion, each) for each in texts))
+
+
+def _out_of_reach(rule: dict[str, Any], context: Context) -> Iterator[str]:
+    """Yield why so many people as are asked for cannot answer, by whatever way."""
+    able = {person for person in people_of(rule) if ways_in(person, context)}
+    wanted = [Entry(each["count"], [name for name in each["people"] if name in able]) for each in rule["approvals"]]
+    short = shortage(wanted)
+    if short is None:
+        return
+    entries = [rule["approvals"][n] for n in short.entries]
+    asked = listed([f"{each['count']} of {listed(each['of'])}" for each in entries], "and")
+    unable = [person for person in people_of({"approvals": entries}) if person not in able]
+    yield (
+        f"rule {rule['name']!r} asks for {asked}, and {listed(unable, 'and')} cannot answer in any way: "
+        "give them a Unix user on this host (`unix`), an SSH key (`ssh_keys`) or a way to the page, or ask others"
+    )
+
+
+def _words(pair: Looser) -> str:
+    strict, loose = repr(pair.strict["name"]), repr(pair.loose["name"])
+    return (
+        f"rule {loose} gets the jobs that miss rule {strict} by {listed(pair.criteria)} alone, and asks for less: {'; '.join(pair.how)}. "
+        f"Their author can choose that: ask as much in {loose}, or give {strict} a run_as of its own"
+    )

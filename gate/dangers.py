@@ -1,0 +1,51 @@
+"""What somebody who is to approve a job must not overlook, beside its script: for page, job log and `gate show`. Pure.
+
+Each is one phrase; what a job's author wrote stands in it as it is, and whoever shows it escapes it.
+"""
+
+from __future__ import annotations
+
+from gate.code_variables import what_it_does
+from gate.match import images_words
+from gate.words import listed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+NAMED_MAX = 20  # names in one phrase; the variables themselves are all listed elsewhere
+
+
+def images(facts: dict[str, Any]) -> list[str]:
+    """That image and services are not used, which changes what every command of the script is."""
+    asked = images_words(facts)
+    return (
+        [f"it asks for {asked}, not used here: its script runs on the host, in the host's own shell"] if asked else []
+    )
+
+
+def variables(facts: dict[str, Any]) -> list[str]:
+    """Variables that carry code, grouped by what they do; not those of which `checkout` tells more."""
+    told = [setting.partition("=")[0] for setting in facts["checkout"]]
+    groups: dict[str, list[str]] = {}
+    for name in [name for name in facts.get("variables", []) if name not in told]:
+        what = what_it_does(name)
+        if what:
+            groups.setdefault(what, []).append(name)
+    return [f"it sets {_names(names)}: such variables {what}" for what, names in groups.items()]
+
+
+def unknown(content: dict[str, Any] | None) -> list[str]:
+    """Fields that this gate does not know."""
+    names = [each["field"] for each in (content or {}).get("unknown", [])]
+    if not names:
+        return []
+    fields = "a field" if len(names) == 1 else "fields"
+    return [
+        f"it has {fields} that this version of the gate does not know: {_names(names)}; what it does is not known here"
+    ]
+
+
+def _names(names: list[str]) -> str:
+    more = len(names) - NAMED_MAX
+    return listed([*names[:NAMED_MAX], f"{more} more"], "and") if more > 0 else listed(names, "and")

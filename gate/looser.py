@@ -1,0 +1,129 @@
+"""Rules that ask for less, below stricter ones, for what are the same jobs but for one word of their author's. Pure.
+
+A job gets the first rule that matches. So where production's rule asks two people of protected refs, and one below it asks
+one person of all, the same script on a branch of its author's runs by the word of one. That is meant where the rules' jobs run
+as different users, of whom only one has the keys; otherwise it is a hole.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, NamedTuple
+
+from gate.globs import meet
+from gate.match import criteria, glob
+from gate.places import fill
+from gate.rules import backend_of, people_of, wanted_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+# What a job's author chooses: a branch to push to, and what .gitlab-ci.yml has.
+CHOSEN = ("ref", "protected", "job", "stage", "environment")
+_MAX_ENTRIES = 8  # of these, each combination is looked at
+
+
+class Looser(NamedTuple):
+    """`loose` gets the jobs of `strict` for which only one of `criteria` is false, and asks for less: `how`."""
+
+    strict: dict[str, Any]
+    loose: dict[str, Any]
+    criteria: list[str]
+    how: list[str]
+
+
+def looser(policy: dict[str, Any]) -> Iterator[Looser]:
+    """Yield each such pair of rules whose jobs run as the same user."""
+    rules = policy["rules"]
+    for (n, strict), (m, loose) in combinations(enumerate(rules), 2):
+        others = [*rules[:n], *rules[n + 1 : m]]
+        names = [name for name in CHOSEN if name in strict["match"] and _gets(strict, loose, name, others)]
+        how = asks_less(loose, strict) if names and _one_user(policy, strict, loose) else []
+        if how:
+            yield Looser(strict, loose, names, how)
+
+
+def missed(policy: dict[str, Any], facts: dict[str, Any], rule: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the stricter rules above a job's own that only one criterion, of its author's to choose, keeps it from."""
+    for pair in looser(policy):
+        false = [name for name, holds in criteria(pair.strict, facts).items() if holds is False]
+        if pair.loose == rule and len(false) == 1 and false[0] in pair.criteria:
+            yield pair.strict
+
+
+def asks_less(loose: dict[str, Any], strict: dict[str, Any]) -> list[str]:
+    """What the one rule lets pass and the other does not, in words."""
+    ways = {
+        f"{wanted_words(loose)}, and not {wanted_words(strict)}": _fewer(loose["approvals"], strict),
+        "who triggered a job may approve it": loose["self_approval"] and not strict["self_approval"],
+        "an approval may come before its job": loose["early"] and not strict["early"],
+        "an approval needs no comment": "required" in strict["comment"]["approve"]
+        and loose["comment"]["approve"] == "optional",
+    }
+    return [words for words, holds in ways.items() if holds]
+
+
+def _one_user(policy: dict[str, Any], strict: dict[str, Any], loose: dict[str, Any]) -> bool:
+    return bool(backend_of(policy, strict)["uid"] == backend_of(policy, loose)["uid"])
+
+
+def _fewer(loose: list[dict[str, Any]], strict: dict[str, Any]) -> bool:
+    """Whether people who are enough for `loose` can be too few for `strict`.
+
+    They are too few where some of its lists together have too few people (Hall's theorem). So: as few as can be of these
+    lists' people, and all others, fill the places of `loose`.
+    """
+    places = sum(entry["count"] for entry in loose)
+    for lists in _combinations(strict["approvals"]):
+        theirs = {person for entry in lists for person in entry["people"]}
+        others = [person for person in people_of({"approvals": loose}) if person not in theirs]
+        needed = places - sum(map(len, fill(loose, others)))
+        if needed < sum(entry["count"] for entry in lists):
+            return True
+    return False
+
+
+def _combinations(entries: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], ...]]:
+    sizes = range(1, len(entries) + 1) if len(entries) <= _MAX_ENTRIES else (1, len(entries))
+    return (each for size in sizes for each in combinations(entries, size))
+
+
+def _gets(strict: dict[str, Any], loose: dict[str, Any], but: str, others: list[dict[str, Any]]) -> bool:
+    """Whether `loose` gets a job that has all that `strict` asks for but one criterion, past the other rules above it."""
+    mine, theirs = strict["match"], loose["match"]
+    if not all(_overlap(mine[name], theirs[name]) for name in mine if name in theirs and name != but):
+        return False
+    if but in theirs and _within(theirs[but], mine[but]):
+        return False
+    opposite = {but: not mine[but]} if but == "protected" else {}
+    known = {name: wanted for name, wanted in mine.items() if name != but} | opposite | theirs
+    return not any(_takes_all(rule["match"], known) for rule in others)
+
+
+def _takes_all(match: dict[str, Any], known: dict[str, Any]) -> bool:
+    """Whether a rule surely is for each job of which this is known."""
+    return all(name in known and _within(known[name], wanted) for name, wanted in match.items())
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    if isinstance(one, bool):
+        return bool(one == other)
+    return any(_alike(a, b) for a in one for b in other)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return meet(one.casefold(), other.casefold()) if isinstance(one, str) else bool(one == other)
+
+
+def _within(inner: Any, outer: Any) -> bool:
+    """Whether all that is of `inner` is of `outer`, as far as one pattern tells it of another."""
+    if isinstance(inner, bool):
+        return bool(inner == outer)
+    return all(any(_is_part(each, wide) for wide in outer) for each in inner)
+
+
+def _is_part(one: Any, wide: Any) -> bool:
+    if one == wide or not isinstance(wide, str):
+        return bool(one == wide)
+    return bool(glob(wide).fullmatch(one)) and ("**" in wide or "**" not in one)
