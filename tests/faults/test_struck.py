@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 MARGIN = 30  # of calls: what no process makes beyond those of a good run
 BATCH = 60  # of cases for one strace, since it also counts the calls of the process that does the stages
-MADE_FOR_EACH_STAGE, CALLS_OF_STAGE = {"read", "write", "clone", "wait4", "close"}, 6
+# The last one by the waiting process, each time that it wakes: more often where a look has to be done again.
+MADE_FOR_EACH_STAGE, CALLS_OF_STAGE = {"read", "write", "clone", "wait4", "close", "openat2"}, 6
 IMPORTED = "executor.steps,json"  # by a step, before it touches the state
 MAY_MISS = 0.2  # of the waiting process's calls: it makes fewer where it is woken less often, as by a busy machine
 DIED = "a process of the gate died while"
