@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 MARGIN = 30  # of calls: what no process makes beyond those of a good run
 BATCH = 60  # of cases for one strace, since it also counts the calls of the process that does the stages
-# The last one by the waiting process, each time that it wakes: more often where a look has to be done again.
-MADE_FOR_EACH_STAGE, CALLS_OF_STAGE = {"read", "write", "clone", "wait4", "close", "openat2"}, 6
+MADE_FOR_EACH_STAGE, CALLS_OF_STAGE = {"read", "write", "clone", "wait4", "close"}, 6
 IMPORTED = "executor.steps,json"  # by a step, before it touches the state
 MAY_MISS = 0.2  # of the waiting process's calls: it makes fewer where it is woken less often, as by a busy machine
 DIED = "a process of the gate died while"
@@ -55,8 +54,8 @@ ITS_OWN = {
     "inotify_add_watch": ["error=ENOMEM"],
 }
 NEVER_FAIL = {"geteuid", "getppid", "getpid", "gettid", "umask"}  # "always successful", say their man pages
-# How often they are made depends on the allocator, not on what is done.
-UNSTEADY = {"brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "futex"}
+# How often they are made depends on the allocator, or on how often the waiting process wakes, not on what is done.
+UNSTEADY = {"brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "futex", "openat2"}
 SHARES = {"stat": {"newfstatat"}, "open": {"openat", "getdents64"}, "read": {"read", "lseek"}, "rest": set[str]()}
 
 
