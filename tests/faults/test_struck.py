@@ -54,8 +54,8 @@ ITS_OWN = {
     "inotify_add_watch": ["error=ENOMEM"],
 }
 NEVER_FAIL = {"geteuid", "getppid", "getpid", "gettid", "umask"}  # "always successful", say their man pages
-# How often they are made depends on the allocator, not on what is done.
-UNSTEADY = {"brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "futex"}
+# How often they are made depends on the allocator, or on how often the waiting process wakes, not on what is done.
+UNSTEADY = {"brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "futex", "openat2"}
 SHARES = {"stat": {"newfstatat"}, "open": {"openat", "getdents64"}, "read": {"read", "lseek"}, "rest": set[str]()}
 
 

@@ -98,8 +98,8 @@ RETURNED = {"waiting": WAITING, "released": {"lines", "release", "state"}, "fail
 _SPY = """
 import json as _json
 _step = step
-def step(name, context, signals):
-    result = _step(name, context, signals)
+def step(name, context, *more):
+    result = _step(name, context, *more)
     with open({path!r}, "a") as log:
         log.write(_json.dumps([name, sorted(context), result["state"], sorted(result)]) + "\\n")
     return result
