@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from config.host import path_problems
+from tests.support.host_namespace import copy_etc, mounts_of_etc
 from tests.support.machine import SHUT
-from tests.support.private_host import copy_etc, mounts_of_etc
 from tests.support.shared import made_once
 from tests.support.site import CHECKOUT, ENTRY, IS_ROOT
 
@@ -100,7 +100,7 @@ chmod 0755 /etc/gitlab-runner-gate/notify
 _USED = """
 from audit import copies, log
 from config.load import load_policy
-from gate import audit_key, layout
+from gate.store import audit_key, layout
 policy, _ = load_policy("/etc/gitlab-runner-gate/gate.yaml")
 layout.make(policy)
 layout.make_job(policy, "git.example-42-1001")

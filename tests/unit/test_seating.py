@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate.places import fill
+from gate.model.seating import fill
 from tests.support.effort import examples
 
 
