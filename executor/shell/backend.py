@@ -15,12 +15,13 @@ import os
 import stat
 
 from executor.shell import supervise
+from gate import TOOL_PATH
+from gate.errors import GateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHELLS = ("bash", "sh")
 _MFD_NOEXEC_SEAL = 0x8  # memfd_create(2), Linux 6.3; with sysctl vm.memfd_noexec=2 no other is allowed
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -32,7 +33,7 @@ _LOADER_VARIABLES = (
 )  # ld.so(8): these would act on root's unshare and setpriv
 
 
-class BackendError(Exception):
+class BackendError(GateError):
     """The backend cannot do what it was asked; one plain line for people."""
 
 

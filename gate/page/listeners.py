@@ -9,6 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from config.host import path_problems
+from gate.errors import GateError
+from gate.page import SOCKET_MODE
 from gate.page.connection import Door
 
 if TYPE_CHECKING:
@@ -16,10 +18,9 @@ if TYPE_CHECKING:
 
 FIRST_FD = 3
 BACKLOG = 512
-_SOCKET_MODE = 0o660
 
 
-class DoorError(Exception):
+class DoorError(GateError):
     """A socket that cannot be listened on; the message is one line for people."""
 
 
@@ -110,7 +111,7 @@ def _bound(path: str, gid: int | None) -> socket.socket:
             os.umask(umask)
         if gid is not None:
             os.chown(path, -1, gid)
-            os.chmod(path, _SOCKET_MODE)
+            os.chmod(path, SOCKET_MODE)
         sock.listen(BACKLOG)
     except OSError:
         sock.close()
