@@ -1,0 +1,1 @@
+"""A script's way to run: as another user, under an init of its own, in a work tree."""

@@ -1,0 +1,1 @@
+"""`gate audit`: its subcommands."""

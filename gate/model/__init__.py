@@ -1,0 +1,1 @@
+"""What is decided, and by which rules: pure, without files."""

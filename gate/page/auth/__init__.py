@@ -1,0 +1,1 @@
+"""Who somebody is, on the page: accounts, sessions, peers, forms."""

@@ -1,0 +1,1 @@
+"""The page's index of the audit log, and the search in it."""

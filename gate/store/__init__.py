@@ -1,0 +1,1 @@
+"""A request on disk: its files, its heartbeat, where things are kept."""

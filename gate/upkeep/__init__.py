@@ -1,0 +1,1 @@
+"""What is tidied for all requests: sweeping, archiving, removing."""
