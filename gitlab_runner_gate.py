@@ -20,7 +20,7 @@ def executor_main() -> None:
     try:
         from executor.main import main
     except Exception as error:  # noqa: BLE001
-        # Python would exit 1, which tells the runner that the job has failed, for good; executor/surroundings.py says more.
+        # Python would exit 1, which tells the runner that the job has failed, for good; executor/runner_contract.py says more.
         print(f"gate: cannot read its own code: {error}", file=sys.stderr, flush=True)
         code = os.environ.get("SYSTEM_FAILURE_EXIT_CODE", "")
         os._exit(int(code) if code.isascii() and code.isdigit() and 0 < int(code) < 256 else 2)  # noqa: PLR2004
@@ -29,8 +29,8 @@ def executor_main() -> None:
 
 def gate_main() -> None:
     """Run the `gate` command: gate's own subcommands, and those that look at everything, the stages too."""
-    from executor.check_command import check
-    from executor.rehearse_command import rehearse
+    from executor.checks.command import check
+    from executor.rehearsal.command import rehearse
     from gate.commands import main
 
     main([check, rehearse])

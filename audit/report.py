@@ -39,7 +39,7 @@ class Report:
         head: the last record's number and hash.
         problems: the first PROBLEMS_MAX of them.
         further: how many problems there are beyond these.
-        sound: the first and the last seq of each range of sound records (audit/sound.py), the first RANGES_MAX of them.
+        sound: the first and the last seq of each range of sound records (audit/runs.py), the first RANGES_MAX of them.
         further_sound: how many ranges there are beyond these.
         vouched: of these ranges, what anchors vouch for.
         met: the anchors that the log goes through, in its order.

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from audit import chain, segments
 from audit.anchors import Anchor
 from audit.chain import Head
+from audit.log_start import Start
 from audit.record import FIRST_SEQ, AuditError, UnsoundError, decode
 from audit.report import PROBLEMS_MAX, Problem, Report
-from audit.sound import Runs
-from audit.start import Start
-from audit.torn import Torn
+from audit.runs import Runs
+from audit.torn_lines import Torn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

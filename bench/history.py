@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 CHECKOUT = Path(__file__).parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
-from gate.page import history  # noqa: E402
-from gate.page.history import Filter  # noqa: E402
-from gate.page.index import Index  # noqa: E402
+from gate.page.history import search as history  # noqa: E402
+from gate.page.history.index import Index  # noqa: E402
+from gate.page.history.search import Filter  # noqa: E402
 from tests.support.page_logs import Log  # noqa: E402
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import Any
 
-from config import meaning, notice, policy, schema
+from config import notice, policy, schema, semantics
 from config.accounts import Host, SystemHost, look_up
 from config.document import Document, parse
 from config.faults import ConfigError, Fault
@@ -88,7 +88,7 @@ def policy_from(data: bytes, file: str, *, runner_uid: int, host: Host = _SYSTEM
     if not isinstance(value, dict):
         raise ConfigError(document.faults + _elsewhere(faults, document.faults))
     accounts = look_up(value, host, runner_uid)
-    faults += meaning.check(document, value, accounts)
+    faults += semantics.check(document, value, accounts)
     if document.faults or not all(fault.aside for fault in faults):
         raise ConfigError(document.faults + _elsewhere(faults, document.faults))
     return policy.make(schema.with_defaults(value), accounts) | {"asides": [_aside(fault) for fault in faults]}

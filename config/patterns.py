@@ -1,7 +1,8 @@
 """Patterns of `match` that nothing in GitLab can ever be: why, and what to write in their place.
 
 Such a pattern means more than it says: whoever wrote it wanted some jobs to have this rule. So the criterion is unknown, and
-not false, for a job that no other pattern of it is for, and the job does not fall through to a looser rule (gate.match).
+not false, for a job that no other pattern of it is for, and the job does not fall through to a looser rule
+(gate.model.matching).
 
 What GitLab lets paths, refs and environments be called is in its lib/gitlab/path_regex.rb, lib/gitlab/git_ref_validator.rb
 and lib/gitlab/regex.rb; a ref has to be one of git's as well (git-check-ref-format(1)). A job or a stage can be called anything.

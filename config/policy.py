@@ -3,12 +3,12 @@
 from typing import Any
 
 from config.accounts import Accounts, User
-from config.cautions import warnings
 from config.page import link_socket_of, listen_of, shares_group, url_of
 from config.patterns import never
 from config.people import members
 from config.rules import alternatives
 from config.ssh_keys import bare
+from config.warnings import warnings
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _UNIT_BYTES = {"MiB": 1024**2, "GiB": 1024**3}
@@ -80,7 +80,7 @@ def _rule(rule: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> di
 
 
 def _never(rule: dict[str, Any]) -> dict[str, Any]:
-    """Return what no job can be, of a rule that has such a pattern: a job is then not judged by it (gate.match)."""
+    """Return what no job can be, of a rule that has such a pattern: a job is then not judged by it (gate.model.matching)."""
     found = never({key: alternatives(criterion) for key, criterion in rule["match"].items()})
     return {"never": found} if found else {}
 

@@ -6,7 +6,7 @@ from typing import Any
 from config import people
 from config.document import Document, Path
 from config.faults import Fault, quoted
-from config.places import Entry, Shortage, shortage
+from config.seating import Entry, Shortage, shortage
 
 _CASELESS = ("project", "instance")
 Match = dict[str, frozenset[Any]]  # per criterion, the values that it is true for

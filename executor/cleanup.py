@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from executor import backend, cgroup, forked, strays
+from executor import forked
 from executor.config_stage import load_policy
-from executor.surroundings import STDERR, in_words, say
-from gate import layout, notice
-from gate.decide import FINAL_AND_NEGATIVE, end, record_decided
-from gate.files import StateError, read_json
-from gate.request import load
-from gate.sweep import sweep
+from executor.runner_contract import STDERR, in_words, say
+from executor.shell import backend, cgroup, strays
+from gate.flow import on_event
+from gate.flow.decide import FINAL_AND_NEGATIVE, end, record_decided
+from gate.store import layout
+from gate.store.files import StateError, read_json
+from gate.store.request import load
+from gate.upkeep.sweep import sweep
 
 SWEEP_WITHIN_MS = 15_000
 FAULTS_MAX_BYTES = 60_000  # a pipe takes them at once
@@ -89,7 +91,7 @@ def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:
     if decision and decision["decision"] in FINAL_AND_NEGATIVE:
         request.make_durable()  # prepare may have been killed just before this, or that
         record_decided(request, decision)
-        notice.decided(request, policy, decision)
+        on_event.decided(request, policy, decision)
         end(request, decision["decision"])
     return []
 

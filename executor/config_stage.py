@@ -14,19 +14,22 @@ from typing import Any
 
 from audit import copies
 from config.faults import ConfigError
-from executor import backend, needs
 from executor.response import read_response, sha256
-from executor.surroundings import StageError
-from gate import __version__, archive, beneath, courier, earlier, layout
-from gate.content import shown_content
-from gate.decide import cache_dir
-from gate.digest import content_digest
-from gate.facts import is_rehearsal, job_facts, key_of
-from gate.files import make_directory, write_json_once
-from gate.match import Choice, barred, choose
-from gate.request import keyed_hash
-from gate.rules import backend_of
-from gate.sweep import sweep
+from executor.runner_contract import StageError
+from executor.shell import backend, needs
+from gate import __version__
+from gate.flow import detached, earlier
+from gate.flow.decide import cache_dir
+from gate.model.content import shown_content
+from gate.model.digest import content_digest
+from gate.model.facts import is_rehearsal, job_facts, key_of
+from gate.model.matching import Choice, barred, choose
+from gate.model.rules import backend_of
+from gate.store import beneath, layout
+from gate.store.files import make_directory, write_json_once
+from gate.store.request import keyed_hash
+from gate.upkeep import archive
+from gate.upkeep.sweep import sweep
 
 MAX_ATTEMPTS = 1000
 SWEEP_NICE = 19  # whoever is answered meanwhile goes first
@@ -75,7 +78,7 @@ def config(config_file: str, *, rehearsal: bool = False) -> int:
     sys.stdout.flush()
     # Its faults concern other jobs: cleanup, whose output is the operator's, tells them. And no job waits for it.
     with contextlib.suppress(OSError):
-        courier.detach(lambda: _sweep(policy, key))
+        detached.detach(lambda: _sweep(policy, key))
     return 0
 
 

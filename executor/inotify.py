@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from gate.beneath import DIRECTORY, open_beneath
+from gate.store.beneath import DIRECTORY, open_beneath
 
 IN_NONBLOCK = os.O_NONBLOCK
 IN_CLOEXEC = os.O_CLOEXEC

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from executor.surroundings import STDERR, StageError, in_words, say, system_failure_code
+from executor.runner_contract import STDERR, StageError, in_words, say, system_failure_code
 from gate import DEFAULT_CONFIG
 
 TYPE_CHECKING = False

@@ -7,7 +7,7 @@
   process stays what it was, so it imports all that it needs when it starts.
 - It wakes by inotify, by the deadline, by a signal, when a reminder is due, and every POLL_MS as a net; most wake-ups
   end after a look for the few names that could be an answer, without a fork. It lists no directory that a person fills,
-  crosses no mount there (gate/beneath.py), and looks for nobody more often than executor/pace.py says.
+  crosses no mount there (gate/store/beneath.py), and looks for nobody more often than executor/pace.py says.
 - A step that hangs is left behind (executor/forked.py). Where it hung, the next look passes over; and at the deadline, if a
   look hangs then, the step `expiring` decides without one.
 - SIGTERM says that the runner has ended the wait. A death signal alone proves nothing (it comes when the parent's
@@ -24,10 +24,10 @@ import sys
 from executor import forked
 from executor.inotify import Inotify
 from executor.pace import GAP_MS, Pace
-from executor.surroundings import StageError, build_failure_code, say, system_failure_code, tell_exit_code
-from gate import beneath, waiting
+from executor.runner_contract import StageError, build_failure_code, say, system_failure_code, tell_exit_code
 from gate.clock import boottime_ms
-from gate.words import duration
+from gate.model.words import duration
+from gate.store import beneath, heartbeat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def prepare(config_file: str, arguments: list[str]) -> int:
 
 
 def _prepare_timeout(arguments: list[str]) -> int:
-    from gate.rules import MIN_PREPARE_TIMEOUT_S
+    from gate.model.rules import MIN_PREPARE_TIMEOUT_S
 
     if not arguments:
         return DEFAULT_PREPARE_TIMEOUT_S
@@ -136,7 +136,7 @@ class Wait:
     def __init__(self, opened: dict[str, Any], context: dict[str, Any], signals: Signals, talk: Talk) -> None:
         """`opened` is the result of the step `opening`."""
         self.now, self.context, self.signals, self.talk = opened, context, signals, talk
-        self.beat = waiting.start_beating(opened["job_dir"], opened["attempt"])
+        self.beat = heartbeat.start_beating(opened["job_dir"], opened["attempt"])
         self.beat_ms = boottime_ms()
         self.inotify = Inotify()
         self.pace = Pace()
@@ -298,10 +298,10 @@ class Wait:
         self._beat()
 
     def _beat(self) -> None:
-        if boottime_ms() - self.beat_ms < waiting.BEAT_EVERY_MS:
+        if boottime_ms() - self.beat_ms < heartbeat.BEAT_EVERY_MS:
             return
         try:
-            waiting.write_beat(self.beat)
+            heartbeat.write_beat(self.beat)
         except OSError as error:
             self.talk.once(f"the heartbeat cannot be written: {error.strerror}")
         self.beat_ms = boottime_ms()
@@ -403,7 +403,7 @@ def _result(name: str, context: dict[str, Any], interrupted: Callable[[], bool])
     _forget_own_code()
     try:
         from executor import steps
-        from executor.surroundings import in_words
+        from executor.runner_contract import in_words
     except (ImportError, SyntaxError, OSError) as error:
         return fault(f"the gate's own code cannot be read; is it being upgraded? ({error})")
     try:

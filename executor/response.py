@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 
-from executor.surroundings import StageError
+from executor.runner_contract import StageError
 
 MAX_BYTES = 64 * 1024 * 1024
 

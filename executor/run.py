@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 
-from executor import backend
 from executor.response import read_response, sha256
-from executor.surroundings import StageError, build_failure_code, from_config, tell_exit_code
+from executor.runner_contract import StageError, build_failure_code, from_config, tell_exit_code
+from executor.shell import backend
 from gate.clock import boot_id
-from gate.files import exists, read_json, write_once
+from gate.store.files import exists, read_json, write_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

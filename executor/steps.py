@@ -17,11 +17,11 @@ import time
 
 from audit import log
 from executor.response import read_response, sha256
-from executor.surroundings import StageError, from_config
-from gate import archive, drop, layout, match, notice, repeated, reserve, rules, waiting
-from gate.ballot import votes_on
+from executor.runner_contract import StageError, from_config
 from gate.clock import boot_id, boottime_ms
-from gate.decide import (
+from gate.flow import on_event, related
+from gate.flow.announcement import lines_of
+from gate.flow.decide import (
     BUILD_FAILURES,
     Interrupted,
     TooLate,
@@ -32,11 +32,15 @@ from gate.decide import (
     record_decided,
     release,
 )
-from gate.files import StateError, read_json, write_json_once
-from gate.inbox import LOOK_AGAIN_MS, Inbox, droppers, places
-from gate.opening import lines_of
-from gate.request import Request, load, log_mark
-from gate.words import duration, shown
+from gate.model import matching, rules
+from gate.model.words import duration, shown
+from gate.store import heartbeat, layout, reserve
+from gate.store.files import StateError, read_json, write_json_once
+from gate.store.request import Request, load, log_mark
+from gate.upkeep import archive
+from gate.votes import drop_file
+from gate.votes.ballot import votes_on
+from gate.votes.inbox import LOOK_AGAIN_MS, Inbox, droppers, places
 
 INIT_PID = 1  # who gets the children of a process that dies
 
@@ -66,7 +70,7 @@ def opening(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     if resumed:
         request.make_durable()
     decision = request.file("decision.json")
-    why = plan["refused"] or (repeated.of_rejected(request, rule) if rule else "")
+    why = plan["refused"] or (related.of_rejected(request, rule) if rule else "")
     if why and not decision:
         decision = decide(request, "refused", why, rule=plan["rule"], config=plan["config_sha256"])
     if decision and decision["decision"] == "approved" and request.has("ended.json"):
@@ -78,8 +82,8 @@ def opening(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     if rule is None:
         raise StageError(f"gate.yaml has no rule {plan['rule']!r}")
     head = request.record("requested", rule=rule["name"], config=plan["config_sha256"], why=rules.wanted_words(rule))
-    notice.opened(request, plan["policy"])
-    repeated.supersede_older(request, rule, plan["config_sha256"])
+    on_event.opened(request, plan["policy"])
+    related.supersede_older(request, rule, plan["config_sha256"])
     lines = lines_of(request, plan, rule, context["config_file"], resumed=resumed)
     deadline_ms = request.opened["deadline_boottime_ms"]
     return _waiting(request, plan, rule, [*lines, _head_line(head)], deadline_ms, "nobody has answered")
@@ -105,8 +109,8 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
         return _settle(request, decision, plan, interrupted)
     if config != plan["config_sha256"]:
         layout.make_job(policy, request.key)  # it may have a page now, or another group that may read
-    rule = match.current(policy, request.facts, request.opened["rule"])
-    why = match.barred(rules.backend_of(policy, rule), rule, request.facts)
+    rule = matching.current(policy, request.facts, request.opened["rule"])
+    why = matching.barred(rules.backend_of(policy, rule), rule, request.facts)
     if rule is None:
         why = f"gate.yaml has changed, and rule {request.opened['rule']!r} is not for this job any more"
     if rule is None or why:
@@ -150,7 +154,7 @@ def reminding(context: dict[str, Any], _interrupted: Callable[[], bool]) -> Resu
         policy, _config = current_policy(plan, context["config_file"])
     except StageError:
         policy = plan["policy"]  # the next look says what is wrong with gate.yaml
-    remind_ms = notice.remind(_request(plan), policy, context["deadline_ms"], context["progress"])
+    remind_ms = on_event.remind(_request(plan), policy, context["deadline_ms"], context["progress"])
     return {"state": "waiting", "lines": [], "remind_ms": remind_ms}
 
 
@@ -300,7 +304,7 @@ def _check_resumable(request: Request, plan: dict[str, Any], response: str) -> N
         )
     if not request.of_this_boot:
         raise StageError(f"{request.key} was opened before this host was started anew: run the job again")
-    if waiting.is_waiting(request.directory):
+    if heartbeat.is_waiting(request.directory):
         raise StageError(
             f"{request.key} is held by another process already: two runners with one job, or one that hangs"
         )
@@ -320,7 +324,7 @@ def _waiting(request: Request, plan: dict[str, Any], rule: dict[str, Any], lines
         "deadline_ms": deadline_ms,
         "progress": progress,
         "again_ms": 0,
-        "remind_ms": notice.remind_at_ms(request, policy, deadline_ms),
+        "remind_ms": on_event.remind_at_ms(request, policy, deadline_ms),
         "root": root,
         "places": places(request, policy, rule),
         "own_directories": own,
@@ -329,7 +333,7 @@ def _waiting(request: Request, plan: dict[str, Any], rule: dict[str, Any], lines
         "drops": drops,
         "signed": signed,
         "watch": [*drops, *signed, *own],
-        "names": frozenset(drop.names_of(request.facts["job_id"], request.key)),
+        "names": frozenset(drop_file.names_of(request.facts["job_id"], request.key)),
     }
 
 
@@ -337,7 +341,7 @@ def _settle(request: Request, decision: dict[str, Any], plan: dict[str, Any], in
             lines: list[str] | None = None) -> Result:  # fmt: skip
     """Finish a decision, whoever made it: record it, release or fail the job, and then tell of it."""
     result = _finish(request, decision, plan, interrupted, lines or [])
-    notice.decided(request, plan["policy"], decision, result.get("why"))
+    on_event.decided(request, plan["policy"], decision, result.get("why"))
     return result
 
 

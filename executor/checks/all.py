@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from config.checks import (  # fmt: skip
-    capacity,
-    gate_yaml,
-    installation,
-    neighbours,
-    people,
-    runner_file,
-    runners,
-    service,
-    stages,
-    timeouts,
-)
-from config.checks.finding import Check, Need
-from executor.checks import host, job_host, job_user, log, page, rules, state
+from executor.checks import gate_yaml, host, installation, job_host, job_user, log, page, people, rules, state
+from executor.checks.finding import Check, Need
+from executor.checks.runner import capacity, neighbours, runner_file, runners, service, stages, timeouts
 
 _POLICY, _STATE = (Need.POLICY,), (Need.POLICY, Need.STATE)
 _INSIDE = (*_STATE, Need.POWER)

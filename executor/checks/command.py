@@ -1,4 +1,4 @@
-"""`gate check`: the command around config.checks and executor.checks."""
+"""`gate check`: the command around the checks."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 import click
 
 from config.accounts import SystemHost
-from config.checks import gate_yaml, runner_config, runner_unit
-from config.checks.context import Context
-from config.checks.finding import FAIL, OK, WARN
-from config.checks.system import HostSystem
 from config.load import state_dir_of
+from executor.checks import gate_yaml, runner_config, runner_unit
 from executor.checks.all import CHECKS
-from gate import layout
+from executor.checks.context import Context
+from executor.checks.finding import FAIL, OK, WARN
+from executor.checks.system import HostSystem
 from gate.commands.target import waiting_requests
+from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from config.checks.finding import Finding
-    from config.checks.runner_unit import Unit
+    from executor.checks.finding import Finding
+    from executor.checks.runner_unit import Unit
 
 _PACKAGES = ("audit", "config", "executor", "gate")
 
@@ -88,7 +88,7 @@ def _context(config: str, runner_file: str | None) -> Context:
     runner_uid = _runner_uid(config, unit)
     loaded = gate_yaml.loaded(config, runner_uid, host)
     gate = os.path.join(os.path.dirname(sys.executable), "gate")
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     return Context(
         gate_yaml=loaded,
         runner_config=runner_config.read(runner_file),

@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import Any
 
 from config.accounts import Host, SystemHost
-from config.checks.runner_config import Runner, RunnerConfig
-from config.checks.runner_unit import Unit
-from config.checks.system import HostSystem, System
 from config.faults import ConfigError
+from executor.checks.runner_config import Runner, RunnerConfig
+from executor.checks.runner_unit import Unit
+from executor.checks.system import HostSystem, System
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import os
 import shlex
 from collections.abc import Iterator
 
-from config.checks.context import Context
-from config.checks.finding import Finding, fail
-from config.checks.runner_config import EXECUTOR, STAGES
 from config.host import Weakness
+from executor.checks.context import Context
+from executor.checks.finding import Finding, fail
+from executor.checks.runner_config import EXECUTOR, STAGES
 
 _OURS, _RUNNERS = "gitlab-runner-gate", "/etc/gitlab-runner"
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from config.checks.context import Context
 from config.host import reason
+from executor.checks.context import Context
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 

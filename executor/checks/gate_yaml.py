@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import yaml
 
 from config.accounts import Host
-from config.checks import sed
-from config.checks.context import Context, GateYaml
-from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import in_editor, weak
 from config.faults import ConfigError, Fault
 from config.host import weaknesses
 from config.load import load_file
+from executor.checks.context import Context, GateYaml
+from executor.checks.editor import in_editor, weak
+from executor.checks.finding import Finding, fail, ok, warn
+from executor.checks.runner import sed
 
 _USER = "gitlab-job"  # who is named in place of a user that jobs must not run as; README's own
 

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 from audit import reading, segments
 from audit.record import AuditError
 from config import host
-from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import in_editor, owns
-from executor import backend
-from gate import layout, rules
+from executor.checks.editor import in_editor, owns
+from executor.checks.finding import Finding, fail, ok, warn
+from executor.shell import backend
+from gate.model import rules
+from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from config.checks.context import Context
+    from executor.checks.context import Context
 
 MIB = 1024**2
 LEAST_MIB, LITTLE_MIB = 64, 1024  # one segment of the audit log; a few jobs' trees

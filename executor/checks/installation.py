@@ -5,12 +5,12 @@ import shlex
 import stat
 from collections.abc import Iterator
 
-from config.checks.context import Context
-from config.checks.finding import Finding, fail, ok
-from config.checks.mending import at, weak
-from config.checks.runner_config import STAGES
 from config.host import entry_weaknesses, weaknesses, weaknesses_so_far
 from config.notice import unusable
+from executor.checks.context import Context
+from executor.checks.editor import at, weak
+from executor.checks.finding import Finding, fail, ok
+from executor.checks.runner_config import STAGES
 
 
 def find(context: Context) -> Iterator[Finding]:

@@ -7,18 +7,19 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from config.checks.finding import Finding, ok, warn
-from config.checks.mending import in_editor
-from config.checks.people import job_users
-from executor import backend, work_tree
-from gate import layout, rules
+from executor.checks.editor import in_editor
+from executor.checks.finding import Finding, ok, warn
+from executor.checks.people import job_users
+from executor.shell import backend, work_tree
+from gate.model import rules
+from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
     from config.accounts import User
-    from config.checks.context import Context
+    from executor.checks.context import Context
 
 _NO_LOGIN = ("nologin", "false")
 _TABLES = ("/var/spool/cron/crontabs", "/var/spool/cron")  # crontab(1), Debian's and others'

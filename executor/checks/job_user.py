@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from audit import segments
-from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import in_editor, owns
-from config.checks.people import job_users, root_groups
-from config.checks.runner_config import STAGES
-from gate import layout
+from executor.checks.editor import in_editor, owns
+from executor.checks.finding import Finding, fail, ok, warn
+from executor.checks.people import job_users, root_groups
+from executor.checks.runner_config import STAGES
+from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
     from config.accounts import User
-    from config.checks.context import Context
+    from executor.checks.context import Context
 
 READ, WRITE, CONNECT, SIGNAL = "read", "write", "connect to", "signal"
 _BITS = {READ: 4, WRITE: 2, CONNECT: 2}

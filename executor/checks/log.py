@@ -13,13 +13,13 @@ from audit import copies, segments
 from audit.lock import LOCK
 from audit.record import AuditError
 from audit.verify import verify
-from config.checks.finding import Finding, fail, ok, warn
-from gate import layout
+from executor.checks.finding import Finding, fail, ok, warn
+from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from config.checks.context import Context
+    from executor.checks.context import Context
 
 _GETFLAGS = 0x80086601  # FS_IOC_GETFLAGS of a 64-bit Linux, see ioctl_iflags(2)
 _IMMUTABLE, _APPEND = 0x10, 0x20

@@ -11,18 +11,18 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import owns, weak
-from config.checks.runner_config import DEFAULT_GATE_YAML
-from config.checks.runner_unit import DIRECTORIES
 from config.host import reason, weaknesses
-from gate import layout
+from executor.checks.editor import owns, weak
+from executor.checks.finding import Finding, fail, ok, warn
+from executor.checks.runner_config import DEFAULT_GATE_YAML
+from executor.checks.runner_unit import DIRECTORIES
+from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from config.checks.context import Context
+    from executor.checks.context import Context
 
 ANSWERS_WITHIN_S = 10
 READY_WITHIN_S, LOOK_EVERY_S = 5, 0.2  # one that was just started has still to read the log

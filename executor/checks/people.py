@@ -6,11 +6,11 @@ import stat
 from collections.abc import Iterator
 
 from config.accounts import User
-from config.checks.context import Context
-from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import at, in_editor, owns
 from config.host import walk
 from config.run_as import leave
+from executor.checks.context import Context
+from executor.checks.editor import at, in_editor, owns
+from executor.checks.finding import Finding, fail, ok, warn
 
 # Whoever is in one of these is root, by one command; sudo and wheel are not among them, since jobs gain no privileges.
 ROOT_GROUPS = ("root", "docker", "lxd", "incus-admin", "libvirt", "disk", "shadow")

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from config import patterns
-from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import in_editor
-from config.places import Entry, shortage
+from config.seating import Entry, shortage
+from executor.checks.editor import in_editor
+from executor.checks.finding import Finding, fail, ok, warn
 from executor.checks.ways import ways_in
-from gate.looser import looser
-from gate.rules import people_of, wanted_words
-from gate.words import listed
+from gate.model.looser import looser
+from gate.model.rules import people_of, wanted_words
+from gate.model.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from config.checks.context import Context
-    from gate.looser import Looser
+    from executor.checks.context import Context
+    from gate.model.looser import Looser
 
 
 def find(context: Context) -> Iterator[Finding]:

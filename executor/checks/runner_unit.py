@@ -4,7 +4,7 @@ import re
 import shlex
 from dataclasses import dataclass, field
 
-from config.checks.system import System
+from executor.checks.system import System
 
 NAME = "gitlab-runner.service"
 DROP_INS = f"/etc/systemd/system/{NAME}.d"

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 from audit import copies, segments
 from audit.lock import LOCK
-from config.checks.finding import FAIL, Finding, fail, ok, warn
-from config.checks.mending import in_editor, weak
 from config.host import entry_weaknesses, weaknesses
 from config.ownership import commands
-from gate import layout, reserve
-from gate.beneath import stat_beneath
-from gate.files import StateError
-from gate.request import load
+from executor.checks.editor import in_editor, weak
+from executor.checks.finding import FAIL, Finding, fail, ok, warn
+from gate.store import layout, reserve
+from gate.store.beneath import stat_beneath
+from gate.store.files import StateError
+from gate.store.request import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from config.checks.context import Context
+    from executor.checks.context import Context
 
 _DIRECTORY, _FILE = stat.S_IFDIR, stat.S_IFREG
 _KINDS = {_DIRECTORY: "directory", _FILE: "regular file"}

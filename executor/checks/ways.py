@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from gate import layout
+from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from config.checks.context import Context
+    from executor.checks.context import Context
 
 
 def ways_in(person: str, context: Context) -> list[str]:

@@ -12,25 +12,19 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from executor.rehearsal_faults import BuildError, DriverError
-from executor.rehearsal_process import (
-    BUILD_FAILURE_EXIT_CODE,
-    SYSTEM_FAILURE_EXIT_CODE,
-    Call,
-    Context,
-    call,
-)
-from executor.rehearsal_scripts import Bash
-from executor.rehearsal_variables import Directories, Variable, all_variables, driver_environment
-from executor.rehearsal_version import passes_codes_on
-from executor.rehearsal_wiring import as_rehearsal
+from executor.rehearsal.errors import BuildError, DriverError
+from executor.rehearsal.process import BUILD_FAILURE_EXIT_CODE, SYSTEM_FAILURE_EXIT_CODE, Call, Context, call
+from executor.rehearsal.scripts import Bash
+from executor.rehearsal.variables import Directories, Variable, all_variables, driver_environment
+from executor.rehearsal.version import passes_codes_on
+from executor.rehearsal.wiring import as_rehearsal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from executor.rehearsal_log import JobLog
-    from executor.rehearsal_process import Sink
-    from executor.rehearsal_wiring import Wiring
+    from executor.rehearsal.job_log import JobLog
+    from executor.rehearsal.process import Sink
+    from executor.rehearsal.wiring import Wiring
 
 _GATE = "gitlab-runner-gate"  # the driver's name in config's answer
 _STRINGS = ("hostname", "builds_dir", "cache_dir", "shell")

@@ -1,4 +1,4 @@
-"""`gate rehearse`: the command around executor.rehearsal."""
+"""`gate rehearse`: the command around executor.rehearsal.session."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from executor.rehearsal import RehearsalError, run
-from executor.rehearsal_version import NEWEST_KNOWN
+from executor.rehearsal.session import RehearsalError, run
+from executor.rehearsal.version import NEWEST_KNOWN
 from gate.commands.fault import CommandError
 
 STDOUT, STDERR = 1, 2

@@ -13,19 +13,19 @@ import select
 import time
 from typing import TYPE_CHECKING, Any
 
-from executor import rehearsal_scripts as scripts
-from executor.rehearsal_attempt import Attempt
-from executor.rehearsal_faults import BuildError, DriverError
-from executor.rehearsal_log import JobLog
-from executor.rehearsal_process import Context
-from executor.rehearsal_variables import Directories, all_variables, timeout_of
-from executor.rehearsal_version import hears_between_attempts
+from executor.rehearsal import scripts
+from executor.rehearsal.attempt import Attempt
+from executor.rehearsal.errors import BuildError, DriverError
+from executor.rehearsal.job_log import JobLog
+from executor.rehearsal.process import Context
+from executor.rehearsal.variables import Directories, all_variables, timeout_of
+from executor.rehearsal.version import hears_between_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from executor.rehearsal_cancel import Cancel
-    from executor.rehearsal_wiring import Wiring
+    from executor.rehearsal.cancel import Cancel
+    from executor.rehearsal.wiring import Wiring
 
 PREPARE_ATTEMPTS = 3
 PREPARE_INTERVAL_S = 3

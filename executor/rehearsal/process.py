@@ -16,7 +16,7 @@ import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Protocol, Self
 
-from executor.rehearsal_faults import BuildError, DriverError
+from executor.rehearsal.errors import BuildError, DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,17 +7,17 @@ import re
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from executor.rehearsal_variables import file_path, scripts_see
+from executor.rehearsal.variables import file_path, scripts_see
 
 if TYPE_CHECKING:
-    from executor.rehearsal_variables import Directories, Variable
+    from executor.rehearsal.variables import Directories, Variable
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclasses.dataclass(frozen=True)
 class Bash:
-    """How a script runs its lines; `passes_codes_on`: see executor/rehearsal_version.py."""
+    """How a script runs its lines; `passes_codes_on`: see executor/rehearsal/version.py."""
 
     passes_codes_on: bool = True
 

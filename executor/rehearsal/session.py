@@ -15,12 +15,12 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from executor.rehearsal_cancel import Cancel
-from executor.rehearsal_faults import RehearsalError
-from executor.rehearsal_job import Outcome, rehearse
-from executor.rehearsal_sample import public, sample_job
-from executor.rehearsal_version import chosen
-from executor.rehearsal_wiring import Wiring, built_in, from_config_toml
+from executor.rehearsal.cancel import Cancel
+from executor.rehearsal.errors import RehearsalError
+from executor.rehearsal.job import Outcome, rehearse
+from executor.rehearsal.sample import public, sample_job
+from executor.rehearsal.version import chosen
+from executor.rehearsal.wiring import Wiring, built_in, from_config_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

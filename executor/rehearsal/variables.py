@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from executor.rehearsal_wiring import Wiring
+    from executor.rehearsal.wiring import Wiring
 
 DEFAULT_TIMEOUT_S = 7200
 _REFERENCE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*|[*#$@!?0-9-]))")

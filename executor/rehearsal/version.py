@@ -14,7 +14,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from executor.rehearsal_faults import RehearsalError
+from executor.rehearsal.errors import RehearsalError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,8 +13,8 @@ from typing import Any
 
 import gitlab_runner_gate
 from executor.main import REHEARSAL
-from executor.rehearsal_faults import RehearsalError
-from executor.rehearsal_version import NEWEST_KNOWN
+from executor.rehearsal.errors import RehearsalError
+from executor.rehearsal.version import NEWEST_KNOWN
 
 EXEC_TIMEOUT_S = 3600
 GRACEFUL_KILL_TIMEOUT_S = 600

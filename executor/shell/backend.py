@@ -1,8 +1,8 @@
 """The `shell` backend: runs the scripts of an approved job on this host, as the job's user.
 
 - A stage's script can be read by R only, so it goes over as a sealed memfd: `bash /proc/self/fd/N`.
-- `executor/init.py` stands between the stage and the script. With `isolate: pid_namespace` it is pid 1 of a namespace,
-  in the stage's own process group; with `process_group` it is a child subreaper in a session of its own.
+- `executor/shell/init.py` stands between the stage and the script. With `isolate: pid_namespace` it is pid 1 of a
+  namespace, in the stage's own process group; with `process_group` it is a child subreaper in a session of its own.
 - The stage holds one end of a control pipe. Signals go over it as bytes; when it closes, however the stage ended, even
   by SIGKILL, init ends the job. (A death signal would fire when a *thread* of ours ends, and not if we ended too early.)
 - The script's exit code comes back as words over a pipe, never as an exit status: that may be unshare's or setpriv's own.
@@ -14,7 +14,7 @@ import fcntl
 import os
 import stat
 
-from executor import supervise
+from executor.shell import supervise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def job_path(backend: dict[str, Any]) -> str:
 
 
 def _check_limits(backend: dict[str, Any]) -> None:
-    from executor import cgroup
+    from executor.shell import cgroup
 
     why = cgroup.check(backend.get("limits", {}))
     if why:
@@ -91,11 +91,11 @@ def _check_places(backend: dict[str, Any]) -> None:
 
 
 def make_work(backend: dict[str, Any], work_dir: str, cache_dir: str) -> None:
-    """Make the job's own tree (executor/work_tree.py), and its project's cache directory if there is none yet.
+    """Make the job's own tree (executor/shell/work_tree.py), and its project's cache directory if there is none yet.
 
     Raises BackendError if `work_dir` exists or something else than a directory of the job's user is at `cache_dir`.
     """
-    from executor import work_tree
+    from executor.shell import work_tree
 
     uid = _uid(backend)
     gid = os.getegid() if backend["gid"] is None else backend["gid"]
@@ -113,7 +113,7 @@ def complete_work(backend: dict[str, Any], work_dir: str) -> None:
 
     Raises BackendError if it cannot be made.
     """
-    from executor import work_tree
+    from executor.shell import work_tree
 
     try:
         work_tree.complete(work_dir, _uid(backend), os.getegid() if backend["gid"] is None else backend["gid"])
@@ -126,7 +126,7 @@ def remove_work(work_dir: str) -> None:
 
     Raises BackendError if something of it is left.
     """
-    from executor import cgroup, work_tree
+    from executor.shell import cgroup, work_tree
 
     left = cgroup.end(work_dir) if os.geteuid() == 0 else []
     try:
@@ -311,16 +311,16 @@ def _covered_home(backend: dict[str, Any]) -> str:
 
 def _tmp(backend: dict[str, Any], work_dir: str) -> str:
     """TMPDIR, short enough for the names of sockets in it."""
-    from executor import work_tree
+    from executor.shell import work_tree
 
     if backend["isolate"] == "pid_namespace":
-        return "/tmp"  # noqa: S108  the job's own, see executor/view.py
+        return "/tmp"  # noqa: S108  the job's own, see executor/shell/view.py
     link = work_tree.short_tmp(work_dir)
     return link if os.path.islink(link) else os.path.join(work_dir, "tmp")  # a tree of an older version has none
 
 
 def _cgroups(backend: dict[str, Any], work_dir: str) -> list[str]:
-    from executor import cgroup
+    from executor.shell import cgroup
 
     try:
         return cgroup.make(work_dir, backend.get("limits", {})) if os.geteuid() == 0 else []

@@ -1,13 +1,13 @@
-"""Runs one script and outlives everything that it starts; `executor.backend` starts this file under `python -I -S`.
+"""Runs one script and outlives everything that it starts; `executor.shell.backend` starts this file under `python -I -S`.
 
 As pid 1 of a process-id namespace it reaps, passes SIGTERM on, and takes the rest of the namespace with it when it exits.
 Without a namespace (`process_group`) it is a child subreaper in a session of its own, and ends what descends from it itself.
 
-`-I` leaves no path to our packages; in a namespace it is given one, last, for `executor.view` alone. Words on the command
-line: `namespace` or `group`; the numbers of three inherited descriptors (control, stderr, script); the job's tree, its
-cache, gate.yaml's home and its user's, its cgroups' directories with ':' between them, the last three maybe empty; the
-command. What it has to say goes to the descriptor that it was given as stderr, as the last thing there: NUL, then
-`exit <0..255>` or `fault <text>`.
+`-I` leaves no path to our packages; in a namespace it is given one, last, for `executor.shell.view` alone. Words on the
+command line: `namespace` or `group`; the numbers of three inherited descriptors (control, stderr, script); the job's
+tree, its cache, gate.yaml's home and its user's, its cgroups' directories with ':' between them, the last three maybe
+empty; the command. What it has to say goes to the descriptor that it was given as stderr, as the last thing there: NUL,
+then `exit <0..255>` or `fault <text>`.
 """
 
 import errno
@@ -87,8 +87,8 @@ def _enter_cgroups(directories: str) -> None:
 
 
 def _make_view(work_dir: str, cache_dir: str, named_home: str, own_home: str) -> None:
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    from executor.view import View
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    from executor.shell.view import View
 
     try:
         View(work_dir, cache_dir, named_home, own_home).make()

@@ -10,7 +10,7 @@ import os
 import re
 from typing import Any
 
-from executor import backend
+from executor.shell import backend
 
 DEFAULT_CONFIG_TOML = "/etc/gitlab-runner/config.toml"
 _SHELL = re.compile(rb"""^\s*shell\s*=\s*["'](?!(?:bash|sh)["'])""", re.MULTILINE)

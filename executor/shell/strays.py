@@ -14,9 +14,9 @@ import signal
 import time
 from contextlib import suppress
 
-from gate import layout
-from gate.files import read_json
-from gate.request import keys
+from gate.store import layout
+from gate.store.files import read_json
+from gate.store.request import keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

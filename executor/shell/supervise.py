@@ -1,4 +1,4 @@
-"""The stage's side of `executor/init.py`: starts it, passes signals on to it, and hears how the script ended."""
+"""The stage's side of `executor/shell/init.py`: starts it, passes signals on to it, and hears how the script ended."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ import fcntl
 import os
 import stat
 
-from gate import tree
-from gate.tree import DIRECTORY, PRIVATE
+from gate.store import rmtree
+from gate.store.rmtree import DIRECTORY, PRIVATE
 
 _STICKY = 0o1777
 # Each with its mode; only the job's user can pass through the tree above them. What is /tmp for the job is so for whomever
@@ -101,6 +101,6 @@ def _make_whole(parent: int, name: str, uid: int, gid: int) -> None:
 
 def remove(path: str) -> None:
     """Remove a job's tree and all in it, however deep; nothing there is fine. Raises OSError if something is left."""
-    tree.remove(path, tree.Allowance())
+    rmtree.remove(path, rmtree.Allowance())
     if os.path.islink(short_tmp(path)):
         os.unlink(short_tmp(path))

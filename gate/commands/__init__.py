@@ -15,17 +15,17 @@ from config.faults import ConfigError
 from config.host import reason
 from gate import DEFAULT_CONFIG, __version__
 from gate.commands.answer import approve, reject
-from gate.commands.audit import audit
+from gate.commands.audit.group import audit
 from gate.commands.completion import completion
 from gate.commands.config import config as config_group
 from gate.commands.fault import CommandError
 from gate.commands.init import init
-from gate.commands.look import list_, show
+from gate.commands.list_show import list_, show
 from gate.commands.page import page
 from gate.commands.rules import rules
 from gate.commands.statement import statement
 from gate.commands.user import user
-from gate.files import StateError
+from gate.store.files import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

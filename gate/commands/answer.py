@@ -15,21 +15,23 @@ import click
 
 from audit import log
 from config.load import load_policy_as_reader
-from gate import drop, layout, match, rules
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.job import job_of
 from gate.commands.target import NoSuchJobError, drop_directory, me, waiting_request
-from gate.files import StateError, write_once
-from gate.request import fit
-from gate.standing import progress, records_of, state_words, votes_in
-from gate.words import shown
+from gate.flow.status import progress, records_of, state_words, votes_in
+from gate.model import matching, rules
+from gate.model.words import shown
+from gate.store import layout
+from gate.store.files import StateError, write_once
+from gate.store.request import fit
+from gate.votes import drop_file
 
 if TYPE_CHECKING:
     from typing import Any
 
     from gate.commands.job import Job
-    from gate.request import Request
+    from gate.store.request import Request
 
 FOLLOW_S = 20.0
 SETTLE_S = 1.0
@@ -75,7 +77,7 @@ def _answer(config: str, job: str, answer: str, message: str, *, no_wait: bool, 
     """Leave an answer; returns what came of it: `outcome` (left, counted, approved, rejected), and in words."""
     policy, named = load_policy_as_reader(config)[0], job_of(job)
     person, text = me(policy), message.strip()
-    fault = drop.comment_fault(text)
+    fault = drop_file.comment_fault(text)
     if fault:
         raise CommandError(f"{fault}; nothing was answered")
     directory = drop_directory(policy["state_dir"], person)
@@ -123,7 +125,7 @@ def _check(request: Request, policy: dict[str, Any], person: str, answer: str, t
     Raises:
         CommandError: this answer would not count.
     """
-    rule = match.current(policy, request.facts, request.opened["rule"])
+    rule = matching.current(policy, request.facts, request.opened["rule"])
     why = rules.may_answer(person, answer, text, rule, policy, request.facts) if rule else None
     if why:
         raise CommandError(f"your answer would not count: {shown(why, 500)}; nothing was answered")
@@ -132,7 +134,7 @@ def _check(request: Request, policy: dict[str, Any], person: str, answer: str, t
 def _drop(directory: str, name: str, text: str) -> str:
     path = os.path.join(directory, name)
     try:
-        made = write_once(directory, name, (text or drop.OK).encode() + b"\n", 0o600)
+        made = write_once(directory, name, (text or drop_file.OK).encode() + b"\n", 0o600)
     except StateError as error:
         raise CommandError(f"{error}; nothing was answered") from error
     if not made:

@@ -8,9 +8,9 @@ import click
 
 from audit import log
 from audit.show import as_line, select
-from gate import layout
-from gate.decide import outcome_words
-from gate.words import could_deceive, shown
+from gate.flow.decide import outcome_words
+from gate.model.words import could_deceive, shown
+from gate.store import layout
 
 if TYPE_CHECKING:
     from typing import Any

@@ -10,10 +10,10 @@ from click.shell_completion import CompletionItem, get_completion_class
 from config.load import ConfigError, load_policy_as_reader
 from gate.commands.fault import CommandError
 from gate.commands.target import waiting_requests
-from gate.opening import job_words
+from gate.flow.announcement import job_words
 
 if TYPE_CHECKING:
-    from gate.request import Request
+    from gate.store.request import Request
 
 SHELLS = ("bash", "zsh", "fish")
 _VARIABLE = "_GATE_COMPLETE"  # which click reads

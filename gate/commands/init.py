@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from gate.commands.fault import CommandError
-from gate.setup import asking, told
+from gate.setup import output, prompts
 from gate.setup.answers import AnswerError, Answers, fitting
-from gate.setup.making import MakingError, make
+from gate.setup.apply import MakingError, make
 from gate.setup.plan import PlanError, plan
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ STATE_DIR = "/var/lib/gitlab-runner-gate"
     "--approvers", metavar="USERS", help="Who may approve: Unix users, as alice,bob; with GitLab's user id: alice=4711."
 )
 @click.option(
-    "--run-as", metavar="USER", help=f"The user that jobs run as, made if missing; else {asking.DEFAULT_RUN_AS}."
+    "--run-as", metavar="USER", help=f"The user that jobs run as, made if missing; else {prompts.DEFAULT_RUN_AS}."
 )
 @click.option("--page/--no-page", default=None, help="Whether there is a page to answer on; else there is.")
 @click.option("--state-dir", metavar="DIR", help=f"Where all state is kept; else {STATE_DIR}.")
@@ -58,21 +58,21 @@ def init(
     if allow_same_user and run_as is not None:
         raise CommandError("--run-as and --allow-same-user exclude each other: leave one out")
     try:
-        runner = asking.runner(allow_same_user=allow_same_user, dry_run=dry_run)
+        runner = prompts.runner(allow_same_user=allow_same_user, dry_run=dry_run)
         own = os.path.join(os.path.dirname(path), "state")
         answers = Answers(
             config=path,
             state_dir=_state_dir(state_dir, STATE_DIR if runner.uid == 0 else own),
-            site=asking.site(site),
-            approvers=asking.approvers(approvers),
-            run_as=None if allow_same_user else asking.run_as(run_as),
-            page=asking.page(page),
+            site=prompts.site(site),
+            approvers=prompts.approvers(approvers),
+            run_as=None if allow_same_user else prompts.run_as(run_as),
+            page=prompts.page(page),
             runner=runner,
         )
         planned = plan(answers)
         if dry_run:
             click.echo(
-                json.dumps(told.as_data(planned, None), indent=2) if as_json else "\n".join(told.script(planned))
+                json.dumps(output.as_data(planned, None), indent=2) if as_json else "\n".join(output.script(planned))
             )
         else:
             _make(planned, as_json=as_json)
@@ -97,9 +97,9 @@ def _make(planned: Plan, *, as_json: bool) -> None:
         if thing not in missing:
             tell("there", thing.name)
     policy, verifier = make(planned, lambda name: tell("made", name))
-    for warning in [*policy["warnings"], *told.cautions(planned)]:
+    for warning in [*policy["warnings"], *output.cautions(planned)]:
         click.echo(f"warn   {warning}", err=True)
     if as_json:
-        click.echo(json.dumps(told.as_data(planned, verifier), indent=2))
+        click.echo(json.dumps(output.as_data(planned, verifier), indent=2))
     else:
-        click.echo("\n".join(["", *told.next_steps(planned, verifier)]))
+        click.echo("\n".join(["", *output.next_steps(planned, verifier)]))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gate.commands.fault import CommandError
-from gate.facts import REHEARSAL, safe_instance
-from gate.words import shown
+from gate.model.facts import REHEARSAL, safe_instance
+from gate.model.words import shown
 
 _NUMBER = re.compile(r"#?([1-9][0-9]{0,18})")
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,299}-[0-9]+-([0-9]+)")

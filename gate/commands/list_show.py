@@ -12,7 +12,6 @@ import click
 
 from audit.show import as_line
 from config.load import load_policy_as_reader
-from gate import dangers, layout, rules
 from gate.clock import boottime_ms, utc_text
 from gate.commands import archived
 from gate.commands.completion import waiting_jobs
@@ -20,18 +19,20 @@ from gate.commands.fault import CommandError
 from gate.commands.job import job_of
 from gate.commands.target import requests, waiting_requests
 from gate.commands.unread import end_if_unread
-from gate.facts import is_rehearsal
-from gate.opening import WARNING_MAX_CHARACTERS, job_words
-from gate.standing import records_of, state_words, waits
-from gate.told_content import lines_of
-from gate.words import could_deceive, duration, shown
+from gate.flow.announcement import WARNING_MAX_CHARACTERS, job_words
+from gate.flow.status import records_of, state_words, waits
+from gate.model import dangers, rules
+from gate.model.content_lines import lines_of
+from gate.model.facts import is_rehearsal
+from gate.model.words import could_deceive, duration, shown
+from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
     from gate.commands.job import Job
-    from gate.request import Request
+    from gate.store.request import Request
 
     T = TypeVar("T")
 

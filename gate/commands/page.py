@@ -16,7 +16,7 @@ import click
 from config.host import reason
 from config.load import load_policy_as_reader
 from gate.commands.fault import CommandError
-from gate.words import duration
+from gate.model.words import duration
 
 ANSWERS_WITHIN_S = 10
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -33,7 +33,7 @@ def page(context: click.Context) -> None:
         return
     # 30 MiB, which no other command needs.
     from gate.page.app import WrongUserError, run
-    from gate.page.doors import DoorError
+    from gate.page.listeners import DoorError
 
     try:
         run(context.obj)

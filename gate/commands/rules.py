@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from config.load import load_policy_as_reader
-from gate import dangers
-from gate import rules as rule_book
 from gate.commands.fault import CommandError
-from gate.facts import FactsError, job_facts
-from gate.looser import missed
-from gate.match import barred, choose, criteria, facts_words
-from gate.opening import job_words
-from gate.words import shown
+from gate.flow.announcement import job_words
+from gate.model import dangers
+from gate.model import rules as rule_book
+from gate.model.facts import FactsError, job_facts
+from gate.model.looser import missed
+from gate.model.matching import barred, choose, criteria, facts_words
+from gate.model.words import shown
 
 if TYPE_CHECKING:
     from typing import Any

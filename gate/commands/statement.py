@@ -18,20 +18,22 @@ import click
 
 from config.load import load_policy_as_reader
 from config.policy import seconds
-from gate import layout, rules, signed
 from gate.clock import boottime_ms
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.job import job_of
 from gate.commands.target import me, waiting_request
-from gate.drop import ANSWERS
-from gate.words import shown
+from gate.model import rules
+from gate.model.words import shown
+from gate.store import layout
+from gate.votes import signed
+from gate.votes.drop_file import ANSWERS
 
 if TYPE_CHECKING:
     from typing import Any
 
     from gate.commands.job import Job
-    from gate.request import Request
+    from gate.store.request import Request
 
 _DURATION = re.compile(r"[1-9][0-9]{0,5}[smhd]")
 _RANDOM_BYTES = 4

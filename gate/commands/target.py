@@ -6,12 +6,12 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
-from gate import layout
 from gate.commands.fault import CommandError
-from gate.files import StateError
-from gate.request import Request, keys, load
-from gate.standing import state_words, waits
-from gate.words import listed, shown
+from gate.flow.status import state_words, waits
+from gate.model.words import listed, shown
+from gate.store import layout
+from gate.store.files import StateError
+from gate.store.request import Request, keys, load
 
 if TYPE_CHECKING:
     from typing import Any

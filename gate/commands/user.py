@@ -12,12 +12,12 @@ import click
 
 from config.load import load_policy_as_reader
 from config.page import absence
-from gate import layout
 from gate.commands.fault import CommandError
-from gate.words import listed, shown
+from gate.model.words import listed, shown
+from gate.store import layout
 
 if TYPE_CHECKING:
-    from gate.page.accounts import Accounts
+    from gate.page.auth.accounts import Accounts
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from stdin: its first line.")
@@ -110,7 +110,7 @@ def _exists(accounts: Accounts, person: str) -> bool:
 
 def _accounts(config: str) -> Accounts:
     """The page's accounts, once this process is the page's user: root must not write in a directory of somebody else's."""
-    from gate.page.accounts import Accounts
+    from gate.page.auth.accounts import Accounts
 
     policy = _policy(config)
     page = policy["page"]
@@ -125,7 +125,7 @@ def _accounts(config: str) -> Accounts:
 
 
 def _set(accounts: Accounts, person: str, *, exists: bool, from_stdin: bool) -> None:
-    from gate.page.accounts import AccountError
+    from gate.page.auth.accounts import AccountError
 
     if from_stdin:
         password = sys.stdin.buffer.readline().rstrip(b"\n").decode("utf-8", "surrogateescape")

@@ -6,18 +6,21 @@ import math
 import os
 import shlex
 
-from gate import DEFAULT_CONFIG, dangers, layout, rules, signed
+from gate import DEFAULT_CONFIG
 from gate.clock import boottime_ms, utc_text
-from gate.facts import is_rehearsal, triggerer
-from gate.request import url_of
-from gate.told_content import LOG_MAX_CHARACTERS, variable_lines
-from gate.words import duration, listed, shown
+from gate.model import dangers, rules
+from gate.model.content_lines import LOG_MAX_CHARACTERS, variable_lines
+from gate.model.facts import is_rehearsal, triggerer
+from gate.model.words import duration, listed, shown
+from gate.store import layout
+from gate.store.request import url_of
+from gate.votes import signed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 SHORT_SHA = 8
 WARNING_MAX_CHARACTERS = 2000

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 
-from gate import layout
 from gate.clock import boottime_ms
-from gate.facts import project_key_of
-from gate.files import StateError, write_json_once
-from gate.words import duration
+from gate.model.facts import project_key_of
+from gate.model.words import duration
+from gate.store import layout
+from gate.store.files import StateError, write_json_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from audit.log import Head
-    from gate.request import Request
+    from gate.store.request import Request
 
 FINAL_AND_NEGATIVE = ("rejected", "refused", "expired", "superseded", "canceled", "abandoned")
 DECISIONS = ("approved", *FINAL_AND_NEGATIVE)

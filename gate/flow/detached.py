@@ -12,7 +12,7 @@ import os
 import signal
 from contextlib import suppress
 
-from gate.words import shown
+from gate.model.words import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

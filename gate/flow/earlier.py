@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 
-from gate import layout
-from gate.files import StateError, read_json
-from gate.request import keys, load
+from gate.store import layout
+from gate.store.files import StateError, read_json
+from gate.store.request import keys, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 LOOKED_AT_MAX = 500  # decided requests of one project, newest first, so that this takes no time that anybody notices
 NEW, CHANGED, SAME = "new", "changed", ""

@@ -11,17 +11,17 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from gate import rules
 from gate.clock import boottime_ms
-from gate.files import write_once
-from gate.request import fit, is_open, record_of, url_of
-from gate.words import shown
+from gate.model import rules
+from gate.model.words import shown
+from gate.store.files import write_once
+from gate.store.request import fit, is_open, record_of, url_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 MESSAGE_VERSION = 1
 
@@ -81,22 +81,22 @@ def _tell(request: Request, policy: dict[str, Any], name: str, event: str, about
     try:
         if request.has(f"notice.{name}"):
             return
-        from gate import courier
+        from gate.flow import detached
 
         content = message(request, policy, event, about)
-        courier.detach(lambda: _deliver(request, name, command, content))
+        detached.detach(lambda: _deliver(request, name, command, content))
     except Exception as error:  # noqa: BLE001  neither a wait nor a decision ends by a notice
         _record_failure(request, name, command, _fault(error))
 
 
 def _deliver(request: Request, name: str, command: list[str], content: bytes) -> None:
     """The courier's work. The marker is made here, so that no decision waits for the disk on its account."""
-    from gate import courier
+    from gate.flow import detached
 
     try:
         if not write_once(request.directory, f"notice.{name}", b""):
             return
-        why = courier.run(command, content)
+        why = detached.run(command, content)
     except Exception as error:  # noqa: BLE001  there is nobody else to tell
         why = _fault(error)
     if why:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 
-from gate import layout
 from gate.clock import boottime_ms
-from gate.decide import decide
-from gate.files import StateError
-from gate.request import Request, keys, load
-from gate.words import duration
+from gate.flow.decide import decide
+from gate.model.words import duration
+from gate.store import layout
+from gate.store.files import StateError
+from gate.store.request import Request, keys, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

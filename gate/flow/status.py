@@ -6,18 +6,20 @@ Nothing here decides anything. What somebody is told may be older by a moment th
 from __future__ import annotations
 
 from audit import log
-from gate import layout, rules, sweep
-from gate.decide import outcome_words
-from gate.request import is_open
-from gate.signed_inbox import standing
-from gate.words import shown
+from gate.flow.decide import outcome_words
+from gate.model import rules
+from gate.model.words import shown
+from gate.store import layout
+from gate.store.request import is_open
+from gate.upkeep import sweep
+from gate.votes.from_signed import standing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 
 def waits(request: Request) -> bool:

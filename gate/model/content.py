@@ -1,19 +1,19 @@
 """What a job would run, for people to read before they answer: all that its digest counts, or the name of what is not shown.
 
-Scripts, hooks, steps, image and services stand in it as GitLab sent them; of variables, what gate/variables.py says; of
-everything else, what gate/fields.py says. No token and no credential is in it. The runner puts variables into the names of
-image and services before it hands the response on; where one of them is masked in GitLab, or the job's token, `[MASKED]`
-stands in its place, as in a job log. Pure.
+Scripts, hooks, steps, image and services stand in it as GitLab sent them; of variables, what gate/model/variables.py
+says; of everything else, what gate/model/fields.py says. No token and no credential is in it. The runner puts variables
+into the names of image and services before it hands the response on; where one of them is masked in GitLab, or the
+job's token, `[MASKED]` stands in its place, as in a job log. Pure.
 """
 
 from __future__ import annotations
 
 import json
 
-from gate import fields
-from gate.digest import stable_variables
-from gate.variables import servers_names, shown_variables
-from gate.words import whole
+from gate.model import fields
+from gate.model.digest import stable_variables
+from gate.model.variables import servers_names, shown_variables
+from gate.model.words import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _SERVICE = ("name", "alias", "entrypoint", "command")
 
 
 def shown_content(response: dict[str, Any], key: bytes) -> dict[str, Any]:
-    """What people are shown of a job response, masked; `key` is for the marks of variables (gate/variables.py).
+    """What people are shown of a job response, masked; `key` is for the marks of variables (gate/model/variables.py).
 
     `too_large` is the number of bytes where there are more than MAX_BYTES, and of the rest only names are left then; else
     None.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gate.code_variables import what_it_does
-from gate.variables import OVERRIDES, SOMETIMES
-from gate.words import shown
+from gate.model.code_variables import what_it_does
+from gate.model.variables import OVERRIDES, SOMETIMES
+from gate.model.words import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

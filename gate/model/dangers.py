@@ -5,9 +5,9 @@ Each is one phrase; what a job's author wrote stands in it as it is, and whoever
 
 from __future__ import annotations
 
-from gate.code_variables import what_it_does
-from gate.match import images_words
-from gate.words import listed
+from gate.model.code_variables import what_it_does
+from gate.model.matching import images_words
+from gate.model.words import listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

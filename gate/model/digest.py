@@ -6,8 +6,8 @@ Everything in the job response counts but what GitLab and the runner make anew e
   `features.tracing`, and which one `suspend_options.environment_key` is.
 - The job's token wherever it stands in a text, as in `git_info.repo_url` and `CI_REGISTRY_PASSWORD`.
 - Of the server's own variables, which are the first of their name, this job's number, address, time, attempt and trace:
-  where one has the form that GitLab gives it (gate/made_anew.py). An author's own variable of such a name stands after it, and
-  counts like any other; so does one whose GitLab is too old to set it.
+  where one has the form that GitLab gives it (gate/model/volatile.py). An author's own variable of such a name stands
+  after it, and counts like any other; so does one whose GitLab is too old to set it.
 - The job's number in front of a `role_session_name` (runner 18.2 and later fill it in for AWS).
 - In an ID token that names this very job: its times, its own id, its job and runner, and its signature. Those are in
   masked variables, which cannot be written in YAML; any other text of that form counts as it stands.
@@ -21,7 +21,7 @@ import hmac
 import json
 import re
 
-from gate import made_anew
+from gate.model import volatile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def stable_variables(response: dict[str, Any]) -> list[Any]:
     found = response.get("variables")
     variables = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     stand_ins = _stand_ins(response)
-    return [_stable(each, stand_ins) for each in made_anew.stable_list(variables, response)]
+    return [_stable(each, stand_ins) for each in volatile.stable_list(variables, response)]
 
 
 def _content(response: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _content(response: dict[str, Any]) -> dict[str, Any]:
     if isinstance(content.get("dependencies"), list):
         content["dependencies"] = [_without_token(dependency) for dependency in content["dependencies"]]
     if isinstance(content.get("variables"), list):
-        content["variables"] = made_anew.stable_list(content["variables"], response)
+        content["variables"] = volatile.stable_list(content["variables"], response)
     for name, stable in _PARTS.items():
         if isinstance(content.get(name), dict):
             content[name] = stable(content[name], response)
@@ -79,7 +79,7 @@ def _without_token(dependency: Any) -> Any:
     return {name: value for name, value in dependency.items() if name != "token"}
 
 
-_PARTS = {"features": made_anew.features, "suspend_options": made_anew.suspend_options, "secrets": made_anew.secrets}
+_PARTS = {"features": volatile.features, "suspend_options": volatile.suspend_options, "secrets": volatile.secrets}
 
 
 def _stand_ins(response: dict[str, Any]) -> dict[str, str]:

@@ -13,10 +13,10 @@ Rules, in this order:
 
 from __future__ import annotations
 
-from gate.content import image_and_services
-from gate.predefined import is_policy_job
-from gate.variables import names_set
-from gate.words import whole
+from gate.model.content import image_and_services
+from gate.model.predefined import is_policy_job
+from gate.model.variables import names_set
+from gate.model.words import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 
-from gate.words import whole
+from gate.model.words import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

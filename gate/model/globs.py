@@ -1,4 +1,4 @@
-"""Whether two patterns have a name in common. Pure; gate.match says what a pattern is."""
+"""Whether two patterns have a name in common. Pure; gate.model.matching says what a pattern is."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
-from gate.globs import meet
-from gate.match import criteria, glob
-from gate.places import fill
-from gate.rules import backend_of, people_of, wanted_words
+from gate.model.globs import meet
+from gate.model.matching import criteria, glob
+from gate.model.rules import backend_of, people_of, wanted_words
+from gate.model.seating import fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,15 +10,16 @@ Each criterion of a rule is true, false or unknown:
 The environment stands only in variables, which a job's author can add. Where its occurrences would choose different
 rules, the job is refused; no occurrence at all means that the job has no environment, and the criterion is false.
 
-The words that come out quote what a job's author wrote as it is: whoever shows them escapes them (gate.words.shown).
+The words that come out quote what a job's author wrote as it is: whoever shows them escapes them
+(gate.model.words.shown).
 """
 
 from __future__ import annotations
 
 import re
 
-from gate.code_variables import denied
-from gate.words import listed
+from gate.model.code_variables import denied
+from gate.model.words import listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

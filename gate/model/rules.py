@@ -12,8 +12,8 @@ Rules, enforced in this order by `weigh`:
 
 from __future__ import annotations
 
-from gate.places import fill
-from gate.words import duration, listed
+from gate.model.seating import fill
+from gate.model.words import duration, listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

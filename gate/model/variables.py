@@ -1,8 +1,8 @@
 """Which of a job's variables the server did not set, and what of them people are shown. Pure.
 
 What is shown of a variable is its name, always, and its value where GitLab marks it public and neither masked nor a file.
-A name alone can change what runs (gate/code_variables.py), and a value that is not shown can be another one than last
-time, so each comes with a mark: a keyed hash, by which values can be compared and not guessed.
+A name alone can change what runs (gate/model/code_variables.py), and a value that is not shown can be another one than
+last time, so each comes with a mark: a keyed hash, by which values can be compared and not guessed.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import hmac
 import json
 
-from gate.predefined import USER, always_set, sets_sometimes
-from gate.words import whole
+from gate.model.predefined import USER, always_set, sets_sometimes
+from gate.model.words import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

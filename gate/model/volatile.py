@@ -1,7 +1,7 @@
 """What GitLab and the runner make anew in a job response for each job, told by its form. Pure.
 
-Each function returns what is to count for the digest instead (gate/digest.py). Where a value has not the form that GitLab
-or the runner gives it, it counts as it stands. Sources: GitLab, app/models/ci/build.rb and
+Each function returns what is to count for the digest instead (gate/model/digest.py). Where a value has not the form
+that GitLab or the runner gives it, it counts as it stands. Sources: GitLab, app/models/ci/build.rb and
 doc/ci/variables/predefined_variables.md (19.3); gitlab-runner 19.3.0, common/spec/spec.go.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from gate.predefined import always_set, server_version
+from gate.model.predefined import always_set, server_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from config.page import absence
-from gate.page import export, figures, guard, link, live, login, render, together, views, voting
+from gate.page import export, guard, link, live, login, metrics, render, together, views, voting
 from gate.page.connection import Connection, Door, make_room
-from gate.page.doors import open_doors
+from gate.page.listeners import open_doors
 from gate.page.rulebook import Rulebook
 from gate.page.state import PAGE, Page, say
 
@@ -50,8 +50,8 @@ def app_of(page: Page) -> web.Application:
     app.router.add_post("/link", link.hand_out)
     app.router.add_get("/link/{token:[A-Za-z0-9_-]{1,100}}", link.show)
     app.router.add_post("/link/{token:[A-Za-z0-9_-]{1,100}}", link.use)
-    app.router.add_get("/healthz", figures.healthz)
-    app.router.add_get("/metrics", figures.metrics)
+    app.router.add_get("/healthz", metrics.healthz)
+    app.router.add_get("/metrics", metrics.metrics)
     app.router.add_get("/static/{name}", render.static)
     return app
 

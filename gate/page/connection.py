@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from gate.page.auth.peers import uid_of_tcp_peer, uid_of_unix_peer
 from gate.page.crowd import Crowd
 from gate.page.headers import HEADERS
-from gate.page.peers import uid_of_tcp_peer, uid_of_unix_peer
 
 if TYPE_CHECKING:
     import asyncio

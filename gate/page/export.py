@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from audit.table import lines, safe
-from gate.page import history
+from gate.page.history import search
 from gate.page.render import message_page
 from gate.page.state import PAGE
 
@@ -56,15 +56,15 @@ async def _export(
     request: web.Request, kind: str, content_type: str, head: str, piece: Callable[[list[Any], bool], str], foot: str
 ) -> web.StreamResponse:
     try:
-        wanted = history.filter_of(request.query)
-    except history.FilterError as error:
+        wanted = search.filter_of(request.query)
+    except search.FilterError as error:
         return message_page(request, 400, f"That filter cannot be: {error}.", link="/history")
     answer = web.StreamResponse()
     answer.content_type, answer.charset = content_type, "utf-8"
     answer.headers["Content-Disposition"] = f'attachment; filename="gate-history.{kind}"'
     await answer.prepare(request)
     await answer.write(head.encode())
-    found, is_first = history.search_all(request.app[PAGE].index, wanted), True
+    found, is_first = search.search_all(request.app[PAGE].index, wanted), True
     while rows := await asyncio.to_thread(next, found, None):
         await answer.write(piece([_values(row) for row in rows], is_first).encode())
         is_first = False

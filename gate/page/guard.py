@@ -17,13 +17,13 @@ from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
-from gate.files import StateError
 from gate.page import render
+from gate.page.auth.visitor import StrangerError, Visitor, visitor_of
 from gate.page.connection import BODY_WITHIN_S
 from gate.page.headers import HEADERS, OVER_TLS
 from gate.page.render import VERSION, message_page
 from gate.page.state import PAGE, say
-from gate.page.visitor import StrangerError, Visitor, visitor_of
+from gate.store.files import StateError
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler

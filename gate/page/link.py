@@ -11,12 +11,12 @@ from __future__ import annotations
 from aiohttp import web
 
 from gate.page import render
+from gate.page.auth.peers import uid_of_unix_peer
+from gate.page.auth.sessions import LIFETIME_S
+from gate.page.auth.visitor import cookie_name, visitor_by_uid
 from gate.page.guard import door_kind
 from gate.page.links import WITHIN_S
-from gate.page.peers import uid_of_unix_peer
-from gate.page.sessions import LIFETIME_S
 from gate.page.state import PAGE, say
-from gate.page.visitor import cookie_name, visitor_by_uid
 
 
 async def hand_out(request: web.Request) -> web.StreamResponse:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from gate.page.auth.visitor import StrangerError, visitor_of
 from gate.page.guard import visitor
 from gate.page.state import PAGE
-from gate.page.visitor import StrangerError, visitor_of
 
 if TYPE_CHECKING:
     from gate.page.state import Page

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gate.page import accounts, render
+from gate.model.words import shown
+from gate.page import render
+from gate.page.auth import accounts
+from gate.page.auth.form_tokens import TokenError
+from gate.page.auth.sessions import LIFETIME_S
+from gate.page.auth.visitor import cookie_name
 from gate.page.guard import door_kind, form_of, visitor
-from gate.page.sessions import LIFETIME_S
 from gate.page.state import PAGE, say
-from gate.page.tokens import TokenError
-from gate.page.visitor import cookie_name
-from gate.words import shown
 
 if TYPE_CHECKING:
     from gate.page.state import Page

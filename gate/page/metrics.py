@@ -11,12 +11,12 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-from gate.facts import is_rehearsal
-from gate.files import StateError
-from gate.page import history
+from gate.model.facts import is_rehearsal
 from gate.page.guard import VISITOR, door_kind
+from gate.page.history import search
 from gate.page.login import PasswordError, check_password
 from gate.page.state import PAGE, boottime_s
+from gate.store.files import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from gate.page.state import Page
-    from gate.request import Request
+    from gate.store.request import Request
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -70,14 +70,14 @@ class Collector:
             value=max(boottime_s() - oldest_ms / 1000, 0),
         )
         decisions = CounterMetricFamily("gate_decisions", "Decided requests.", labels=["decision"])
-        for decision, number in history.by_outcome(index).items():
+        for decision, number in search.by_outcome(index).items():
             decisions.add_metric([decision], number)
         yield decisions
-        buckets, number, total_s = history.times_to_decide(index)
+        buckets, number, total_s = search.times_to_decide(index)
         yield HistogramMetricFamily(
             "gate_time_to_decide_seconds",
             "Time from asking to the approval or rejection.",
-            buckets=[*zip(map(str, history.BUCKETS_S), buckets, strict=True), ("+Inf", number)],
+            buckets=[*zip(map(str, search.BUCKETS_S), buckets, strict=True), ("+Inf", number)],
             sum_value=total_s,
         )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gate.request import is_open
+from gate.store.request import is_open
 
 if TYPE_CHECKING:
-    from gate.page.index import Index
-    from gate.request import Request
+    from gate.page.history.index import Index
+    from gate.store.request import Request
 
 
 _NOUNS = {"approve": "approval", "reject": "rejection"}

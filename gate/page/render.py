@@ -13,13 +13,13 @@ import jinja2
 from aiohttp import web
 
 from gate import DEFAULT_CONFIG
-from gate.facts import triggerer
+from gate.model.facts import triggerer
+from gate.model.words import duration
 from gate.page import text
 from gate.page.state import PAGE
-from gate.words import duration
 
 if TYPE_CHECKING:
-    from gate.page.visitor import Visitor
+    from gate.page.auth.visitor import Visitor
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 STATIC = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}

@@ -6,19 +6,19 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gate import dangers, match, rules
 from gate.clock import boottime_ms
-from gate.code_variables import what_it_does
-from gate.files import StateError
+from gate.flow.status import progress, waits
+from gate.model import dangers, matching, rules
+from gate.model.code_variables import what_it_does
+from gate.model.variables import OVERRIDES, SOMETIMES
 from gate.page.text import odd_characters
-from gate.request import Request, load
-from gate.signed_inbox import standing
-from gate.standing import progress, waits
-from gate.variables import OVERRIDES, SOMETIMES
+from gate.store.files import StateError
+from gate.store.request import Request, load
+from gate.votes.from_signed import standing
 
 if TYPE_CHECKING:
+    from gate.page.auth.visitor import Visitor
     from gate.page.state import Page
-    from gate.page.visitor import Visitor
 
 FOLDED_CHARACTERS = 200  # a longer value is folded, and one of more lines
 FOLDED_LINES = 3
@@ -105,7 +105,7 @@ class Book:
         return self._loaded[key]
 
     def content(self, request: Request) -> dict[str, Any] | None:
-        """What the job would run (gate/content.py); None where that is not known, cannot be read, or is of another job."""
+        """What the job would run (gate/model/content.py); None where that is not known, cannot be read, or is of another job."""
         try:
             return request.content()
         except StateError:
@@ -135,7 +135,7 @@ class Book:
     def one(self, request: Request, visitor: Visitor) -> Waiting:
         """One request that waits, as this visitor may see it."""
         policy, now_ms = self._page.policy, boottime_ms()
-        rule = match.current(policy, request.facts, request.opened["rule"])
+        rule = matching.current(policy, request.facts, request.opened["rule"])
         votes = standing(self._page.index.votes(request.key), policy)
         waiting = Waiting(
             request=request,

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from audit.log import AuditError
-from gate import layout
 from gate.clock import boottime_ms
-from gate.page import tokens
-from gate.page.accounts import Accounts
-from gate.page.attempts import Attempts
-from gate.page.index import Index
+from gate.page.auth import form_tokens
+from gate.page.auth.accounts import Accounts
+from gate.page.auth.sessions import Sessions
+from gate.page.auth.throttle import Attempts
+from gate.page.history.index import Index
 from gate.page.links import Links
 from gate.page.requests import Book
-from gate.page.sessions import Sessions
+from gate.store import layout
 
 if TYPE_CHECKING:
     from gate.page.rulebook import Rulebook
@@ -71,7 +71,7 @@ class Page:
         self.sessions = Sessions(boottime_s)
         self.links = Links(boottime_s)
         self.attempts = Attempts(boottime_s)
-        self.tokens = tokens.Tokens(tokens.key_in(directory), time.time)
+        self.tokens = form_tokens.Tokens(form_tokens.key_in(directory), time.time)
         self.changes = Changes()
         self.hashing = asyncio.Semaphore(ARGON2_AT_ONCE)
         # A form's nonce: the keys of the requests that it answers together, and why one was not even left, or "".

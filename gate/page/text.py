@@ -10,7 +10,7 @@ import re
 
 from markupsafe import Markup, escape
 
-from gate.words import could_deceive
+from gate.model.words import could_deceive
 
 _KEPT = "\n\t"
 _NUL, _PICTURE_OF_NUL = "\0", "\u2400"

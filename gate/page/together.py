@@ -2,7 +2,8 @@
 
 To reject them, selecting is enough. To approve them, each one's script must have been on the screen: POST /decide comes back
 with a page that shows them all, unfolded, and only the form on that page approves. What it has for each request is bound to
-the digest that was shown and to its visitor (gate/page/tokens.py), so no form approves what this page has not shown.
+the digest that was shown and to its visitor (gate/page/auth/form_tokens.py), so no form approves what this page has not
+shown.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp import web
 
-from gate.files import StateError
 from gate.page import requests, views
+from gate.page.auth.form_tokens import TokenError
 from gate.page.guard import form_of, visitor
 from gate.page.render import message_page, page
 from gate.page.state import PAGE, say
-from gate.page.tokens import TokenError
 from gate.page.voting import AGAIN, Answer, Refusal, comment_of, leave, until_taken, why_not, wrong_password
+from gate.store.files import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gate.page.auth.visitor import Visitor
     from gate.page.state import Page
-    from gate.page.visitor import Visitor
-    from gate.request import Request
+    from gate.store.request import Request
 
 BULK_MAX = 50
 BULK_KEPT = 200

@@ -8,24 +8,25 @@ from urllib.parse import urlencode
 
 from audit.log import AuditError
 from audit.show import as_line
-from gate.decide import DECISIONS
-from gate.facts import is_rehearsal, triggerer
-from gate.files import StateError
-from gate.page import history, requests
+from gate.flow.decide import DECISIONS
+from gate.flow.status import waits
+from gate.model.facts import is_rehearsal, triggerer
+from gate.model.rules import people_of
+from gate.model.words import could_deceive
+from gate.page import requests
 from gate.page.guard import visitor
+from gate.page.history import search
 from gate.page.outcomes import outcome
 from gate.page.render import message_page, page
 from gate.page.state import PAGE
-from gate.rules import people_of
-from gate.standing import waits
-from gate.words import could_deceive
+from gate.store.files import StateError
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from gate.page.requests import Waiting
     from gate.page.state import Page
-    from gate.request import Request
+    from gate.store.request import Request
 
 ROWS_MAX = 100  # of what waits, on one page; a filter reaches the rest
 FILTER_MAX_CHARACTERS = 200
@@ -101,22 +102,22 @@ async def decided(request: web.Request) -> web.StreamResponse:
 async def past(request: web.Request) -> web.StreamResponse:
     """GET /history: what was decided, newest first."""
     state = request.app[PAGE]
-    note, wanted = "", history.Filter()
+    note, wanted = "", search.Filter()
     try:
-        wanted = history.filter_of(request.query)
-    except history.FilterError as error:
+        wanted = search.filter_of(request.query)
+    except search.FilterError as error:
         note = f"That filter cannot be: {error}."
     before = _before(request.query.get("before", ""))
-    rows = await asyncio.to_thread(history.search, state.index, wanted, history.PAGE_ROWS + 1, before)
-    total = await asyncio.to_thread(history.count, state.index, wanted)
-    more = rows[history.PAGE_ROWS - 1] if len(rows) > history.PAGE_ROWS else None
+    rows = await asyncio.to_thread(search.search, state.index, wanted, search.PAGE_ROWS + 1, before)
+    total = await asyncio.to_thread(search.count, state.index, wanted)
+    more = rows[search.PAGE_ROWS - 1] if len(rows) > search.PAGE_ROWS else None
     older = {**wanted.given, "before": f"{more['decided_ms']}-{more['number']}"} if more else {}
     return page(
         request,
         "history.html",
         status=400 if note else 200,
         wanted=wanted,
-        rows=rows[: history.PAGE_ROWS],
+        rows=rows[: search.PAGE_ROWS],
         total=total,
         older=f"/history?{urlencode(older)}" if older else "",
         is_first=before is None,

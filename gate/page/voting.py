@@ -14,23 +14,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp import web
 
-from gate import drop, layout, match, rules
-from gate.files import StateError, write_json_once
+from gate.flow.status import state_words, waits
+from gate.model import matching, rules
+from gate.model.words import shown, whole
 from gate.page import views
+from gate.page.auth.form_tokens import TokenError
 from gate.page.guard import form_of, visitor
 from gate.page.login import PasswordError, check_password
 from gate.page.outcomes import file_of, outcome
 from gate.page.state import PAGE, say
-from gate.page.tokens import TokenError
-from gate.standing import state_words, waits
-from gate.words import shown, whole
+from gate.store import layout
+from gate.store.files import StateError, write_json_once
+from gate.votes import drop_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gate.page.auth.visitor import Visitor
     from gate.page.state import Page
-    from gate.page.visitor import Visitor
-    from gate.request import Request
+    from gate.store.request import Request
 
 TAKEN_WITHIN_S = 5.0
 VOTE_MODE = 0o644  # votes/ itself is closed to all but the gate and this page
@@ -84,7 +86,7 @@ def why_not(page: Page, who: Visitor, asked: Request, answer: Answer) -> Refusal
         return Refusal(403, "You may look, and not decide: gate.yaml has no person for you.")
     if page.rulebook.fault:
         return Refusal(503, "Nothing can be decided now: gate.yaml has a fault. What was answered before is kept.")
-    if answer.answer not in drop.ANSWERS:
+    if answer.answer not in drop_file.ANSWERS:
         return Refusal(400, "The answer is neither approve nor reject. Nothing was decided.")
     if not waits(asked):
         return Refusal(409, f"Too late: {state_words(asked)}. Your answer came to nothing.")
@@ -94,10 +96,10 @@ def why_not(page: Page, who: Visitor, asked: Request, answer: Answer) -> Refusal
 
 
 def _would_not_count(page: Page, person: str, asked: Request, answer: Answer) -> Refusal | None:
-    rule = match.current(page.policy, asked.facts, asked.opened["rule"])
+    rule = matching.current(page.policy, asked.facts, asked.opened["rule"])
     if rule is None:
         return Refusal(409, "gate.yaml has no rule for this job any more: it will be refused.")
-    why = drop.comment_fault(answer.comment) or rules.may_answer(
+    why = drop_file.comment_fault(answer.comment) or rules.may_answer(
         person, answer.answer, answer.comment, rule, page.policy, asked.facts
     )
     return Refusal(422, f"Your answer would not count: {shown(why, 500)}. Nothing was decided.") if why else None

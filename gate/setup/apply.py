@@ -12,10 +12,10 @@ from config.accounts import SystemHost
 from config.faults import ConfigError, Fault
 from config.host import check_state_dir, path_problems
 from config.load import policy_from
-from gate import audit_key
-from gate.files import StateError, write_once
-from gate.setup.in_the_way import TOOL_PATH
-from gate.setup.things import MismatchError
+from gate.setup.preflight import TOOL_PATH
+from gate.setup.resources import MismatchError
+from gate.store import audit_key
+from gate.store.files import StateError, write_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from audit.keys import Verifier
     from gate.setup.plan import Plan
-    from gate.setup.things import Thing
+    from gate.setup.resources import Thing
 
 GATE_YAML_MODE = 0o644
 _AGAIN = "what was made before stays, so run `gate init` again once that is mended"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from gate import DEFAULT_CONFIG
 from gate.setup.answers import APPROVERS_GROUP
+from gate.setup.resources import Member
 from gate.setup.runner_block import program, runner_block
-from gate.setup.things import Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from config.accounts import SystemHost
 from config.faults import ConfigError
 from config.load import policy_from
-from gate import layout
-from gate.setup import in_the_way
+from gate.setup import preflight
 from gate.setup.answers import APPROVERS_GROUP, PAGE_USER
 from gate.setup.host import PlannedHost
 from gate.setup.policy import text_of
-from gate.setup.things import Directory, Group, Member, MismatchError, SystemUser, Thing
+from gate.setup.resources import Directory, Group, Member, MismatchError, SystemUser, Thing
+from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def plan(answers: Answers) -> Plan:
         PlanError: with all that is in the way.
     """
     host = SystemHost()
-    problems = list(in_the_way.installation(answers))
+    problems = list(preflight.installation(answers))
     text, people = text_of(answers), list(_users(answers, host))
     try:
         policy = _checked(answers, text, people)
@@ -63,7 +63,7 @@ def plan(answers: Answers) -> Plan:
         raise PlanError([*problems, *(fault.message for fault in error.faults)]) from error
     things = tuple(dict.fromkeys([*people, *_directories(answers, policy, host)]))
     missing, wrong = _compared(things, host)
-    problems += [*wrong, *in_the_way.places(answers), *in_the_way.making(answers, missing)]
+    problems += [*wrong, *preflight.places(answers), *preflight.making(answers, missing)]
     if problems:
         raise PlanError(problems)
     return Plan(answers, text, things, missing)

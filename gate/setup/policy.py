@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from config.written import written
+from config.template import written
 from gate.setup.answers import APPROVERS_GROUP, PAGE_USER
 
 if TYPE_CHECKING:

@@ -8,16 +8,16 @@ import shutil
 from typing import TYPE_CHECKING
 
 from config.host import file_system, is_network, reason, weaknesses
-from gate import audit_key, layout
-from gate.files import StateError
+from gate.setup.resources import Directory
 from gate.setup.runner_block import program
-from gate.setup.things import Directory
+from gate.store import audit_key, layout
+from gate.store.files import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gate.setup.answers import Answers
-    from gate.setup.things import Thing
+    from gate.setup.resources import Thing
 
 _OURS = "gitlab-runner-gate"
 TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # after `su`, PATH may have no sbin

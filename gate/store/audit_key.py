@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import stat
 
-from gate import layout
-from gate.files import StateError, write_once
+from gate.store import layout
+from gate.store.files import StateError, write_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

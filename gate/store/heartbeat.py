@@ -14,7 +14,7 @@ import os
 import struct
 
 from gate.clock import boottime_ms
-from gate.files import StateError
+from gate.store.files import StateError
 
 BEAT_EVERY_MS = 25_000
 STALE_AFTER_MS = 60_000

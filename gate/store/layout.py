@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
-from gate import beneath, reserve
-from gate.files import StateError, make_directory, rename_without_replacing, write_once
+from gate.store import beneath, reserve
+from gate.store.files import StateError, make_directory, rename_without_replacing, write_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ import hmac
 import os
 
 from audit import log
-from gate import __version__, layout
+from gate import __version__
 from gate.clock import boot_id
-from gate.files import STATE_VERSION, StateError, exists, fsync_directory, read_json
-from gate.words import ascii_json_bytes, shown
+from gate.model.words import ascii_json_bytes, shown
+from gate.store import layout
+from gate.store.files import STATE_VERSION, StateError, exists, fsync_directory, read_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ WHY_MAX_RECORD_BYTES = 360
 
 
 class Request:
-    """One request on disk. `facts` is what gate.facts made of the job response."""
+    """One request on disk. `facts` is what gate.model.facts made of the job response."""
 
     def __init__(self, directory: str, opened: dict[str, Any]) -> None:
         """`opened` is the content of request.json."""
@@ -45,7 +46,7 @@ class Request:
         return read_json(os.path.join(self.directory, name))
 
     def content(self) -> dict[str, Any] | None:
-        """What the job would run (gate/content.py); None where that is not kept, or is of another job."""
+        """What the job would run (gate/model/content.py); None where that is not kept, or is of another job."""
         content = self.file("content.json")
         return content if content and content["response_sha256"] == self.opened["response_sha256"] else None
 
@@ -169,7 +170,7 @@ def marks_of(facts: dict[str, Any]) -> dict[str, bool]:
 
 def record_of(facts: dict[str, Any]) -> dict[str, Any]:
     """The `job` object of an audit record: an allow-list, each text short enough for the log's 8 KiB a line."""
-    from gate.facts import triggerer
+    from gate.model.facts import triggerer
 
     fields = {name: facts[name] for name in ("instance", "project_id", "path", "pipeline_id")}
     fields |= {"id": facts["job_id"], "user": triggerer(facts)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from gate.files import StateError
+from gate.store.files import StateError
 
 NAME = "reserve"
 BYTES = 1024 * 1024
@@ -31,7 +31,7 @@ def _make(directory: int) -> None:
     reserved = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=directory)
     try:
         os.posix_fallocate(reserved, 0, BYTES)
-        # src_dir_fd makes Python call linkat(2) with AT_SYMLINK_FOLLOW, as in gate/files.py.
+        # src_dir_fd makes Python call linkat(2) with AT_SYMLINK_FOLLOW, as in gate/store/files.py.
         os.link(f"/proc/self/fd/{reserved}", NAME, src_dir_fd=directory, dst_dir_fd=directory)
     finally:
         os.close(reserved)

@@ -13,15 +13,15 @@ import os
 import time
 
 from audit import log
-from gate import layout
-from gate.files import StateError, fsync_directory, make_directory, write_once
-from gate.request import keys, load
-from gate.words import shown
+from gate.model.words import shown
+from gate.store import layout
+from gate.store.files import StateError, fsync_directory, make_directory, write_once
+from gate.store.request import keys, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gate.request import Request
-    from gate.tree import Allowance
+    from gate.store.request import Request
+    from gate.store.rmtree import Allowance
 
 AT_ONCE_MAX = 10  # requests in one sweep, each with its fsyncs: no job waits long for the end of others
 _STATE_FILES = ("request.json", "decision.json", "release.json", "started", "ended.json")

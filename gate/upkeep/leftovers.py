@@ -4,7 +4,7 @@
 - `cache/<project>/` of a project that no request on disk is of.
 - What was moved to `turned-away/`, and to `archive/removing/`.
 
-A job's tree is the job's user's: it is removed as gate/tree.py does, within what is allowed at once.
+A job's tree is the job's user's: it is removed as gate/store/rmtree.py does, within what is allowed at once.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import os
 import re
 import stat
 
-from gate import layout, tree
-from gate.request import keys
-from gate.words import shown
+from gate.model.words import shown
+from gate.store import layout, rmtree
+from gate.store.request import keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gate.tree import Allowance
+    from gate.store.rmtree import Allowance
 
 _GONE = ".gone."
 _TURNED_AWAY = re.compile(r"([0-9]+)-[0-9]+-[0-9a-f]{16}")
@@ -66,7 +66,7 @@ def remove_work(state_dir: str, own_key: str, allowed: Allowance) -> list[str]:
 
 
 def _remove_dangling(directory: str, names: list[str], allowed: Allowance) -> None:
-    """Remove the short paths to trees that are gone (executor/work_tree.py)."""
+    """Remove the short paths to trees that are gone (executor/shell/work_tree.py)."""
     for path in [os.path.join(directory, name) for name in names]:
         if os.path.islink(path) and not os.path.exists(os.path.dirname(os.path.realpath(path))):
             allowed.take()
@@ -93,7 +93,7 @@ def _remove_trees(directory: str, names: Iterable[str], allowed: Allowance) -> l
     faults = []
     for name in names:
         try:
-            tree.remove(os.path.join(directory, name), allowed)
+            rmtree.remove(os.path.join(directory, name), allowed)
         except OSError as error:
             faults.append(f"cannot remove {directory}/{shown(name)}: {error.strerror}: {shown(error.filename)}")
     return faults

@@ -10,9 +10,10 @@ import fcntl
 import os
 
 from audit.record import AuditError
-from gate import archive, layout, leftovers
-from gate.files import StateError
-from gate.tree import Allowance, SpentError
+from gate.store import layout
+from gate.store.files import StateError
+from gate.store.rmtree import Allowance, SpentError
+from gate.upkeep import archive, leftovers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

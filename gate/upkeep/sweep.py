@@ -6,7 +6,7 @@
   its own cleanup, or when it is of another boot, or a day after the job's own timeout: its runner was killed.
 - Drops for ended requests, or over 7 days old, are turned away, with a record; by age also what is never read.
 - The audit log goes on in a new segment, where the last is as large as gate.yaml says.
-- What is older than `keep` allows is archived or removed (gate/housekeeping.py).
+- What is older than `keep` allows is archived or removed (gate/upkeep/prune.py).
 
 A fault here harms no job: it is returned as a line, and the next sweep tries again. One sweep runs at a time, in a process of
 its own that no job waits for. It spends LIST_WITHIN_S on the names of one directory and turns away TURN_AWAY_MAX of them:
@@ -23,13 +23,17 @@ import time
 
 from audit import log, retention
 from audit.rotate import rotate
-from gate import __version__, drop, housekeeping, layout, notice, signed, turned_away, waiting
-from gate.beneath import stat_beneath
+from gate import __version__
 from gate.clock import boottime_ms
-from gate.decide import decide, end, record_decided
-from gate.files import StateError, exists
-from gate.request import Request, dropped_fields, keys, load
-from gate.words import shown
+from gate.flow import on_event
+from gate.flow.decide import decide, end, record_decided
+from gate.model.words import shown
+from gate.store import heartbeat, layout
+from gate.store.beneath import stat_beneath
+from gate.store.files import StateError, exists
+from gate.store.request import Request, dropped_fields, keys, load
+from gate.upkeep import prune
+from gate.votes import drop_file, signed, turned_away
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +45,7 @@ LAST_STAGES_WITHIN_MS = 24 * 3_600_000  # after a job's timeout the runner still
 DROP_MAX_AGE_S = 7 * 24 * 3600
 LIST_WITHIN_S = 2.0
 TURN_AWAY_MAX = 200
-_FAULTS = (StateError, log.AuditError, drop.DropError, OSError, KeyError)
+_FAULTS = (StateError, log.AuditError, drop_file.DropError, OSError, KeyError)
 
 
 def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
@@ -79,7 +83,7 @@ def _sweep(policy: dict[str, Any], own_key: str) -> list[str]:
             faults += _sweep_person(state_dir, person, known["uid"], ended)
     if policy["approvers_gid"] is not None:
         faults += _sweep_signed(state_dir, ended)
-    return faults + housekeeping.tidy(policy, own_key, time.time()) + _rotate(policy)
+    return faults + prune.tidy(policy, own_key, time.time()) + _rotate(policy)
 
 
 class _Ended:
@@ -140,7 +144,7 @@ def _sweep_request(policy: dict[str, Any], key: str) -> None:
     if decision:
         request.make_durable()
         record_decided(request, decision)
-        notice.decided(request, policy, decision)
+        on_event.decided(request, policy, decision)
     end(request, "nobody held or ran this job any more")
 
 
@@ -154,20 +158,20 @@ def over(request: Request) -> bool:
     released = request.file("release.json")
     if released:
         return boottime_ms() - int(released["released_boottime_ms"]) > RUN_WITHIN_MS
-    last_sign_ms = max(waiting.last_beat_ms(request.directory), request.opened["opened_boottime_ms"])
-    return boottime_ms() - last_sign_ms > waiting.STALE_AFTER_MS and not waiting.is_waiting(request.directory)
+    last_sign_ms = max(heartbeat.last_beat_ms(request.directory), request.opened["opened_boottime_ms"])
+    return boottime_ms() - last_sign_ms > heartbeat.STALE_AFTER_MS and not heartbeat.is_waiting(request.directory)
 
 
 def _sweep_person(state_dir: str, person: str, uid: int, ended: _Ended) -> list[str]:
     by, place = {"person": person, "via": "drop"}, f"drop/{person}"
 
     def judged(_directory: int, name: str, file: os.stat_result) -> tuple[str, dict[str, str]]:
-        meant = drop.answer_of(name) if drop.is_read(name) else None
+        meant = drop_file.answer_of(name) if drop_file.is_read(name) else None
         return _why_old(file) or (ended.why(meant[0]) if meant else ""), by
 
     try:
-        directory = _opened(state_dir, lambda root: drop.open_directory(root, person, uid))
-    except drop.DropDirectoryError:
+        directory = _opened(state_dir, lambda root: drop_file.open_directory(root, person, uid))
+    except drop_file.DropDirectoryError:
         return []  # said in the job log of whoever waits for that person
     except OSError as error:
         return [f"cannot sweep {place}: {error}"]
@@ -179,7 +183,7 @@ def _sweep_signed(state_dir: str, ended: _Ended) -> list[str]:
         by = {"via": "signed"}
         if stat.S_ISDIR(file.st_mode) and os.geteuid() != 0:
             return "", by  # another user's directory can be moved by root alone: it would be recorded again each time
-        if not drop.is_read(name):
+        if not drop_file.is_read(name):
             return _why_old(file), by
         addressed = signed.addressed(name)
         if addressed:
@@ -187,8 +191,8 @@ def _sweep_signed(state_dir: str, ended: _Ended) -> list[str]:
         return _why_old(file) or _wrong_name(directory, name), by
 
     try:
-        directory = _opened(state_dir, drop.open_signed)
-    except (OSError, drop.DropDirectoryError) as error:
+        directory = _opened(state_dir, drop_file.open_signed)
+    except (OSError, drop_file.DropDirectoryError) as error:
         return [f"cannot sweep the signed drops: {error}"]
     return _sweep_directory(state_dir, directory, "drop/signed", judged)
 
@@ -256,7 +260,7 @@ def _why_old(file: os.stat_result) -> str:
 
 def _wrong_name(directory: int, name: str) -> str:
     """Why what lies in drop/signed/ under a name that no request looks for does not count; "" while somebody writes it."""
-    reading = drop.read_ascii(directory, name)
+    reading = drop_file.read_ascii(directory, name)
     if reading.state in ("later", "gone"):
         return ""
     try:

@@ -1,8 +1,8 @@
 """What becomes of one answer to a request: a vote, or turned away; in files, in the audit log, and for the job log.
 
 For an answer that counts: vote file, then its record, then what was left goes. For one that does not: its record, then it
-is moved to turned-away/ (gate/turned_away.py). A crash in between leaves it where it is, and the next look does the rest:
-the vote's name comes from what was left, and a record is appended once.
+is moved to turned-away/ (gate/votes/turned_away.py). A crash in between leaves it where it is, and the next look does
+the rest: the vote's name comes from what was left, and a record is appended once.
 
 Each answer comes from a *source*: a person's drop directory, `signed/<person>`, or the page. What is wrong with one is
 said, recorded once, and no other source waits for it.
@@ -14,19 +14,20 @@ import errno
 import os
 import stat
 
-from gate import layout, turned_away
-from gate.drop import COMMENT_MAX_CHARACTERS, HOSTS_OWN, DropError
-from gate.files import StateError, read_json, write_json_once
-from gate.request import WHY_MAX_RECORD_BYTES, dropped_fields, fit
-from gate.words import shown
+from gate.model.words import shown
+from gate.store import layout
+from gate.store.files import StateError, read_json, write_json_once
+from gate.store.request import WHY_MAX_RECORD_BYTES, dropped_fields, fit
+from gate.votes import turned_away
+from gate.votes.drop_file import COMMENT_MAX_CHARACTERS, HOSTS_OWN, DropError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from gate.drop import Reading
-    from gate.request import Request
+    from gate.store.request import Request
+    from gate.votes.drop_file import Reading
 
 # What rename(2) says of the disk that both directories are on, and not of what is to be moved.
 _OF_THE_DISK = (*HOSTS_OWN, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -175,9 +176,10 @@ def votes_on(request: Request, lines: list[str] | None = None) -> list[dict[str,
     """All votes on a request, oldest first; where two are of one moment, the rejection is the later one.
 
     Only files of the gate's own uid count, and only under the request and the name that they have in them (DESIGN "On
-    disk"). What the page has left here is none of them: gate/page_inbox.py makes votes of that. Where the kernel lets
-    people make hard links to others' files (fs.protected_hardlinks=0), the page's user can give a file of the gate's a name
-    here: a second name of a vote is no second vote, and another file is none; `lines` gets a line for each.
+    disk"). What the page has left here is none of them: gate/votes/from_page.py makes votes of that. Where the kernel
+    lets people make hard links to others' files (fs.protected_hardlinks=0), the page's user can give a file of the
+    gate's a name here: a second name of a vote is no second vote, and another file is none; `lines` gets a line for
+    each.
     """
     directory = layout.votes(request.directory)
     found: list[dict[str, Any]] = []

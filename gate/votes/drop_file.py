@@ -2,8 +2,8 @@
 
 Rules, in this order; the first that fails decides (threats T9, T15 to T17):
 
-- The directory is opened across no link and no mount (gate/beneath.py) and counts only if its owner is the person's uid
-  and nobody else has any right on it (an ACL shows in the mode's group bits, as its mask).
+- The directory is opened across no link and no mount (gate/store/beneath.py) and counts only if its owner is the
+  person's uid and nobody else has any right on it (an ACL shows in the mode's group bits, as its mask).
 - The file is opened by O_PATH first, relative to that directory and likewise: nothing that is not a regular file is ever
   opened for reading. Its owner is the person, it has one link.
 - It is ready when nobody has it open for writing: a read lease is granted then and only then (fcntl(2), F_SETLEASE).
@@ -27,9 +27,9 @@ import stat
 import time
 from contextlib import suppress
 
-from gate.beneath import DIRECTORY, open_beneath
-from gate.files import rename_without_replacing
-from gate.words import ascii_json_bytes
+from gate.model.words import ascii_json_bytes
+from gate.store.beneath import DIRECTORY, open_beneath
+from gate.store.files import rename_without_replacing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import time
 
-from gate import drop
 from gate.clock import boottime_ms
-from gate.request import is_open, load, meant_by
-from gate.rules import may_answer
-from gate.words import duration
+from gate.model.rules import may_answer
+from gate.model.words import duration
+from gate.store.request import is_open, load, meant_by
+from gate.votes import drop_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gate.ballot import Ballot
-    from gate.drop import Reading
+    from gate.votes.ballot import Ballot
+    from gate.votes.drop_file import Reading
 
 
 def look_into(ballot: Ballot, root: int, person: str, uid: int) -> None:
@@ -25,14 +25,14 @@ def look_into(ballot: Ballot, root: int, person: str, uid: int) -> None:
     """
     by = {"person": person, "via": "drop"}
     try:
-        directory = drop.open_directory(root, person, uid)
-    except drop.DropDirectoryError as error:
+        directory = drop_file.open_directory(root, person, uid)
+    except drop_file.DropDirectoryError as error:
         place = f"drop/{person}"
         ballot.pass_over(place, by, str(error).removeprefix(f"{place} "))
         return
     try:
-        names = drop.names_of(ballot.request.facts["job_id"], ballot.request.key)
-        found = ballot.readings(person, f"drop/{person}", names, by, lambda name: drop.read(directory, name, uid))
+        names = drop_file.names_of(ballot.request.facts["job_id"], ballot.request.key)
+        found = ballot.readings(person, f"drop/{person}", names, by, lambda name: drop_file.read(directory, name, uid))
         for name, reading in found:
             _judge(ballot, directory, name, person, reading)
     finally:

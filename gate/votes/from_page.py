@@ -18,17 +18,18 @@ import os
 import re
 from contextlib import suppress
 
-from gate import drop, layout
 from gate.clock import boottime_ms
-from gate.rules import may_answer
-from gate.statement import FORMS
+from gate.model.rules import may_answer
+from gate.store import layout
+from gate.votes import drop_file
+from gate.votes.statement import FORMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from gate.ballot import Ballot
-    from gate.drop import Reading
+    from gate.votes.ballot import Ballot
+    from gate.votes.drop_file import Reading
 
 READ_MAX = 300  # some 30 ms
 WRONG_MAX = 20  # some 100 ms
@@ -61,7 +62,7 @@ def parse(text: str) -> dict[str, str]:
     comment = value["comment"]
     if not isinstance(comment, str) or any("\ud800" <= character <= "\udfff" for character in comment):
         raise PageVoteError("has no sound 'comment'")
-    fault = drop.comment_fault(comment)
+    fault = drop_file.comment_fault(comment)
     if fault:
         raise PageVoteError(f"does not fit: {fault}")
     return value
@@ -120,7 +121,7 @@ def _meaning(said: dict[str, str]) -> tuple[str, ...]:
 
 
 def _read(directory: int, name: str, uid: int) -> Reading:
-    return drop.read_ascii(directory, name, uid)
+    return drop_file.read_ascii(directory, name, uid)
 
 
 def _let_go(ballot: Ballot, directory: int, older: list[tuple[str, Reading, dict[str, str]]]) -> None:

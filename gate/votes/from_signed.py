@@ -6,7 +6,7 @@ request, `<key>.<person>.approve` and `.reject`, of each person who has a key an
 - What has such a name and is well becomes a vote, exactly as another drop does.
 - What has such a name and is not well gets its record, and away it goes; so does what somebody keeps open for writing (the
   one who waits knows for how long): its name is needed by whoever brings the true one.
-- All else is the sweep's (gate/sweep.py).
+- All else is the sweep's (gate/upkeep/sweep.py).
 
 A statement counts once. Whoever kept a copy of alice's approval could otherwise put it back after her rejection.
 """
@@ -17,20 +17,20 @@ import hashlib
 import os
 import time
 
-from gate import drop, signed
 from gate.clock import boottime_ms
-from gate.rules import concerned, may_answer
-from gate.sshsig import CannotVerifyError
-from gate.words import shown
+from gate.model.rules import concerned, may_answer
+from gate.model.words import shown
+from gate.votes import drop_file, signed
+from gate.votes.sshsig import CannotVerifyError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from gate.ballot import Ballot
-    from gate.drop import Reading
-    from gate.signed import Statement
+    from gate.votes.ballot import Ballot
+    from gate.votes.drop_file import Reading
+    from gate.votes.signed import Statement
 
 ONCE_ONLY = "this very statement was counted already; sign one with another expires or comment to answer again"
 
@@ -48,8 +48,8 @@ def look_into(ballot: Ballot, root: int, people: list[str]) -> None:
         StateError, AuditError, OSError: something could not be kept; nothing is lost, the next look goes on from there.
     """
     try:
-        directory = drop.open_signed(root)
-    except drop.DropDirectoryError as error:
+        directory = drop_file.open_signed(root)
+    except drop_file.DropDirectoryError as error:
         ballot.lines.append(f"signed drops do not count: {shown(error)}")
         return
     try:
@@ -73,7 +73,7 @@ def _readings(ballot: Ballot, directory: int, person: str) -> Iterator[tuple[str
     source, by = f"signed/{person}", {"person": person, "via": "signed"}
 
     def read(name: str) -> Reading:
-        reading = drop.read_ascii(directory, name)
+        reading = drop_file.read_ascii(directory, name)
         if reading.state != "later" or source not in ballot.overdue:
             return reading
         return reading._replace(

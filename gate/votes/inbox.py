@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import os
 
-from gate import drop_inbox, layout, page_inbox, signed_inbox
-from gate.ballot import Ballot, votes_on
-from gate.drop import names_of
-from gate.rules import concerned
-from gate.signed import names_of as signed_names_of
+from gate.model.rules import concerned
+from gate.store import layout
+from gate.votes import from_drops, from_page, from_signed
+from gate.votes.ballot import Ballot, votes_on
+from gate.votes.drop_file import names_of
+from gate.votes.signed import names_of as signed_names_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 LOOK_AGAIN_MS = 1000
 
@@ -60,18 +61,18 @@ class Inbox:
         try:
             for person, uid in droppers(ballot.policy, ballot.rule, ballot.request.facts).items():
                 if self._answers(person, f"drop/{person}", {"person": person, "via": "drop"}):
-                    drop_inbox.look_into(ballot, root, person, uid)
-            signers = signed_inbox.signers(ballot.rule, ballot.policy, ballot.request.facts)
+                    from_drops.look_into(ballot, root, person, uid)
+            signers = from_signed.signers(ballot.rule, ballot.policy, ballot.request.facts)
             if signers and self._answers("signed", "drop/signed", {"via": "signed"}):
-                signed_inbox.look_into(ballot, root, signers)
+                from_signed.look_into(ballot, root, signers)
         finally:
             os.close(root)
         if ballot.policy.get("page") and self._answers("page", "votes", {"via": "page"}):
-            page_inbox.look_into(ballot, ballot.policy["page"]["uid"])
+            from_page.look_into(ballot, ballot.policy["page"]["uid"])
         votes = votes_on(ballot.request, ballot.lines)
         for vote in votes:
             ballot.record(vote)
-        standing = signed_inbox.standing(votes, ballot.policy)
+        standing = from_signed.standing(votes, ballot.policy)
         gone = [f"{vote['person']}'s signed approval" for vote in votes if vote not in standing]
         ballot.lines += [f"{what} does not count any more: its key has gone from gate.yaml" for what in gone]
         return standing
@@ -94,6 +95,6 @@ def places(request: Request, policy: dict[str, Any], rule: dict[str, Any]) -> di
     """Where a drop that answers the request can lie, relative to `drop/`, for each source."""
     names = names_of(request.facts["job_id"], request.key)
     found = {person: [f"{person}/{name}" for name in names] for person in droppers(policy, rule, request.facts)}
-    for person in signed_inbox.signers(rule, policy, request.facts):
+    for person in from_signed.signers(rule, policy, request.facts):
         found[f"signed/{person}"] = [f"signed/{name}" for name in signed_names_of(request.key, person)]
     return found

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import os
 
-from gate import sshsig
-from gate.drop import ANSWERS
-from gate.statement import FORMS, Statement, StatementError, expires_text, make, parse
+from gate.votes import sshsig
+from gate.votes.drop_file import ANSWERS
+from gate.votes.statement import FORMS, Statement, StatementError, expires_text, make, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 __all__ = ["Statement", "StatementError", "expires_text", "make", "parse"]
 
@@ -137,8 +137,8 @@ def lines_for(request: Request, policy: dict[str, Any], rule: dict[str, Any]) ->
     The template is not canonical: `<person>` and `<answer>` are for people to fill in, and `expires` and `comment`, too,
     may be others.
     """
-    from gate import layout
-    from gate.rules import people_of
+    from gate.model.rules import people_of
+    from gate.store import layout
 
     people = [policy["people"][person] for person in people_of(rule) if person in policy["people"]]
     if policy["approvers_gid"] is None or not any(known["ssh_keys"] for known in people):

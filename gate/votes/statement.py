@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import time
 
-from gate.drop import ANSWERS, comment_fault
+from gate.votes.drop_file import ANSWERS, comment_fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

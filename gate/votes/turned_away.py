@@ -12,9 +12,10 @@ import time
 from contextlib import suppress
 
 from audit import log
-from gate import drop, layout
-from gate.beneath import stat_beneath
-from gate.files import read_json, write_json_once
+from gate.store import layout
+from gate.store.beneath import stat_beneath
+from gate.store.files import read_json, write_json_once
+from gate.votes import drop_file
 
 
 def note(state_dir: str, directory: int, name: str, file: os.stat_result) -> tuple[int, int] | None:
@@ -47,7 +48,7 @@ def take_away(state_dir: str, directory: int, name: str, file: os.stat_result) -
     into = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         own_name = f"{int(time.time())}-{file.st_uid}-{os.urandom(8).hex()}"
-        taken = drop.take(directory, name, file, into, own_name)
+        taken = drop_file.take(directory, name, file, into, own_name)
     finally:
         os.close(into)
     _remove_note(state_dir, file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gate.request import fit
+from gate.store.request import fit
 from tests.support.browser import Browsers, faults_of, log_in
 from tests.support.hostile import strings
 from tests.support.site import APPROVER

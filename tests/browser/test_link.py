@@ -20,7 +20,7 @@ from tests.support.site import APPROVER, IS_ROOT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gate.request import Request
+    from gate.store.request import Request
     from tests.browser.conftest import Shown
     from tests.support.browser import Browsers
     from tests.support.page import Client

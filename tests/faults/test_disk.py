@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.fault_injection import SYSTEM_FAILURE, Jobs
+from tests.support.fault_verdict import wrong_now, wrong_then
+from tests.support.fault_wait import StruckWait, jobs_on, no_fault
 from tests.support.loop_mount import mounted
 from tests.support.recorded_disk import RecordedDisk
 from tests.support.site import Site
-from tests.support.struck import SYSTEM_FAILURE, Jobs
-from tests.support.struck_verdict import wrong_now, wrong_then
-from tests.support.struck_wait import StruckWait, jobs_on, no_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.conftest import SOAK
+from tests.support.fault_injection import NOBODY, Call, Jobs, Stages, calls_of
+from tests.support.fault_stage import STEP_DONE, STEP_FAULT
+from tests.support.fault_verdict import wrong_now, wrong_then
 from tests.support.site import Site
-from tests.support.struck import NOBODY, Call, Jobs, Stages, calls_of
-from tests.support.struck_stage import STEP_DONE, STEP_FAULT
-from tests.support.struck_verdict import wrong_now, wrong_then
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from audit import log
-from gate import layout
+from gate.store import layout
 from tests.faults.conftest import SOAK
 from tests.support.audit_logs import add
+from tests.support.fault_injection import SYSTEM_FAILURE
+from tests.support.fault_verdict import wrong_now, wrong_then
+from tests.support.fault_wait import StruckWait, jobs_on, no_fault
 from tests.support.site import Site
-from tests.support.struck import SYSTEM_FAILURE
-from tests.support.struck_verdict import wrong_now, wrong_then
-from tests.support.struck_wait import StruckWait, jobs_on, no_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.struck import Jobs, Stages
+    from tests.support.fault_injection import Jobs, Stages
 
 HANDLES = range(4, 24)
 STEP_BYTES = 41 if SOAK == 1 else 1

@@ -18,22 +18,23 @@ import pytest
 
 from audit import log
 from audit.verify import verify
-from gate import clock, layout
-from gate.files import write_once
-from gate.request import keys, load
-from gate.sweep import sweep
+from gate import clock
+from gate.store import layout
+from gate.store.files import write_once
+from gate.store.request import keys, load
+from gate.upkeep.sweep import sweep
 from tests.faults.conftest import SOAK
+from tests.support.fault_injection import BUILD_FAILURE, NOBODY, Jobs
+from tests.support.fault_stage import BY_ALARM
 from tests.support.loop_mount import mounted
 from tests.support.recorded_disk import PowerCut, RecordedDisk, entries
 from tests.support.site import Site
-from tests.support.struck import BUILD_FAILURE, NOBODY, Jobs
-from tests.support.struck_stage import BY_ALARM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 GATES = 3
 JOBS_OF_A_GATE = 4

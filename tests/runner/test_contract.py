@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from executor.rehearsal import Outcome
+from executor.rehearsal.session import Outcome
 from tests.support.jobs import variable
 from tests.support.probe import Call, Probe, is_alive
 

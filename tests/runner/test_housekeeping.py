@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from config.load import load_policy
-from gate import housekeeping, sweep
+from gate.upkeep import prune, sweep
 from tests.runner.gated import Gated, until
 from tests.support.fake_gitlab import WAIT_S
 from tests.support.gate_state import DAY_S, fork
@@ -29,7 +29,7 @@ def sweeps(case: Gated) -> int:
         until_s = time.monotonic() + WAIT_S
         while time.monotonic() < until_s and not (case.site.base / "enough").exists():
             sweep.sweep(policy, "own")
-            housekeeping.tidy(policy, "own", IN_YEARS_S)
+            prune.tidy(policy, "own", IN_YEARS_S)
         return True
 
     return fork(again_and_again)

@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from tests.support.fake_gitlab import FakeGitLab
-from tests.support.private_host import ENVIRONMENT, PrivateHost
+from tests.support.host_namespace import ENVIRONMENT, PrivateHost
 from tests.support.runner import MARK, MISSING, end_marked, find_runner
 from tests.support.set_up import TOLD, done
 

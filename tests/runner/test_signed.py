@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import signed
+from gate.votes import signed
 from tests.support.signing import Key, new_key
 from tests.support.site import APPROVER, APPROVERS_GROUP, IS_ROOT, USERS
 

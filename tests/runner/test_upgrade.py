@@ -79,7 +79,7 @@ def test_an_upgrade_between_two_answers_loses_neither(installed: Installed, gate
 
 def test_a_new_version_with_a_fault_is_waited_out_until_it_is_mended(installed: Installed, gated: Gated) -> None:
     job = gated.waiting()
-    installed.append("gate/rules.py", "\ndef unfinished(:\n")
+    installed.append("gate/model/rules.py", "\ndef unfinished(:\n")
     gated.drop(job, "approve")
     gated.harness.wait_trace(job, "the gate's own code cannot be read")
     installed.remove()

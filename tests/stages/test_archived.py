@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from executor.rehearsal import Cancel, Outcome, rehearse
-from executor.rehearsal_wiring import built_in
+from executor.rehearsal.session import Cancel, Outcome, rehearse
+from executor.rehearsal.wiring import built_in
 from tests.support.jobs import job_payload
 from tests.support.page import PageServer
 from tests.support.site import APPROVER, IS_ROOT, Site

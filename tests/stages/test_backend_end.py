@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from executor import init, supervise
+from executor.shell import init, supervise
 from tests.stages.test_backend_run import FAILED, NOBODY, Site
 from tests.stages.test_backend_run import passable as passable  # noqa: PLC0414  a fixture
 from tests.stages.test_backend_run import site as site  # noqa: PLC0414  a fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from executor import backend, cgroup
+from executor.shell import backend, cgroup
 from tests.stages.test_backend_private import Two
 from tests.stages.test_backend_run import MODES, policy, skip_without_root
 from tests.stages.test_backend_run import passable as passable  # noqa: PLC0414  a fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from executor import backend, work_tree
-from gate import layout
+from executor.shell import backend, work_tree
+from gate.store import layout
 from tests.stages.test_backend_run import MODES, NOBODY, policy, skip_where_impossible, skip_without_root
 from tests.stages.test_backend_run import passable as passable  # noqa: PLC0414  a fixture
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from executor import backend, cgroup, init, supervise, work_tree
+from executor.shell import backend, cgroup, init, supervise, work_tree
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MODES = ["pid_namespace", "process_group"]
@@ -21,7 +21,7 @@ NOBODY = pwd.getpwnam("nobody")
 STAGE = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
-from executor import backend
+from executor.shell import backend
 try:
     code = backend.run_script(*json.loads(sys.argv[2]))
 except backend.BackendError as fault:

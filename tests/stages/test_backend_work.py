@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from executor import backend
-from gate import tree
+from executor.shell import backend
+from gate.store import rmtree
 from tests.stages.test_backend_run import NOBODY, policy, skip_without_root
 from tests.stages.test_backend_run import passable as passable  # noqa: PLC0414  a fixture
 
@@ -181,7 +181,7 @@ def test_directory_being_removed_is_out_of_the_jobs_reach(passable: Path) -> Non
     skip_without_root("a second user")
     builds = make(passable) / "builds"
     parent = os.open(builds.parent, os.O_RDONLY)
-    os.close(tree.take_over(builds.name, parent))
+    os.close(rmtree.take_over(builds.name, parent))
     os.close(parent)
     with pytest.raises(subprocess.CalledProcessError):
         as_the_job(builds, "touch x")  # it stands in there already, as something that it left behind may

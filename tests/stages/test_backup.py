@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gate import audit_key
+from gate.store import audit_key
 from tests.support.site import CHECKOUT, ENTRY, Site
 from tests.support.stage import Stage
 

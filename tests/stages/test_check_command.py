@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gate import layout
+from gate.store import layout
+from tests.support.installed_host import BIN, GATE_YAML, STATE, WholeHost
 from tests.support.site import APPROVER, IS_ROOT, Site
 from tests.support.tools import need, need_for
-from tests.support.whole_host import BIN, GATE_YAML, STATE, WholeHost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

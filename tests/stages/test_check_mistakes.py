@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from executor.checks.all import CHECKS
+from tests.support.installed_host import CONFIG_TOML, GATE_YAML, STATE, WholeHost, is_of_the_machine
 from tests.support.tools import need_for
-from tests.support.whole_host import CONFIG_TOML, GATE_YAML, STATE, WholeHost, is_of_the_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.installed_host import BIN, ENVIRONMENT, GATE_YAML, STATE, WholeHost
 from tests.support.ports import free_port
-from tests.support.whole_host import BIN, ENVIRONMENT, GATE_YAML, STATE, WholeHost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ import pytest
 
 from config.schema import schema
 from tests.support.help_text import commands
-from tests.support.private_host import GATE
+from tests.support.host_namespace import GATE
 from tests.support.site import APPROVER, CHECKOUT, Site
 from tests.support.stage import Stage
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.private_host import ENVIRONMENT, GATE, PrivateHost
+from tests.support.host_namespace import ENVIRONMENT, GATE, PrivateHost
 from tests.support.set_up import done, everything
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.private_host import PrivateHost
+from tests.support.host_namespace import PrivateHost
 from tests.support.set_up import STATE, TOLD, everything, refused
 
 if TYPE_CHECKING:

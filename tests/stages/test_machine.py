@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import machine
-from tests.support.private_host import PrivateHost
-from tests.support.whole_host import WholeHost
+from tests.support.host_namespace import PrivateHost
+from tests.support.installed_host import WholeHost
 
 if TYPE_CHECKING:
     from pathlib import Path

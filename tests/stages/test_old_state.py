@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from config.load import load_policy
-from executor.rehearsal import Cancel, Outcome, rehearse
-from executor.rehearsal_wiring import built_in
-from gate import housekeeping, layout, sweep
+from executor.rehearsal.session import Cancel, Outcome, rehearse
+from executor.rehearsal.wiring import built_in
 from gate.clock import boot_id, boottime_ms
-from gate.page.index import Index
+from gate.page.history.index import Index
+from gate.store import layout
+from gate.upkeep import prune, sweep
 from tests.runner.gated import until
 from tests.support.as_runner import as_runner
 from tests.support.gate_state import DAY_S
@@ -132,7 +133,7 @@ def test_it_is_swept_without_a_fault_and_archived(site: Site) -> None:
     layout.make(policy)
 
     assert sweep.sweep(policy, WAITING) == []
-    assert housekeeping.tidy(policy, WAITING, time.time() + 31 * DAY_S) == []
+    assert prune.tidy(policy, WAITING, time.time() + 31 * DAY_S) == []
     assert os.listdir(layout.jobs(policy["state_dir"])) == [WAITING]
     assert site.gate("alice", "show", "1002").stdout.startswith("gitlab.example-42-1002: rejected by alice")
     assert sweep.sweep(policy, "own") == []  # it was opened just now, and may still come

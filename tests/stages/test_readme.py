@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.support.bare_host import BareHost
+from tests.support.empty_host import BareHost
 from tests.support.host_runner import CONFIG, FIRST_JOB, HostRunner, RealRunner, Rehearsed, until
+from tests.support.installed_host import is_of_the_machine
 from tests.support.readme import Block, blocks
 from tests.support.runner import find_runner
 from tests.support.site import CHECKOUT
 from tests.support.tools import need
-from tests.support.whole_host import is_of_the_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import beneath, drop, layout, signed
-from gate.inbox import Inbox
-from gate.rules import weigh
+from gate.model.rules import weigh
+from gate.store import beneath, layout
+from gate.votes import drop_file as drop
+from gate.votes import signed
+from gate.votes.inbox import Inbox
 from tests.support.gate_state import (
     IS_ROOT,
     UIDS,

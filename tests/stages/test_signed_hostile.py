@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import ballot, drop, layout, signed, sshsig, sweep
-from gate.files import write_json_once
-from gate.request import Request
+from gate.store import layout
+from gate.store.files import write_json_once
+from gate.store.request import Request
+from gate.upkeep import sweep
+from gate.votes import ballot, signed, sshsig
+from gate.votes import drop_file as drop
 from tests.stages.test_signed_drops import DIGEST, KEY, OTHER_REQUEST, Case
 from tests.stages.test_signed_drops import _no_sigio as _no_sigio  # noqa: PLC0414  a fixture
 from tests.stages.test_signed_drops import case as case  # noqa: PLC0414  a fixture

@@ -12,11 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from config.load import load_policy
-from gate import layout, signed
 from gate.commands import gate
 from gate.commands.statement import shell_line
-from gate.files import write_json_once
-from gate.inbox import Inbox
+from gate.store import layout
+from gate.store.files import write_json_once
+from gate.votes import signed
+from gate.votes.inbox import Inbox
 from tests.support.gate_state import facts_of, open_request
 from tests.support.signing import Key, new_key
 from tests.support.site import APPROVER, Site

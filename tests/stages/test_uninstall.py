@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.bare_host import BareHost
+from tests.support.empty_host import BareHost
 from tests.support.set_up import TOLD
 from tests.support.site import CHECKOUT
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from config.load import load_policy
-from gate import layout
-from gate.page.accounts import Accounts, is_right
+from gate.page.auth.accounts import Accounts, is_right
+from gate.store import layout
 from tests.support.gate_state import fork, mode_of
 from tests.support.page import PASSWORD, PageServer
 from tests.support.peers import ended

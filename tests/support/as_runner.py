@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from executor.rehearsal import Wiring
+    from executor.rehearsal.session import Wiring
 
 
 def as_runner(wiring: Wiring) -> Wiring:

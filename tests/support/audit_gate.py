@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config.load import load_policy
-from gate import layout
+from gate.store import layout
 from tests.support.audit_logs import add
 from tests.support.site import Site
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jsonschema
 import yaml
 
-from executor.rehearsal_sample import sample_job
+from executor.rehearsal.sample import sample_job
 from tests.support.jobs import variable
 from tests.support.site import IS_ROOT, USERS, Site
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.load import load_policy
-from gate import layout
+from gate.store import layout
 from tests.support.site import CHECKOUT
 from tests.support.wiring import write_config
 

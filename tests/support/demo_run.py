@@ -17,7 +17,7 @@ from tests.support.harness import Harness, RealHarness, RehearsalHarness
 from tests.support.runner import find_runner
 
 if TYPE_CHECKING:
-    from executor.rehearsal import Outcome
+    from executor.rehearsal.session import Outcome
     from tests.support.demo import Interruption
 
 OPENED = "audit head seq="  # the last line of what a job says when it starts to wait

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tests.support.demo_gate import COMMENTS, TRIGGERED_BY
 
 if TYPE_CHECKING:
-    from executor.rehearsal import Outcome
+    from executor.rehearsal.session import Outcome
     from tests.support.demo_gate import DemoGate
 
 

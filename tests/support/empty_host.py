@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests.support.private_host import ENVIRONMENT, PrivateHost
+from tests.support.host_namespace import ENVIRONMENT, PrivateHost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

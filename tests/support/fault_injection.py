@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from audit import log
 from executor.response import sha256
-from gate import layout, waiting
-from gate.facts import key_of
-from tests.support import struck_stage
+from gate.model.facts import key_of
+from gate.store import heartbeat, layout
+from tests.support import fault_stage
+from tests.support.fault_stage import MARK, SLEEPS, STEP_DONE
 from tests.support.jobs import job_payload
 from tests.support.site import APPROVER
-from tests.support.struck_stage import MARK, SLEEPS, STEP_DONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,13 +113,13 @@ class Jobs:
     def let_go(self, job: int) -> None:
         """Return when no process of the attempt before is at it: the runner, too, waits for a moment."""
         give_up = time.monotonic() + LET_GO_WITHIN_S
-        while waiting.is_waiting(str(self.directory(job))) and time.monotonic() < give_up:
+        while heartbeat.is_waiting(str(self.directory(job))) and time.monotonic() < give_up:
             time.sleep(0.01)
 
     @contextmanager
     def stages(self, *before: str, call: int = 0, modules: str = "") -> Iterator[Stages]:
         """A process that does stages; words `before` its command may be those of strace."""
-        command = [sys.executable, "-I", "-S", "-B", struck_stage.__file__, str(call), str(self.site.yaml), modules]
+        command = [sys.executable, "-I", "-S", "-B", fault_stage.__file__, str(call), str(self.site.yaml), modules]
         pipe = subprocess.PIPE
         with subprocess.Popen([*before, *command], stdin=pipe, stdout=pipe, text=True) as process:
             yield Stages(self, process)

@@ -35,7 +35,11 @@ BY_ALARM = -1
 SLEEPS = ".sleeps"
 RETRY_MS, POLL_MS = 20, 200
 GIVE_UP_S = 120
-ITS_OWN_IMPORTS = ("gate.rules", "gate.places", "gate.words")  # what the waiting process imports when it needs it
+ITS_OWN_IMPORTS = (
+    "gate.model.rules",
+    "gate.model.seating",
+    "gate.model.words",
+)  # what the waiting process imports when it needs it
 STEP_DONE, STEP_FAULT = 43, 44
 LIBC = ctypes.CDLL(None)
 

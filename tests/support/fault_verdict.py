@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.support.struck import BUILD_FAILURE
+from tests.support.fault_injection import BUILD_FAILURE
 
 if TYPE_CHECKING:
-    from tests.support.struck import Jobs
+    from tests.support.fault_injection import Jobs
 
 APPROVED = ["requested", "vote", "decided", "released"]
 

@@ -6,16 +6,16 @@ import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from tests.support.struck import Jobs
-from tests.support.struck_verdict import wrong_now, wrong_then
+from tests.support.fault_injection import Jobs
+from tests.support.fault_verdict import wrong_now, wrong_then
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from tests.support.fault_injection import Stages
     from tests.support.site import Site
-    from tests.support.struck import Stages
 
 GIVE_UP_S = 60
 IN_VAIN = "gate: cannot decide now: "

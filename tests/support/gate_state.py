@@ -16,10 +16,10 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from audit import log
-from gate import layout
 from gate.clock import boot_id, boottime_ms
-from gate.files import write_json_once
-from gate.request import Request, load, log_mark
+from gate.store import layout
+from gate.store.files import write_json_once
+from gate.store.request import Request, load, log_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable

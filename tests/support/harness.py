@@ -17,7 +17,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from executor.rehearsal import Outcome
+from executor.rehearsal.session import Outcome
 from tests.support.fake_gitlab import FINAL_STATES, WAIT_S, FakeGitLab
 from tests.support.jobs import job_payload
 from tests.support.runner import MARK, Runner, end_marked

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
-from executor.check_command import check
+from executor.checks.command import check
 from executor.main import USAGE
-from executor.rehearse_command import rehearse
+from executor.rehearsal.command import rehearse
 from gate.commands import gate
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "command-line.md"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.bare_host import BareHost
+    from tests.support.empty_host import BareHost
 
 CONFIG = "/etc/gitlab-runner/config.toml"
 FIRST_JOB = 1234  # README's

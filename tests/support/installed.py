@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 _PACKAGES = ("executor", "gate", "config", "audit")
 # What a step of the new version needs of a module that the waiting process has from the old one.
 _NEEDED = "\n\ndef told_by_the_new_version() -> str:\n    return 'new'\n"
-_NEEDS = "\nfrom executor.surroundings import told_by_the_new_version\nfrom gate.clock import told_by_the_new_version\n"
+_NEEDS = (
+    "\nfrom executor.runner_contract import told_by_the_new_version\nfrom gate.clock import told_by_the_new_version\n"
+)
 
 
 class Installed:
@@ -42,7 +44,7 @@ class Installed:
             shutil.copytree(CHECKOUT / name, made / name, ignore=shutil.ignore_patterns("__pycache__"))
         if version:
             _change(made / "gate/__init__.py", '__version__ = "', f'__version__ = "{version}"  # "')
-            for module in ("executor/surroundings.py", "gate/clock.py"):
+            for module in ("executor/runner_contract.py", "gate/clock.py"):
                 _append(made / module, _NEEDED)
             _append(made / "executor/steps.py", _NEEDS)
         shutil.copy(CHECKOUT / "gitlab_runner_gate.py", self.entry)

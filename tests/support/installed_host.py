@@ -99,7 +99,7 @@ chmod 0755 /etc/gitlab-runner-gate/notify
 _USED = """
 from audit import copies, log
 from config.load import load_policy
-from gate import audit_key, layout
+from gate.store import audit_key, layout
 policy, _ = load_policy("/etc/gitlab-runner-gate/gate.yaml")
 layout.make(policy)
 layout.make_job(policy, "git.example-42-1001")

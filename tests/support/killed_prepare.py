@@ -21,7 +21,7 @@ sys.path.insert(0, str(CHECKOUT))
 
 import audit.log  # noqa: E402
 import executor.prepare  # noqa: E402
-import gate.files  # noqa: E402
+import gate.store.files  # noqa: E402
 from executor.main import main  # noqa: E402
 
 MARKS = Path(sys.argv[1])
@@ -58,7 +58,7 @@ def event_of(_directory: str, fields: dict[str, Any]) -> str:
     return str(fields["event"])
 
 
-gate.files.write_once = kill_around(gate.files.write_once, file_name)
+gate.store.files.write_once = kill_around(gate.store.files.write_once, file_name)
 audit.log.append_once = kill_around(audit.log.append_once, event_of)
 executor.prepare._forget_own_code = lambda: None  # a step would import them anew, and not be killed
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from audit import chain, segments
-from gate.request import marks_of, record_of
+from gate.store.request import marks_of, record_of
 from tests.support.gate_state import facts_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import gitlab_runner_gate  # noqa: F401 - of the checkout or, in `make package`, of the wheel: it puts ours first
-from executor.rehearsal import run
+from executor.rehearsal.session import run
 
 if __name__ == "__main__":
     sys.exit(run(**json.loads(sys.argv[1])))

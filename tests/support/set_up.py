@@ -7,10 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from tests.support.private_host import ENVIRONMENT, GATE
+from tests.support.host_namespace import ENVIRONMENT, GATE
 
 if TYPE_CHECKING:
-    from tests.support.private_host import PrivateHost
+    from tests.support.host_namespace import PrivateHost
 
 ETC, STATE, CONFIG = "/etc/gitlab-runner-gate", "/var/lib/gitlab-runner-gate", "/etc/gitlab-runner-gate/gate.yaml"
 TOLD = ("init", "--site", "a.example", "--approvers", "alice=4711,bob=4712")

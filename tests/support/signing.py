@@ -6,13 +6,13 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gate import signed
+from gate.votes import signed
 from tests.support.tools import need
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 NAMESPACE = "gate-approval@test.example"
 

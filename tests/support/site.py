@@ -22,7 +22,7 @@ import yaml
 from click.testing import CliRunner
 
 from audit.verify import verify
-from executor import cgroup
+from executor.shell import cgroup
 from tests.support.wiring import DriverWiring
 
 if TYPE_CHECKING:

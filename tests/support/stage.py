@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from audit import log
 from config.load import load_policy
-from gate import layout, waiting
 from gate.clock import boot_id, boottime_ms
-from gate.content import shown_content
-from gate.decide import decide, end, record_decided
-from gate.earlier import compared
-from gate.facts import job_facts, key_of
-from gate.files import write_json_once
-from gate.request import Request, load
-from gate.rules import people_of, wanted_words
+from gate.flow.decide import decide, end, record_decided
+from gate.flow.earlier import compared
+from gate.model.content import shown_content
+from gate.model.facts import job_facts, key_of
+from gate.model.rules import people_of, wanted_words
+from gate.store import heartbeat, layout
+from gate.store.files import write_json_once
+from gate.store.request import Request, load
 from tests.support.jobs import job_payload
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Stage:
         assert request is not None
         request.record("requested", rule=self.rule["name"], config=self.config, why=wanted_words(self.rule))
         if hold:
-            self._beats.append(waiting.start_beating(directory, 1))
+            self._beats.append(heartbeat.start_beating(directory, 1))
         return request
 
     @property

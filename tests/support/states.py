@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from gate.request import Request
+    from gate.store.request import Request
     from tests.browser.conftest import Shown
 
 SCRIPT = ["./deploy.sh --env production", 'curl --fail https://shop.example/health\necho "deployed $CI_COMMIT_SHA"']
@@ -204,9 +204,9 @@ def _fault(start: Shown, seen: Page) -> None:
 
 
 _STILL_READING = """
-import gate.page.index, gate.page.state
+import gate.page.history.index, gate.page.state
 gate.page.state.Page.is_current = property(lambda self: False, lambda self, value: None)
-gate.page.index.Index.behind = lambda self: (37, 100)
+gate.page.history.index.Index.behind = lambda self: (37, 100)
 """
 STATES = [
     State("waiting", _waiting),

@@ -1,4 +1,4 @@
-"""docs/reference/variables.md, made of gate/code_variables.py and gate/predefined.py; `make docs` renews it."""
+"""docs/reference/variables.md, made of gate/model/code_variables.py and gate/model/predefined.py; `make docs` renews it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from gate.code_variables import ALL, SETS
-from gate.predefined import ALWAYS, PERSISTED, SOMETIMES, USER
+from gate.model.code_variables import ALL, SETS
+from gate.model.predefined import ALWAYS, PERSISTED, SOMETIMES, USER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +16,7 @@ WIDTH = 150
 _HEAD = f"""\
 # Variables
 
-What the gate knows of variables by their names. `make docs` makes this page of gate/code_variables.py and gate/predefined.py.
+What the gate knows of variables by their names. `make docs` makes this page of gate/model/code_variables.py and gate/model/predefined.py.
 
 ## Variables that carry code
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import archive, housekeeping, layout
-from gate.decide import decide, end, record_decided
-from gate.files import StateError, write_json_once
+from gate.flow.decide import decide, end, record_decided
+from gate.store import layout
+from gate.store.files import StateError, write_json_once
+from gate.upkeep import archive, prune
 from tests.support.gate_state import (
     DAY_S,
     IS_ROOT,
@@ -28,7 +29,7 @@ from tests.support.gate_state import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 KEY, OTHER = "git.example-42-1001", "git.example-42-1002"
 AFTER_30_DAYS = time.time() + 31 * DAY_S
@@ -50,7 +51,7 @@ def ended(policy: dict[str, Any], key: str = KEY, word: str = "rejected", **open
 
 
 def tidy(policy: dict[str, Any], now_s: float = AFTER_30_DAYS, own_key: str = "own") -> list[str]:
-    return housekeeping.tidy(policy, own_key, now_s)
+    return prune.tidy(policy, own_key, now_s)
 
 
 def names(policy: dict[str, Any], *parts: str) -> list[str]:

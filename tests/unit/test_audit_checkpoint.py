@@ -12,8 +12,8 @@ from audit import log
 from audit.keys import Signer
 from audit.notes import sign
 from audit.rotate import rotate
-from gate import audit_key, layout
-from gate.files import StateError
+from gate.store import audit_key, layout
+from gate.store.files import StateError
 from tests.support.audit_gate import AuditGate
 from tests.support.audit_logs import VERSION, lines_of
 from tests.support.gate_state import mode_of

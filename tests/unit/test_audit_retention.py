@@ -16,7 +16,8 @@ from audit import log, retention, segments
 from audit.anchors import Anchor
 from audit.rotate import rotate
 from audit.verify import verify
-from gate import layout, sweep
+from gate.store import layout
+from gate.upkeep import sweep
 from tests.support.audit_logs import VERSION, add, filled, lines_of
 from tests.support.gate_state import DAY_S, end_before_call, fork, made, open_request
 

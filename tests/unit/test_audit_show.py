@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from audit.chain import Head
 from audit.show import as_line, select
-from gate.words import could_deceive
+from gate.model.words import could_deceive
 
 STAMP: dict[str, Any] = {"v": 1, "log_id": "0" * 32, "prev": "0" * 64, "boottime": 5, "host": "h", "version": "0"}
 RECORD: dict[str, Any] = {**STAMP, "seq": 12, "time": "2026-11-24T01:43:41.123Z", "event": "decided"}

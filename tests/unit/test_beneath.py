@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import beneath, drop, layout, sweep
-from gate.inbox import Inbox
+from gate.store import beneath, layout
+from gate.upkeep import sweep
+from gate.votes import drop_file as drop
+from gate.votes.inbox import Inbox
 from tests.support.gate_state import UIDS, drop_file, made, open_request, records, rule_of
 from tests.support.silent_mount import silent_mount
 

@@ -18,13 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.accounts import SystemHost
-from config.checks import capacity, people, runner_config, runner_unit, sandbox, sed, service, timeouts, toml_edit
-from config.checks.context import Context, GateYaml
-from config.checks.runner_config import Runner, RunnerConfig
-from config.checks.system import HostSystem
-from config.checks.toml_edit import Edit
-from executor.checks import host, page
+from executor.checks import host, page, people, runner_config, runner_unit
 from executor.checks.all import CHECKS
+from executor.checks.context import Context, GateYaml
+from executor.checks.runner import capacity, sandbox, sed, service, timeouts, toml_edit
+from executor.checks.runner.toml_edit import Edit
+from executor.checks.runner_config import Runner, RunnerConfig
+from executor.checks.system import HostSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

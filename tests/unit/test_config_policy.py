@@ -10,7 +10,7 @@ from config import load
 from config.accounts import SystemHost, User
 from config.policy import seconds, size_bytes
 from config.reference import render
-from gate.looser import looser
+from gate.model.looser import looser
 from tests.support.fake_accounts import FakeHost
 from tests.unit.test_config_faults import GOOD
 from tests.unit.test_config_ssh_keys import KEY

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.load import ConfigError, policy_from
-from config.places import Entry, shortage
-from executor import backend
-from gate.rules import backend_of
+from config.seating import Entry, shortage
+from executor.shell import backend
+from gate.model.rules import backend_of
 from tests.support.fake_accounts import FakeHost
 from tests.unit.test_config_faults import GOOD, changed, faults_of
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate import content
-from gate.content import MASK, MAX_BYTES
+from gate.model import content
+from gate.model.content import MASK, MAX_BYTES
 from tests.support.jobs import job_payload, variable
 
 RESPONSES = Path(__file__).parents[1] / "responses"

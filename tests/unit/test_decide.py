@@ -9,12 +9,12 @@ import pytest
 
 from audit import log
 from audit.log import AuditError
-from gate import decide as deciding
-from gate import layout
 from gate.clock import boottime_ms
-from gate.decide import Interrupted, TooLate, decide, end, record_decided, release
-from gate.files import StateError, write_json_once
-from gate.request import Request
+from gate.flow import decide as deciding
+from gate.flow.decide import Interrupted, TooLate, decide, end, record_decided, release
+from gate.store import layout
+from gate.store.files import StateError, write_json_once
+from gate.store.request import Request
 from tests.support.gate_state import in_children, made, open_request, records, same_json
 
 if TYPE_CHECKING:

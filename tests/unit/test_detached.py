@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import courier
+from gate.flow import detached as courier
 from tests.runner.gated import until
 from tests.support.gate_state import in_children
 

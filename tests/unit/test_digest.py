@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from executor import config_stage
-from executor.surroundings import StageError
-from gate.digest import _content as _counted
-from gate.digest import content_digest
+from executor.runner_contract import StageError
+from gate.model.digest import _content as _counted
+from gate.model.digest import content_digest
 from tests.support.fake_gitlab import FakeGitLab
 from tests.support.jobs import variable
 from tests.support.whole_response import whole_response

@@ -20,12 +20,12 @@ from click.testing import CliRunner
 
 from config.load import policy_from
 from config.schema import schema
-from executor.check_command import check
-from executor.rehearsal_sample import sample_job
-from executor.rehearsal_wiring import Wiring, from_config_toml
-from executor.rehearse_command import rehearse
+from executor.checks.command import check
+from executor.rehearsal.command import rehearse
+from executor.rehearsal.sample import sample_job
+from executor.rehearsal.wiring import Wiring, from_config_toml
 from gate.commands import gate as gate_command
-from gate.looser import looser
+from gate.model.looser import looser
 from tests.support import help_text
 from tests.support.fake_accounts import FakeHost
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gate import drop
+from gate.votes import drop_file
 from tests.support.gate_state import IS_ROOT, UIDS
 from tests.support.tools import need
 
@@ -35,8 +35,8 @@ def opened(own: Path) -> str:
     """Why drop/alice/ does not count, or ""."""
     root = os.open(own.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.close(drop.open_directory(root, "alice", UID))
-    except drop.DropDirectoryError as error:
+        os.close(drop_file.open_directory(root, "alice", UID))
+    except drop_file.DropDirectoryError as error:
         return str(error)
     finally:
         os.close(root)
@@ -109,18 +109,18 @@ def test_a_directory_on_another_file_system_counts_for_nobody(own: Path) -> None
     assert why == "drop/alice is a mount: unmount it"
 
 
-@pytest.mark.parametrize("fault", drop.HOSTS_OWN)
+@pytest.mark.parametrize("fault", drop_file.HOSTS_OWN)
 def test_where_the_process_has_nothing_left_that_is_raised(
     own: Path, monkeypatch: pytest.MonkeyPatch, fault: int
 ) -> None:
-    monkeypatch.setattr(drop, "open_beneath", failing(fault))
+    monkeypatch.setattr(drop_file, "open_beneath", failing(fault))
     with pytest.raises(OSError, match=os.strerror(fault)):
         opened(own)
 
 
-@pytest.mark.parametrize("fault", sorted(set(errno.errorcode) - set(drop.HOSTS_OWN)))
+@pytest.mark.parametrize("fault", sorted(set(errno.errorcode) - set(drop_file.HOSTS_OWN)))
 def test_any_other_error_is_the_directorys(own: Path, monkeypatch: pytest.MonkeyPatch, fault: int) -> None:
-    monkeypatch.setattr(drop, "open_beneath", failing(fault))
+    monkeypatch.setattr(drop_file, "open_beneath", failing(fault))
     assert opened(own).startswith("drop/alice ")
 
 
@@ -140,7 +140,7 @@ def test_a_refused_directory_leaves_no_descriptor(own: Path) -> None:
 
 
 def test_the_names_that_count_are_approvals_first() -> None:
-    assert drop.names_of(1001, KEY) == ["1001.approve", f"{KEY}.approve", "1001.reject", f"{KEY}.reject"]
+    assert drop_file.names_of(1001, KEY) == ["1001.approve", f"{KEY}.approve", "1001.reject", f"{KEY}.reject"]
 
 
 @pytest.mark.parametrize(
@@ -158,4 +158,4 @@ def test_the_names_that_count_are_approvals_first() -> None:
     ],
 )
 def test_answer_of(name: str, answer: tuple[str, str] | None) -> None:
-    assert drop.answer_of(name) == answer
+    assert drop_file.answer_of(name) == answer

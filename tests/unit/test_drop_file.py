@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate import drop, files
-from gate.words import ascii_json_bytes
+from gate.model.words import ascii_json_bytes
+from gate.store import files
+from gate.votes import drop_file
 from tests.support.gate_state import IS_ROOT, UIDS
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Box:
         return path
 
     def read(self, name: str = NAME) -> Any:
-        return drop.read(self.directory, name, UID)
+        return drop_file.read(self.directory, name, UID)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def box(tmp_path: Path) -> Iterator[Box]:
 
 
 def pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setattr(drop, "time", SimpleNamespace(time=lambda: time.time() + seconds))
+    monkeypatch.setattr(drop_file, "time", SimpleNamespace(time=lambda: time.time() + seconds))
 
 
 def test_a_closed_file_is_ready(box: Box) -> None:
@@ -77,7 +78,7 @@ def test_nothing_there_is_gone(box: Box) -> None:
 
 
 ITS_OWNERS = sorted(
-    set(errno.errorcode) - {*drop.HOSTS_OWN, errno.ENOENT, errno.EWOULDBLOCK, errno.EACCES, errno.EPERM}
+    set(errno.errorcode) - {*drop_file.HOSTS_OWN, errno.ENOENT, errno.EWOULDBLOCK, errno.EACCES, errno.EPERM}
 )
 
 
@@ -92,11 +93,11 @@ def failing_at(monkeypatch: pytest.MonkeyPatch, holder: Any, name: str, fault: i
     monkeypatch.setattr(holder, name, failing)
 
 
-CALLS = [(drop, "open_beneath"), (os, "open"), (os, "read")]
+CALLS = [(drop_file, "open_beneath"), (os, "open"), (os, "read")]
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("fault", drop.HOSTS_OWN)
+@pytest.mark.parametrize("fault", drop_file.HOSTS_OWN)
 def test_where_the_process_has_nothing_left_that_is_raised(
     box: Box, monkeypatch: pytest.MonkeyPatch, call: tuple[Any, str], fault: int
 ) -> None:
@@ -114,7 +115,7 @@ def test_any_other_error_is_its_owners_and_the_file_stays(
 ) -> None:
     box.put()
     failing_at(monkeypatch, *call, fault)
-    with pytest.raises(drop.DropError):
+    with pytest.raises(drop_file.DropError):
         box.read()
     assert box.read().state == "ready"
 
@@ -153,7 +154,7 @@ def test_what_is_not_a_regular_file_is_bad_and_can_be_moved_away(box: Box, what:
 
     reading = box.read()
     assert (reading.state, reading.text, reading.why) == ("bad", "", "not a regular file")
-    assert drop.take(box.directory, NAME, reading.file, box.into, "ours")
+    assert drop_file.take(box.directory, NAME, reading.file, box.into, "ours")
     assert os.listdir(box.away) == ["ours"]
 
 
@@ -231,9 +232,9 @@ def test_a_huge_sparse_file_is_bad_at_once(box: Box) -> None:
 
 @given(st.text(st.characters() | st.sampled_from('"\\\n\x7f👍')))
 def test_a_comment_that_counts_has_room_in_a_record(text: str) -> None:
-    if drop.comment_fault(text) is None:
-        assert ascii_json_bytes(text) <= drop.COMMENT_MAX_RECORD_BYTES
-        assert len(text) <= drop.COMMENT_MAX_CHARACTERS
+    if drop_file.comment_fault(text) is None:
+        assert ascii_json_bytes(text) <= drop_file.COMMENT_MAX_RECORD_BYTES
+        assert len(text) <= drop_file.COMMENT_MAX_CHARACTERS
 
 
 def test_a_second_link_is_not_ready_and_bad_after_the_grace(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,9 +242,9 @@ def test_a_second_link_is_not_ready_and_bad_after_the_grace(box: Box, monkeypatc
     os.link(path, box.own / "other")
 
     assert (box.read().state, box.read().why) == ("later", "has a second link")
-    pass_time(monkeypatch, drop.SECOND_LINK_GRACE_S - 1)
+    pass_time(monkeypatch, drop_file.SECOND_LINK_GRACE_S - 1)
     assert box.read().state == "later"
-    pass_time(monkeypatch, drop.SECOND_LINK_GRACE_S + 1)
+    pass_time(monkeypatch, drop_file.SECOND_LINK_GRACE_S + 1)
     assert (box.read().state, box.read().why) == ("bad", "has a second link")
 
 
@@ -279,14 +280,14 @@ def test_open_for_reading_disturbs_nobody(box: Box) -> None:
 
 
 def while_it_is_read(monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
-    true_read = drop._read_up_to
+    true_read = drop_file._read_up_to
 
     def read(source: int, limit: int) -> bytes:
         content = true_read(source, limit)
         action()
         return content
 
-    monkeypatch.setattr(drop, "_read_up_to", read)
+    monkeypatch.setattr(drop_file, "_read_up_to", read)
 
 
 def test_a_writer_that_comes_while_we_read_breaks_the_lease(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +305,7 @@ def test_a_writer_that_comes_while_we_read_breaks_the_lease(box: Box, monkeypatc
 
 def test_a_file_that_changes_while_we_read_is_thrown_away(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     path = box.put()
-    monkeypatch.setattr(drop, "_lease", lambda *_words: False)
+    monkeypatch.setattr(drop_file, "_lease", lambda *_words: False)
     while_it_is_read(monkeypatch, lambda: path.write_bytes(b"something else"))
 
     assert (box.read().state, box.read().text) == ("later", "")
@@ -329,7 +330,7 @@ def test_without_leases_a_drop_is_ready_when_it_has_settled(
     box.put()
 
     assert box.read().state == "later"
-    pass_time(monkeypatch, drop.SETTLED_S + 0.1)
+    pass_time(monkeypatch, drop_file.SETTLED_S + 0.1)
     assert (box.read().state, box.read().text) == ("ready", "go ahead")
 
 
@@ -354,7 +355,7 @@ def test_a_file_of_somebody_elses_is_bad(box: Box) -> None:
 def test_take_moves_the_very_file(box: Box) -> None:
     box.put()
 
-    assert drop.take(box.directory, NAME, box.read().file, box.into, "ours")
+    assert drop_file.take(box.directory, NAME, box.read().file, box.into, "ours")
     assert (os.listdir(box.own), os.listdir(box.away)) == ([], ["ours"])
 
 
@@ -363,7 +364,7 @@ def test_take_of_one_that_has_gone_is_false(box: Box) -> None:
     reading = box.read()
     path.unlink()
 
-    assert not drop.take(box.directory, NAME, reading.file, box.into, "ours")
+    assert not drop_file.take(box.directory, NAME, reading.file, box.into, "ours")
 
 
 def swap(box: Box) -> Any:
@@ -378,7 +379,7 @@ def swap(box: Box) -> Any:
 def test_one_swapped_after_judging_is_moved_back(box: Box) -> None:
     reading = swap(box)
 
-    assert not drop.take(box.directory, NAME, reading.file, box.into, "ours")
+    assert not drop_file.take(box.directory, NAME, reading.file, box.into, "ours")
     assert (box.own / NAME).read_bytes() == b"swapped"
     assert os.listdir(box.away) == []
 
@@ -391,7 +392,7 @@ def test_moving_back_replaces_nothing(box: Box, monkeypatch: pytest.MonkeyPatch)
         box.put(b"a third")
         true_move(*words)
 
-    monkeypatch.setattr(drop, "rename_without_replacing", move_back)
-    assert not drop.take(box.directory, NAME, reading.file, box.into, "ours")
+    monkeypatch.setattr(drop_file, "rename_without_replacing", move_back)
+    assert not drop_file.take(box.directory, NAME, reading.file, box.into, "ours")
     assert (box.own / NAME).read_bytes() == b"a third"
     assert (box.away / "ours").read_bytes() == b"swapped"

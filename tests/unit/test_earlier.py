@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import earlier
-from gate.decide import decide
-from gate.earlier import compared
-from gate.files import write_json_once
+from gate.flow import earlier
+from gate.flow.decide import decide
+from gate.flow.earlier import compared
+from gate.store.files import write_json_once
 from tests.support.gate_state import facts_of, made, open_request
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 KEY = "git.example-42-1009"
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gate.facts import DEFAULT_JOB_TIMEOUT_S, REHEARSAL, FactsError, job_facts, key_of, project_key_of, triggerer
-from gate.request import record_of
+from gate.model.facts import DEFAULT_JOB_TIMEOUT_S, REHEARSAL, FactsError, job_facts, key_of, project_key_of, triggerer
+from gate.store.request import record_of
 from tests.support.gate_state import facts_of
 
 RESPONSES = Path(__file__).parents[1] / "responses"

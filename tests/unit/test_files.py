@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import files
-from gate.files import StateError, make_directory, read_json, write_json_once, write_once
+from gate.store import files
+from gate.store.files import StateError, make_directory, read_json, write_json_once, write_once
 from tests.support.gate_state import IS_ROOT, in_children, mode_of
 
 if TYPE_CHECKING:

@@ -18,12 +18,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gate import ballot, drop, layout, page_inbox
 from gate.clock import boottime_ms
-from gate.inbox import Inbox
-from gate.page_inbox import PageVoteError, parse
-from gate.request import Request
-from gate.rules import weigh
+from gate.model.rules import weigh
+from gate.store import layout
+from gate.store.request import Request
+from gate.votes import ballot, from_page
+from gate.votes import drop_file as drop
+from gate.votes.from_page import PageVoteError, parse
+from gate.votes.inbox import Inbox
 from tests.support.gate_state import (
     IS_ROOT,
     UIDS,
@@ -364,7 +366,7 @@ def test_a_file_that_is_still_written_is_left_for_later(policy: dict[str, Any], 
 def test_many_files_are_taken_in_several_looks(
     policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page_inbox, "READ_MAX", 30)
+    monkeypatch.setattr(from_page, "READ_MAX", 30)
     for number in range(40):
         left_as(request_, said(person="alice"), f"{number:032x}.vote")
     drop_file(policy, "bob", "1001.approve")
@@ -397,7 +399,7 @@ def test_of_a_thousand_votes_of_a_person_the_newest_of_each_answer_counts(
 def test_what_is_no_vote_is_turned_away_a_few_at_a_time(
     policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page_inbox, "WRONG_MAX", 3)
+    monkeypatch.setattr(from_page, "WRONG_MAX", 3)
     for number in range(5):
         left_as(request_, b"rubbish", f"{number:032x}.vote")
     left_as(request_, said(), f"{'f' * 32}.vote")

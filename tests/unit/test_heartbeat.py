@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gate.clock import boottime_ms
-from gate.files import StateError
-from gate.waiting import is_waiting, last_beat_ms, start_beating, write_beat
+from gate.store.files import StateError
+from gate.store.heartbeat import is_waiting, last_beat_ms, start_beating, write_beat
 from tests.support.gate_state import fork, mode_of
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def test_others_may_probe_whatever_the_umask(tmp_path: Path, umask: int) -> None
 def test_a_beat_is_written_over_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     beat = start_beating(str(tmp_path), 1)
     size = (tmp_path / "waiting.1").stat().st_size
-    monkeypatch.setattr("gate.waiting.boottime_ms", lambda: 10**15)
+    monkeypatch.setattr("gate.store.heartbeat.boottime_ms", lambda: 10**15)
 
     write_beat(beat)
     os.close(beat)

@@ -14,8 +14,8 @@ import pytest
 from executor import cleanup, prepare, run
 from executor.response import sha256
 from gate.clock import boot_id
-from gate.decide import decide
-from gate.files import StateError, write_json_once, write_once
+from gate.flow.decide import decide
+from gate.store.files import StateError, write_json_once, write_once
 from tests.support.gate_state import made, open_request, records
 from tests.support.site import ENTRY
 
@@ -67,7 +67,7 @@ def test_a_decision_that_may_not_be_on_disk_is_not_recorded(tmp_path: Path, monk
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patched:
-        patched.setattr("gate.request.fsync_directory", failing)
+        patched.setattr("gate.store.request.fsync_directory", failing)
         with pytest.raises(StateError, match=f"cannot make sure of {request.directory}: Input/output error"):
             cleanup._end(policy, request.key, "")
     assert records(policy, "decided") == []

@@ -31,15 +31,15 @@ def test_the_process_that_waits_imports_next_to_nothing() -> None:
 
 
 def test_only_a_courier_imports_what_starts_a_command() -> None:
-    assert imported_by("executor.steps") & {"subprocess", "threading", "gate.courier"} == set()
+    assert imported_by("executor.steps") & {"subprocess", "threading", "gate.flow.detached"} == set()
 
 
 @pytest.mark.parametrize(
     ("part", "others"),
     [("audit.log", {"gate", "executor", "config"}), ("audit.verify", {"gate", "executor", "config"}),
-     ("gate.inbox", {"executor", "config"}), ("gate.rules", {"executor", "config", "audit"}),
-     ("gate.match", {"executor", "config", "audit"}), ("config.places", {"executor", "gate", "audit"}),
-     ("gate.notice", {"executor", "config"}), ("gate.courier", {"executor", "config", "audit"})],
+     ("gate.votes.inbox", {"executor", "config"}), ("gate.model.rules", {"executor", "config", "audit"}),
+     ("gate.model.matching", {"executor", "config", "audit"}), ("config.seating", {"executor", "gate", "audit"}),
+     ("gate.flow.on_event", {"executor", "config"}), ("gate.flow.detached", {"executor", "config", "audit"})],
 )  # fmt: skip
 def test_imports_run_one_way(part: str, others: set[str]) -> None:
     assert imported_by(part) & others == set()

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import ballot, drop, drop_inbox, layout
-from gate.files import write_json_once
-from gate.inbox import Inbox
-from gate.request import Request
-from gate.rules import weigh
+from gate.model.rules import weigh
+from gate.store import layout
+from gate.store.files import write_json_once
+from gate.store.request import Request
+from gate.votes import ballot, from_drops
+from gate.votes import drop_file as drop
+from gate.votes.inbox import Inbox
 from tests.support.gate_state import (
     UIDS,
     drop_file,
@@ -275,7 +277,7 @@ def test_an_early_approval_that_is_old_does_not_count(
     policy: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = early_drop(policy, tmp_path, "approve")
-    monkeypatch.setattr(drop_inbox, "time", SimpleNamespace(time=lambda: time.time() + 601))
+    monkeypatch.setattr(from_drops, "time", SimpleNamespace(time=lambda: time.time() + 601))
 
     votes, lines, _ = look(policy, request, early=True)
     assert votes == []

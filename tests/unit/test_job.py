@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gate.commands.fault import CommandError
 from gate.commands.job import job_of
-from gate.drop import answer_of, names_of
+from gate.votes.drop_file import answer_of, names_of
 
 KEY = "gitlab.example_8443-42-1234"
 BY_NUMBER = ["1234", "#1234", " #1234 "]

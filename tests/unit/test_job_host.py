@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from config.accounts import User
-from config.checks.context import Context, GateYaml
-from config.checks.runner_config import RunnerConfig
-from executor import backend
 from executor.checks import job_host
+from executor.checks.context import Context, GateYaml
+from executor.checks.runner_config import RunnerConfig
+from executor.shell import backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from config.checks.finding import Finding
+    from executor.checks.finding import Finding
 
 UID = 1_000_033
 

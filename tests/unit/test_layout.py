@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import layout
-from gate.files import StateError
+from gate.store import layout
+from gate.store.files import StateError
 from tests.support.gate_state import IS_ROOT, UIDS, mode_of, policy_of
 
 if TYPE_CHECKING:

@@ -16,15 +16,16 @@ import pytest
 
 from audit import log
 from audit.verify import verify
-from gate import housekeeping, layout, sweep, tree
-from gate.decide import decide, end, record_decided
-from gate.page.index import wall_ms
+from gate.flow.decide import decide, end, record_decided
+from gate.page.history.index import wall_ms
+from gate.store import layout, rmtree
+from gate.upkeep import prune, sweep
 from tests.support.gate_state import DAY_S, IS_ROOT, drop_file, made, open_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 KEY, OTHER = "git.example-42-1001", "git.example-42-1002"
 JOB_UID = 20_050 if IS_ROOT else os.geteuid()
@@ -41,7 +42,7 @@ def policy() -> Iterator[dict[str, Any]]:
 
 
 def tidy(policy: dict[str, Any], days: float = 0, own_key: str = "own") -> list[str]:
-    return housekeeping.tidy(policy, own_key, time.time() + days * DAY_S)
+    return prune.tidy(policy, own_key, time.time() + days * DAY_S)
 
 
 def names(policy: dict[str, Any], *parts: str) -> list[str]:
@@ -147,7 +148,7 @@ def test_what_is_mounted_in_a_tree_is_not_emptied(policy: dict[str, Any], where:
 def test_a_tree_goes_a_little_at_a_time_and_is_gone_on_with(
     policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "NAMES_MAX", 10)
+    monkeypatch.setattr(prune, "NAMES_MAX", 10)
     path = layout.work(policy["state_dir"], KEY)
     tree_of(path, "mkdir -p a/b c; touch x{1..12} a/x{1..12} a/b/x{1..12}")
     left = [size_of(path)]
@@ -160,10 +161,10 @@ def test_a_tree_goes_a_little_at_a_time_and_is_gone_on_with(
 
 
 def test_an_allowance_is_used_up() -> None:
-    allowed = tree.Allowance(2)
+    allowed = rmtree.Allowance(2)
     allowed.take()
     allowed.take()
-    with pytest.raises(tree.SpentError):
+    with pytest.raises(rmtree.SpentError):
         allowed.take()
 
 
@@ -209,7 +210,7 @@ def test_a_cache_whose_removal_was_cut_short_is_gone_on_with(
     policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree_of(layout.cache(policy["state_dir"], "git.example-42"), "touch {1..30}")
-    monkeypatch.setattr(housekeeping, "NAMES_MAX", 10)
+    monkeypatch.setattr(prune, "NAMES_MAX", 10)
     tidy(policy)
     open_request(policy, KEY)  # now there is a job again, which makes its cache anew
     tree_of(layout.cache(policy["state_dir"], "git.example-42"), "touch fresh")
@@ -239,7 +240,7 @@ def test_a_thousand_jobs_leave_a_bounded_number_of_files(
     clock = SimpleNamespace(now_s=time.time())
     fake = SimpleNamespace(time=lambda: clock.now_s, monotonic=time.monotonic)
     monkeypatch.setattr(sweep, "time", fake)
-    monkeypatch.setattr("gate.drop_inbox.time", fake)
+    monkeypatch.setattr("gate.votes.from_drops.time", fake)
     monkeypatch.setattr("audit.log.time.time_ns", lambda: int(clock.now_s * 1e9))
     monkeypatch.setattr(os, "fsync", lambda _: None)
     counts = []

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.rehearsal_sample import sample_job
+from executor.rehearsal.sample import sample_job
 from gate.commands import gate
-from gate.globs import meet
-from gate.looser import asks_less, looser, missed
-from gate.match import glob
-from gate.places import fill
+from gate.model.globs import meet
+from gate.model.looser import asks_less, looser, missed
+from gate.model.matching import glob
+from gate.model.seating import fill
 from tests.support.gate_state import facts_of, rule_of
 
 if TYPE_CHECKING:

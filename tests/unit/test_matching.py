@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gate.facts import job_facts
-from gate.match import barred, choose, criteria, facts_words, glob, own_names
+from gate.model.facts import job_facts
+from gate.model.matching import barred, choose, criteria, facts_words, glob, own_names
 from tests.support.gate_state import facts_of, rule_of
 from tests.unit.test_facts import FORGED, FORGED_USER, VERSIONS, response_of, variables_of
 

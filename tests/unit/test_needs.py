@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from executor import backend, needs
+from executor.shell import backend, needs
 
 if TYPE_CHECKING:
     from pathlib import Path

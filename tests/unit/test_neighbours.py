@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from config.checks import neighbours
-from config.checks.runner_unit import Unit
+from executor.checks.runner import neighbours
+from executor.checks.runner_unit import Unit
 from tests.unit.test_checks import EXAMPLE, POLICY, context_of
 
 WITH_USER = Unit({"ExecStart": ('/usr/bin/gitlab-runner "run" "--user" "gitlab-runner"',)})

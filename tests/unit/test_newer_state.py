@@ -12,8 +12,9 @@ import pytest
 
 from audit import log
 from audit.verify import verify
-from gate import layout, sweep
-from gate.files import StateError, read_json
+from gate.store import layout
+from gate.store.files import StateError, read_json
+from gate.upkeep import sweep
 from tests.support.audit_logs import VERSION, add, filled, lines_of
 from tests.support.gate_state import made, open_request
 

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor import cleanup, steps
-from gate import courier, layout, notice
 from gate.clock import boottime_ms
-from gate.decide import decide
-from gate.files import write_json_once
-from gate.request import Request, record_of
+from gate.flow import detached, on_event
+from gate.flow.decide import decide
+from gate.store import layout
+from gate.store.files import write_json_once
+from gate.store.request import Request, record_of
 from tests.runner.gated import until
 from tests.support.gate_state import HOUR_MS, facts_of, in_children, made, open_request, records, rule_of
 from tests.support.notified import Notified
@@ -59,7 +60,7 @@ def opened_at(policy: dict[str, Any], *, waited_s: float = 0, within_s: float = 
 
 def read(request: Request, policy: dict[str, Any], event: str = "opened", **about: Any) -> dict[str, Any]:
     """What a message says."""
-    said: dict[str, Any] = json.loads(notice.message(request, policy, event, about))
+    said: dict[str, Any] = json.loads(on_event.message(request, policy, event, about))
     return said
 
 
@@ -142,7 +143,7 @@ def test_a_message_names_the_page(policy: dict[str, Any]) -> None:
 
 def test_a_message_is_one_line_of_sorted_ascii(policy: dict[str, Any]) -> None:
     request = opened_at(policy, facts=facts_of(name='grün\n"\x1b[31m\u202e', ref="x" * 10_000))
-    line = notice.message(request, policy, "opened", {})
+    line = on_event.message(request, policy, "opened", {})
     said = json.loads(line)
     assert line == json.dumps(said, sort_keys=True).encode("ascii") + b"\n"
     assert said["job"]["name"] == 'grün\n"\x1b[31m\u202e'
@@ -153,11 +154,11 @@ def test_each_is_told_once(policy: dict[str, Any], told: Notified) -> None:
     request = opened_at(policy, waited_s=3000)
     deadline_ms = request.opened["deadline_boottime_ms"]
     for _ in range(2):
-        notice.opened(request, policy)
-        notice.remind(request, policy, deadline_ms, "0 of 1")
+        on_event.opened(request, policy)
+        on_event.remind(request, policy, deadline_ms, "0 of 1")
         until(lambda: len(told.messages()) == 2, "told")
     for _ in range(2):
-        notice.decided(request, policy, rejected(request))
+        on_event.decided(request, policy, rejected(request))
         until(lambda: len(told.messages()) == 3, "told")
     assert sorted(message["event"] for message in told.messages()) == ["decided", "opened", "reminder"]
     made_there = sorted(name for name in os.listdir(request.directory) if name.startswith("notice."))
@@ -167,10 +168,10 @@ def test_each_is_told_once(policy: dict[str, Any], told: Notified) -> None:
 
 def test_of_many_at_one_moment_one_tells(policy: dict[str, Any], told: Notified) -> None:
     request = opened_at(policy)
-    content = notice.message(request, policy, "opened", {})
+    content = on_event.message(request, policy, "opened", {})
 
     def deliver(_n: int) -> bool:
-        notice._deliver(request, "opened", told.command, content)
+        on_event._deliver(request, "opened", told.command, content)
         return True
 
     assert in_children(8, deliver) == [True] * 8
@@ -184,17 +185,17 @@ def test_without_a_command_nothing_is_told_or_kept(policy: dict[str, Any], chang
     older["rules"] = [{name: value for name, value in rule_of().items() if name != "remind_every_s"}]
     request = opened_at(policy, waited_s=3000)
     deadline_ms = request.opened["deadline_boottime_ms"]
-    notice.opened(request, older)
-    notice.remind(request, older, deadline_ms, "")
-    notice.decided(request, older, rejected(request))
-    assert notice.remind_at_ms(request, older, deadline_ms) == 0
+    on_event.opened(request, older)
+    on_event.remind(request, older, deadline_ms, "")
+    on_event.decided(request, older, rejected(request))
+    assert on_event.remind_at_ms(request, older, deadline_ms) == 0
     assert sorted(os.listdir(request.directory)) == ["decision.json", "request.json", "votes"]
 
 
 def test_a_command_that_fails_is_recorded(policy: dict[str, Any], tmp_path: Path) -> None:
     request = opened_at(policy)
     with Notified(tmp_path / "failing", "echo 'no such host' >&2; exit 34") as failing:
-        notice.opened(request, policy | {"on_event": [*failing.command, "an argument"]})
+        on_event.opened(request, policy | {"on_event": [*failing.command, "an argument"]})
         until(lambda: records(policy, "notice-failed"), "recorded")
     (record,) = records(policy, "notice-failed")
     assert {name: record[name] for name in ("request", "job", "notice", "command", "why")} == {
@@ -208,7 +209,7 @@ def test_a_command_that_fails_is_recorded(policy: dict[str, Any], tmp_path: Path
 
 def test_a_failure_is_recorded_however_long_its_words(policy: dict[str, Any]) -> None:
     command = ["/bin/sh", "-c", "printf '%05000d' 0 | sed 's/0/\\xf0\\x9f\\x91\\x8d/g' >&2; exit 33"]
-    notice.opened(opened_at(policy), policy | {"on_event": command})
+    on_event.opened(opened_at(policy), policy | {"on_event": command})
     until(lambda: records(policy, "notice-failed"), "recorded")
 
 
@@ -217,8 +218,8 @@ def test_what_cannot_be_started_is_recorded(policy: dict[str, Any], monkeypatch:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     request = opened_at(policy)
-    monkeypatch.setattr(courier, "detach", fails)
-    notice.opened(request, policy)
+    monkeypatch.setattr(detached, "detach", fails)
+    on_event.opened(request, policy)
     (record,) = records(policy, "notice-failed")
     assert record["why"] == "cannot be told: Resource temporarily unavailable"
     assert not request.has("notice.opened")
@@ -227,7 +228,7 @@ def test_what_cannot_be_started_is_recorded(policy: dict[str, Any], monkeypatch:
 def test_a_marker_that_cannot_be_made_tells_nothing(policy: dict[str, Any], told: Notified) -> None:
     request = opened_at(policy)
     shutil.rmtree(request.directory)
-    notice.opened(request, policy)
+    on_event.opened(request, policy)
     until(lambda: records(policy, "notice-failed"), "recorded")
     assert "notice.opened: No such file or directory" in records(policy, "notice-failed")[0]["why"]
     assert told.messages() == []
@@ -237,8 +238,8 @@ def test_a_marker_that_cannot_be_made_tells_nothing(policy: dict[str, Any], told
 def test_telling_never_raises(policy: dict[str, Any], broken: dict[str, Any]) -> None:
     request = opened_at(policy)
     shutil.rmtree(layout.audit(policy["state_dir"]))
-    notice.opened(request, policy | broken)
-    notice.decided(request, policy | broken, {})
+    on_event.opened(request, policy | broken)
+    on_event.decided(request, policy | broken, {})
 
 
 def test_cleanup_tells_of_a_decision_that_prepare_could_not(policy: dict[str, Any], told: Notified) -> None:
@@ -267,13 +268,13 @@ REMINDERS: list[tuple[int | None, float, tuple[int, float]]] = [
 
 @pytest.mark.parametrize(("every_s", "now_s", "expected"), REMINDERS)
 def test_when_reminders_are_due_in_ten_minutes(every_s: int | None, now_s: float, expected: tuple[int, float]) -> None:
-    number, next_ms = notice.reminders(rule_of(remind_every_s=every_s), 7000, 607_000, 7000 + int(now_s * 1000))
+    number, next_ms = on_event.reminders(rule_of(remind_every_s=every_s), 7000, 607_000, 7000 + int(now_s * 1000))
     assert (number, next_ms and (next_ms - 7000) / 1000) == expected
 
 
 @given(st.none() | st.integers(0, 10_000), st.integers(0, HOUR_MS), st.integers(0, 2 * HOUR_MS))
 def test_the_next_reminder_is_to_come_and_before_the_deadline(every_s: int | None, within: int, waited: int) -> None:
-    _number, next_ms = notice.reminders(rule_of(remind_every_s=every_s), 5, 5 + within, 5 + waited)
+    _number, next_ms = on_event.reminders(rule_of(remind_every_s=every_s), 5, 5 + within, 5 + waited)
     assert next_ms == 0 or 5 + waited < next_ms <= 5 + within
 
 
@@ -281,16 +282,16 @@ def test_a_reminder_that_was_missed_is_due_at_once(policy: dict[str, Any]) -> No
     policy["rules"] = [rule_of(remind_every_s=100)]
     request = opened_at(policy, waited_s=250)
     opened_ms, deadline_ms = (request.opened[f"{name}_boottime_ms"] for name in ("opened", "deadline"))
-    assert 0 < notice.remind_at_ms(request, policy, deadline_ms) <= boottime_ms()
+    assert 0 < on_event.remind_at_ms(request, policy, deadline_ms) <= boottime_ms()
     write_json_once(request.directory, "notice.reminder.2", {})
-    assert notice.remind_at_ms(request, policy, deadline_ms) == opened_ms + 300_000
+    assert on_event.remind_at_ms(request, policy, deadline_ms) == opened_ms + 300_000
 
 
 def test_a_missed_reminder_is_told_once_for_all_that_were(policy: dict[str, Any], told: Notified) -> None:
     policy["rules"] = [rule_of(remind_every_s=100)]
     request = opened_at(policy, waited_s=250)
     deadline_ms = request.opened["deadline_boottime_ms"]
-    next_ms = notice.remind(request, policy, deadline_ms, "0 of 1 from release-managers")
+    next_ms = on_event.remind(request, policy, deadline_ms, "0 of 1 from release-managers")
     assert next_ms == request.opened["opened_boottime_ms"] + 300_000
     assert told.one("reminder")["reminder"] == 2
 
@@ -307,8 +308,8 @@ def test_nobody_is_reminded_without_need(policy: dict[str, Any], case: str) -> N
         policy["rules"] = [rule_of(name="renamed")]
     if case == "never":
         policy["rules"] = [rule_of(remind_every_s=0)]
-    notice.remind(request, policy, deadline_ms, "0 of 1")
-    notice.opened(request, policy)
+    on_event.remind(request, policy, deadline_ms, "0 of 1")
+    on_event.opened(request, policy)
     until(lambda: request.has("notice.opened"), "told of something else")
     assert not any(name.startswith("notice.reminder") for name in os.listdir(request.directory))
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from gate import courier, notice
-from gate.decide import decide
+from gate.flow import detached, on_event
+from gate.flow.decide import decide
 from tests.runner.gated import until
 from tests.support.gate_state import IS_ROOT, facts_of, made, open_request
 from tests.support.site import CHECKOUT, RUN_AS, Site
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
     from pathlib import Path
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # the threads of xdist
 
@@ -47,7 +47,7 @@ def message(request: Request, policy: dict[str, Any], event: str) -> bytes:
     if event == "decided":
         vote = {"person": "alice", "via": "drop", "uid": 1, "comment": HOSTILE}
         about = {"decision": decide(request, "rejected", HOSTILE, rule="all", config="", votes=[vote]), "why": None}
-    return notice.message(request, policy, event, about)
+    return on_event.message(request, policy, event, about)
 
 
 @pytest.fixture
@@ -70,10 +70,10 @@ def ran(tmp_path: Path, command: list[str], content: bytes) -> str:
     result.unlink(missing_ok=True)
 
     def keep() -> None:
-        tmp_path.joinpath("why.new").write_text(courier.run(command, content), encoding="utf-8")
+        tmp_path.joinpath("why.new").write_text(detached.run(command, content), encoding="utf-8")
         tmp_path.joinpath("why.new").rename(result)
 
-    courier.detach(keep)
+    detached.detach(keep)
     until(result.exists, "ended")
     return result.read_text(encoding="utf-8")
 
@@ -123,7 +123,7 @@ def test_a_mail_says_what_waits_and_how_to_answer(policy: dict[str, Any], tmp_pa
 def test_a_mail_about_a_refused_job_says_why_and_names_no_rule(policy: dict[str, Any], tmp_path: Path) -> None:
     request = open_request(policy, rule="")
     about = {"decision": decide(request, "refused", "no rule is for it", rule="", config=""), "why": None}
-    mail, _arguments = mailed(tmp_path, notice.message(request, policy, "decided", about), "ops@example.com")
+    mail, _arguments = mailed(tmp_path, on_event.message(request, policy, "decided", about), "ops@example.com")
     assert mail["Subject"] == "[gate] refused: deploy #1001 of grp/app"
     said = [line.partition(":")[0] for line in mail.get_content().splitlines()]
     assert said == ["job", "commit", "triggered", "asked", "decided"]

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from config.page import link_socket_of
-from tests.support.private_host import PrivateHost
+from tests.support.host_namespace import PrivateHost
 
 CHECKOUT = Path(__file__).parents[2]
 UNITS = CHECKOUT / "packaging" / "systemd"

@@ -15,9 +15,9 @@ import argon2
 import pytest
 from filelock import FileLock
 
-from gate.files import StateError
-from gate.page import accounts
-from gate.page.accounts import PASSWORD_MAX_BYTES, PASSWORD_MIN_CHARACTERS, AccountError, Accounts, is_right
+from gate.page.auth import accounts
+from gate.page.auth.accounts import PASSWORD_MAX_BYTES, PASSWORD_MIN_CHARACTERS, AccountError, Accounts, is_right
+from gate.store.files import StateError
 from tests.support.gate_state import IS_ROOT, fork, mode_of
 from tests.support.peers import ended
 

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.table import lines, safe
-from gate.page import export, history
+from gate.page import export
 from gate.page.export import COLUMNS
-from gate.page.index import Index
+from gate.page.history import search
+from gate.page.history.index import Index
 from tests.support.page_logs import Log, key_of
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def test_what_was_decided_is_told_with_times_that_can_be_read(tmp_path: Path) ->
     log.decided(2, "refused")
     index = Index(str(tmp_path / "index.sqlite"), str(log.directory))
     index.catch_up()
-    refused, rejected = map(export._values, history.search(index, history.Filter(), 10))
+    refused, rejected = map(export._values, search.search(index, search.Filter(), 10))
     assert list(rejected) == list(COLUMNS)
     assert (rejected["request"], rejected["person"], rejected["via"]) == (key_of(1), "bob", "page")
     assert (rejected["requested"], rejected["decided"]) == ("2026-09-21T14:13:20Z", "2026-09-21T14:14:21Z")

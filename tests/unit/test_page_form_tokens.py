@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gate.files import StateError
-from gate.page.tokens import KEY_BYTES, VALID_S, TokenError, Tokens, key_in
+from gate.page.auth.form_tokens import KEY_BYTES, VALID_S, TokenError, Tokens, key_in
+from gate.store.files import StateError
 from tests.support.gate_state import in_children
 
 if TYPE_CHECKING:

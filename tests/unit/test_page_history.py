@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate.decide import DECISIONS
-from gate.page import history
-from gate.page.history import BUCKETS_S, Filter, FilterError, filter_of
-from gate.page.index import Index
+from gate.flow.decide import DECISIONS
+from gate.page.history import search
+from gate.page.history.index import Index
+from gate.page.history.search import BUCKETS_S, Filter, FilterError, filter_of
 from tests.support.page_logs import Log, key_of
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> Decided:
 
 
 def keys(decided: Decided, wanted: Filter, limit: int = 1000) -> list[str]:
-    return [row["key"] for row in history.search(decided.index, wanted, limit)]
+    return [row["key"] for row in search.search(decided.index, wanted, limit)]
 
 
 FILTERS = {
@@ -109,7 +109,7 @@ def test_a_filter_finds_what_it_says(decided: Decided, case: str) -> None:
     found = keys(decided, FILTERS[case])
     assert found == decided.expected(FILTERS[case])
     assert found or case == "no day at all"
-    assert history.count(decided.index, FILTERS[case]) == len(found)
+    assert search.count(decided.index, FILTERS[case]) == len(found)
 
 
 TEXTS = st.sampled_from(["", "", "o", "ops/", "shop", "alice", "bob", "dev", "pro", "50%", *METACHARACTERS]) | st.text(
@@ -129,7 +129,7 @@ def test_any_filters_together_find_what_they_say(decided: Decided, wanted: Filte
         keys(decided, clean)  # SQLite folds the case of ASCII only; such a filter does no harm
         return
     assert keys(decided, clean) == decided.expected(clean)
-    assert history.count(decided.index, clean) == len(decided.expected(clean))
+    assert search.count(decided.index, clean) == len(decided.expected(clean))
 
 
 @pytest.mark.parametrize("text", METACHARACTERS)
@@ -149,7 +149,7 @@ def test_what_waits_is_in_no_history(decided: Decided) -> None:
 def test_pages_have_each_request_once_and_in_order(decided: Decided, size: int, case: str) -> None:
     found: list[str] = []
     before = None
-    while page := history.search(decided.index, FILTERS[case], size, before):
+    while page := search.search(decided.index, FILTERS[case], size, before):
         assert len(page) <= size
         found += [row["key"] for row in page]
         before = (page[-1]["decided_ms"], page[-1]["number"])
@@ -158,8 +158,8 @@ def test_pages_have_each_request_once_and_in_order(decided: Decided, size: int, 
 
 @pytest.mark.parametrize("rows", [1, 7, 58, 59, 60])
 def test_an_export_has_all_in_pieces(decided: Decided, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    monkeypatch.setattr(history, "EXPORT_ROWS", rows)
-    pieces = list(history.search_all(decided.index, Filter()))
+    monkeypatch.setattr(search, "EXPORT_ROWS", rows)
+    pieces = list(search.search_all(decided.index, Filter()))
     assert [row["key"] for piece in pieces for row in piece] == decided.expected(Filter())
     assert max(map(len, pieces)) == min(rows, 59)
 
@@ -196,7 +196,7 @@ def test_a_filter_is_read_from_an_address_without_what_is_not_its() -> None:
 
 def test_each_outcome_is_counted(decided: Decided) -> None:
     words = [row["word"] for row in decided.rows]
-    assert history.by_outcome(decided.index) == {word: words.count(word) for word in DECISIONS}
+    assert search.by_outcome(decided.index) == {word: words.count(word) for word in DECISIONS}
 
 
 def test_rehearsals_are_found_and_not_counted(tmp_path: Path) -> None:
@@ -207,11 +207,11 @@ def test_rehearsals_are_found_and_not_counted(tmp_path: Path) -> None:
     index = Index(str(tmp_path / "index.sqlite"), str(log.directory))
     index.catch_up()
     found = {
-        word: {row["key"] for row in history.search(index, Filter(rehearsals=word), 10)} for word in ("", "no", "only")
+        word: {row["key"] for row in search.search(index, Filter(rehearsals=word), 10)} for word in ("", "no", "only")
     }
     assert found == {"": {key_of(1), key_of(2), key_of(3)}, "no": {key_of(1)}, "only": {key_of(2), key_of(3)}}
-    assert history.by_outcome(index) == dict.fromkeys(DECISIONS, 0) | {"approved": 1}
-    assert history.times_to_decide(index)[1:] == (1, 60)
+    assert search.by_outcome(index) == dict.fromkeys(DECISIONS, 0) | {"approved": 1}
+    assert search.times_to_decide(index)[1:] == (1, 60)
     with pytest.raises(FilterError, match="rehearsals is no or only"):
         Filter(rehearsals="some")
 
@@ -219,9 +219,9 @@ def test_rehearsals_are_found_and_not_counted(tmp_path: Path) -> None:
 def test_an_empty_log_has_figures_too(tmp_path: Path) -> None:
     index = Index(str(tmp_path / "index.sqlite"), str(Log(tmp_path / "audit").directory))
     index.catch_up()
-    assert history.by_outcome(index) == dict.fromkeys(DECISIONS, 0)
-    assert history.times_to_decide(index) == ([0] * len(BUCKETS_S), 0, 0)
-    assert (history.search(index, Filter(), 10), history.count(index, Filter())) == ([], 0)
+    assert search.by_outcome(index) == dict.fromkeys(DECISIONS, 0)
+    assert search.times_to_decide(index) == ([0] * len(BUCKETS_S), 0, 0)
+    assert (search.search(index, Filter(), 10), search.count(index, Filter())) == ([], 0)
 
 
 def test_times_to_decide_fall_into_each_bucket_that_holds_them(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_times_to_decide_fall_into_each_bucket_that_holds_them(tmp_path: Path) -
         log.whole(number, word, waited_s=5)
     index = Index(str(tmp_path / "index.sqlite"), str(log.directory))
     index.catch_up()
-    buckets, number, total_s = history.times_to_decide(index)
+    buckets, number, total_s = search.times_to_decide(index)
     assert dict(zip(BUCKETS_S, buckets, strict=True)) == {
         10: 2, 30: 3, 60: 4, 300: 4, 900: 4, 3600: 5, 14_400: 5, 86_400: 6
     }  # fmt: skip

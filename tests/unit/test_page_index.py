@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.log import AuditError
-from gate.page.index import Index, wall_ms
+from gate.page.history.index import Index, wall_ms
 from tests.support.page_logs import NONCE, START_MS, Log, key_of
 
 JOB = {"instance": "git.example", "project_id": 42, "name": "deploy", "environment": "production", "rehearsal": False}
@@ -486,7 +486,7 @@ def test_what_was_half_taken_in_is_taken_back(log: Log, monkeypatch: pytest.Monk
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr("gate.page.index.vote_of", broken)
+        patched.setattr("gate.page.history.index.vote_of", broken)
         for _ in range(2):
             with pytest.raises(MemoryError):
                 read(index)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from config.page import link_socket_of
-from gate.page.doors import FIRST_FD, DoorError, open_doors
+from gate.page.listeners import FIRST_FD, DoorError, open_doors
 from tests.support.gate_state import IS_ROOT, fork, mode_of
 from tests.support.peers import ended
 from tests.support.ports import free_port

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gate.page import peers
-from gate.page.peers import uid_of_tcp_peer, uid_of_unix_peer
+from gate.page.auth import peers
+from gate.page.auth.peers import uid_of_tcp_peer, uid_of_unix_peer
 from tests.support.gate_state import IS_ROOT
 from tests.support.peers import OTHER_UID, accepted
 

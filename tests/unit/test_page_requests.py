@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import layout
 from gate.clock import boottime_ms
-from gate.decide import decide, record_decided
-from gate.files import StateError, write_json_once
-from gate.page.index import Index
+from gate.flow.decide import decide, record_decided
+from gate.page.auth.visitor import Visitor
+from gate.page.history.index import Index
 from gate.page.requests import Book, deadline_ms, latest, links, rule_words, variables, voters, warnings
-from gate.page.visitor import Visitor
-from gate.request import Request
+from gate.store import layout
+from gate.store.files import StateError, write_json_once
+from gate.store.request import Request
 from tests.support.gate_state import HOUR_MS, facts_of, made, open_request, rule_of
 
 if TYPE_CHECKING:

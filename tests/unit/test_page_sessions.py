@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gate.page.accounts import Account
-from gate.page.sessions import IDLE_S, LIFETIME_S, PASSWORD_AGAIN_AFTER_S, SESSIONS_MAX, Session, Sessions
+from gate.page.auth.accounts import Account
+from gate.page.auth.sessions import IDLE_S, LIFETIME_S, PASSWORD_AGAIN_AFTER_S, SESSIONS_MAX, Session, Sessions
 
 ALICE, BOB = Account("alice", "hash of alice"), Account("bob", "hash of bob")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gate.page import attempts
-from gate.page.attempts import ALL_FAILURES, FORGOTTEN_AFTER_S, FREE_FAILURES, LONGEST_PAUSE_S, Attempts
+from gate.page.auth import throttle
+from gate.page.auth.throttle import ALL_FAILURES, FORGOTTEN_AFTER_S, FREE_FAILURES, LONGEST_PAUSE_S, Attempts
 
 
 class Clock:
@@ -114,7 +114,7 @@ def test_many_names_together_have_all_wait_until_a_minute_is_over(tried: Attempt
 
 
 def test_names_without_end_fill_no_memory(tried: Attempts, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "NAMES_MAX", 100)
+    monkeypatch.setattr(throttle, "NAMES_MAX", 100)
     for number in range(1000):
         tried.failed(f"name{number}")
         clock.now_s += 1
@@ -124,7 +124,7 @@ def test_names_without_end_fill_no_memory(tried: Attempts, clock: Clock, monkeyp
 def test_a_flood_of_names_keeps_the_pause_of_the_one_that_is_tried(
     tried: Attempts, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "NAMES_MAX", 100)
+    monkeypatch.setattr(throttle, "NAMES_MAX", 100)
     fail(tried, "alice", 11)
     clock.now_s += 50
     for number in range(200):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from config import load
 from config.patterns import odd, why_never
-from gate.match import choose
+from gate.model.matching import choose
 from tests.support.fake_accounts import FakeHost
 from tests.support.gate_state import facts_of
 from tests.unit.test_config_faults import GOOD

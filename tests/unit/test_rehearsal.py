@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gitlab_runner_gate
-from executor import rehearsal_scripts as scripts
-from executor.rehearsal import Outcome, RehearsalError, exit_status, run
-from executor.rehearsal_attempt import parse_config
-from executor.rehearsal_faults import DriverError
-from executor.rehearsal_log import Masker
-from executor.rehearsal_variables import Directories, Variable, expand
-from executor.rehearsal_version import NEWEST_KNOWN, chosen, passes_codes_on
-from executor.rehearsal_wiring import as_rehearsal, built_in, from_config_toml
+from executor.rehearsal import scripts
+from executor.rehearsal.attempt import parse_config
+from executor.rehearsal.errors import DriverError
+from executor.rehearsal.job_log import Masker
+from executor.rehearsal.session import Outcome, RehearsalError, exit_status, run
+from executor.rehearsal.variables import Directories, Variable, expand
+from executor.rehearsal.version import NEWEST_KNOWN, chosen, passes_codes_on
+from executor.rehearsal.wiring import as_rehearsal, built_in, from_config_toml
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import layout, repeated
 from gate.clock import boottime_ms
-from gate.decide import decide
-from gate.facts import key_of
-from gate.files import write_json_once
-from gate.repeated import of_rejected, supersede_older
+from gate.flow import related
+from gate.flow.decide import decide
+from gate.flow.related import of_rejected, supersede_older
+from gate.model.facts import key_of
+from gate.store import layout
+from gate.store.files import write_json_once
 from tests.support.gate_state import facts_of, in_children, made, open_request, rule_of, same_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 OLD, NEW = "git.example-42-1001", "git.example-42-1002"
 RULE = rule_of(after_rejection_s=300, supersede=True)
@@ -247,7 +248,7 @@ def test_a_decision_made_in_between_stands(policy: dict[str, Any], monkeypatch: 
         decide(request, "rejected", "rejected by alice", rule="all", config="", votes=[VOTE])
         return decide(request, *words, **named)
 
-    monkeypatch.setattr(repeated, "decide", as_late_as_can_be)
+    monkeypatch.setattr(related, "decide", as_late_as_can_be)
     supersede_older(newer, RULE, "c" * 64)
     assert decision_of(older) == "rejected"
 
@@ -276,7 +277,7 @@ def test_few_requests_are_opened_of_many(policy: dict[str, Any], monkeypatch: py
         open_request(policy, f"git.example-7-{n}")
     opened: list[str] = []
     newer = open_request(policy, NEW)
-    monkeypatch.setattr(repeated, "load", lambda _state_dir, key: opened.append(key))
+    monkeypatch.setattr(related, "load", lambda _state_dir, key: opened.append(key))
 
     assert of_rejected(newer, RULE) == ""
     supersede_older(newer, RULE, "c" * 64)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from audit.record import RECORD_MAX_BYTES
-from gate import layout
-from gate.decide import record_decided
-from gate.drop import COMMENT_MAX_CHARACTERS, comment_fault
-from gate.files import StateError, write_json_once
-from gate.request import (
+from gate.flow.decide import record_decided
+from gate.store import layout
+from gate.store.files import StateError, write_json_once
+from gate.store.request import (
     FIELD_MAX_RECORD_BYTES,
     Request,
     fit,
@@ -23,6 +22,7 @@ from gate.request import (
     meant_by,
     record_of,
 )
+from gate.votes.drop_file import COMMENT_MAX_CHARACTERS, comment_fault
 from tests.support.gate_state import facts_of, made, mode_of, open_request, records
 
 if TYPE_CHECKING:

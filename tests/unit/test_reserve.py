@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from executor import steps
-from gate import reserve
-from gate.files import StateError
+from gate.store import reserve
+from gate.store.files import StateError
 from tests.support.gate_state import made, mode_of
 
 if TYPE_CHECKING:

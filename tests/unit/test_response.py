@@ -10,7 +10,7 @@ import pytest
 
 from executor import response
 from executor.response import read_response, sha256
-from executor.surroundings import StageError
+from executor.runner_contract import StageError
 from tests.support.gate_state import IS_ROOT
 
 if TYPE_CHECKING:

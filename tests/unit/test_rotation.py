@@ -8,16 +8,17 @@ import pytest
 
 from audit import log
 from audit.verify import verify
-from gate import layout, sweep
-from gate.decide import decide, record_decided
-from gate.page.index import Index
-from gate.standing import records_of
+from gate.flow.decide import decide, record_decided
+from gate.flow.status import records_of
+from gate.page.history.index import Index
+from gate.store import layout
+from gate.upkeep import sweep
 from tests.support.gate_state import made, open_request, records
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 KEY = "git.example-42-1001"
 ABOUT: dict[str, Any] = {"rule": "all", "config": "", "why": ""}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gate.rules import (
+from gate.model.rules import (
     deadline,
     may_answer,
     may_approve,

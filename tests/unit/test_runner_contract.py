@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor import surroundings
-from executor.surroundings import StageError, from_config, say, tell_exit_code
+from executor import runner_contract
+from executor.runner_contract import StageError, from_config, say, tell_exit_code
 from tests.support.gate_state import in_children, mode_of
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CODES: list[tuple[str, Callable[[], int], int]] = [
-    ("BUILD_FAILURE_EXIT_CODE", surroundings.build_failure_code, 1),
-    ("SYSTEM_FAILURE_EXIT_CODE", surroundings.system_failure_code, 2),
+    ("BUILD_FAILURE_EXIT_CODE", runner_contract.build_failure_code, 1),
+    ("SYSTEM_FAILURE_EXIT_CODE", runner_contract.system_failure_code, 2),
 ]
 
 

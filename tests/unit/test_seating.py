@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gate.places import fill
+from gate.model.seating import fill
 
 
 def entry(count: int, *people: str) -> dict[str, Any]:

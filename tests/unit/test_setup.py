@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from config.accounts import User
 from config.load import policy_from
 from config.schema import schema
-from config.written import written
-from gate.looser import looser
-from gate.setup import in_the_way
+from config.template import written
+from gate.model.looser import looser
+from gate.setup import preflight
 from gate.setup import runner_block as block
 from gate.setup.answers import APPROVERS_GROUP, PAGE_USER, AnswerError, Answers, Approver, approvers_of
 from gate.setup.host import PlannedHost
@@ -152,8 +152,8 @@ def test_the_block_is_toml_for_any_path(name: str) -> None:
 def test_state_is_kept_off_network_file_systems(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str | None, said: str
 ) -> None:
-    monkeypatch.setattr(in_the_way, "file_system", lambda _path: kind)
+    monkeypatch.setattr(preflight, "file_system", lambda _path: kind)
     me = User("me", os.geteuid(), os.getegid(), "/")
     answers = Answers(f"{tmp_path}/gate.yaml", "a", (Approver("me"),), None, f"{tmp_path}/state", page=False, runner=me)
-    assert said in "\n".join(in_the_way.places(answers))
-    assert bool(said) == any("--state-dir" in each for each in in_the_way.places(answers))
+    assert said in "\n".join(preflight.places(answers))
+    assert bool(said) == any("--state-dir" in each for each in preflight.places(answers))

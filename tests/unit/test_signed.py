@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate import signed, signed_inbox, sshsig
-from gate.signed import NotCountingError, Statement, StatementError
+from gate.votes import from_signed, signed, sshsig
+from gate.votes.signed import NotCountingError, Statement, StatementError
 from tests.support.gate_state import made, open_request, policy_of, rule_of
 
 if TYPE_CHECKING:
@@ -342,8 +342,8 @@ STANDING = {
 def test_a_signed_approval_stands_while_its_key_does(case: str) -> None:
     answer, keys, stands = STANDING[case]
     vote = {"person": "alice", "answer": answer, "via": "signed", "signed_with": FINGERPRINT}
-    assert bool(signed_inbox.standing([vote], policy(alice=keys))) is stands
-    assert signed_inbox.standing([vote | {"via": "drop"}], policy(alice=keys)) != []
+    assert bool(from_signed.standing([vote], policy(alice=keys))) is stands
+    assert from_signed.standing([vote | {"via": "drop"}], policy(alice=keys)) != []
 
 
 def test_the_job_log_says_what_to_sign_where_somebody_can(tmp_path: Path) -> None:

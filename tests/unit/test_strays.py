@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from executor import strays
+from executor.shell import strays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,11 +12,13 @@ import pytest
 
 from audit import log
 from executor import cleanup
-from gate import drop, layout, sweep, waiting
 from gate.clock import boottime_ms
-from gate.files import write_json_once
-from gate.inbox import Inbox
-from gate.request import Request, load
+from gate.store import heartbeat, layout
+from gate.store.files import write_json_once
+from gate.store.request import Request, load
+from gate.upkeep import sweep
+from gate.votes import drop_file as drop
+from gate.votes.inbox import Inbox
 from tests.support.gate_state import (
     HOUR_MS,
     drop_file,
@@ -151,8 +153,8 @@ def test_one_whose_lock_is_held_is_left_alone_however_old_its_beat(policy: dict[
     reader, writer = os.pipe()
 
     def hold() -> bool:
-        setattr(waiting, "boottime_ms", lambda: 0)  # noqa: B010 - in the child only
-        waiting.start_beating(request.directory, 1)
+        setattr(heartbeat, "boottime_ms", lambda: 0)  # noqa: B010 - in the child only
+        heartbeat.start_beating(request.directory, 1)
         os.write(writer, b"+")
         signal.pause()
         return False
@@ -160,7 +162,7 @@ def test_one_whose_lock_is_held_is_left_alone_however_old_its_beat(policy: dict[
     child = fork(hold)
     try:
         assert os.read(reader, 1) == b"+"
-        assert waiting.last_beat_ms(request.directory) == 0
+        assert heartbeat.last_beat_ms(request.directory) == 0
         assert sweep.sweep(policy, "own") == []
         assert not request.has("decision.json")
     finally:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate import dangers
-from gate.content import shown_content
-from gate.earlier import compared
-from gate.told_content import LOG_MAX_CHARACTERS, WHOLE, lines_of, variable_lines
+from gate.flow.earlier import compared
+from gate.model import dangers
+from gate.model.content import shown_content
+from gate.model.content_lines import LOG_MAX_CHARACTERS, WHOLE, lines_of, variable_lines
 from tests.support.gate_state import facts_of
 from tests.support.jobs import variable
 from tests.support.whole_response import whole_response

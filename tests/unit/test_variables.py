@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from config.schema import schema
-from gate.code_variables import ALL, SETS, denied, what_it_does
-from gate.content import shown_content
-from gate.predefined import ALWAYS, PERSISTED, SOMETIMES
-from gate.variables import OVERRIDES, SERVERS, SET, kinds, names_set
-from gate.variables import SOMETIMES as PERHAPS
+from gate.model.code_variables import ALL, SETS, denied, what_it_does
+from gate.model.content import shown_content
+from gate.model.predefined import ALWAYS, PERSISTED, SOMETIMES
+from gate.model.variables import OVERRIDES, SERVERS, SET, kinds, names_set
+from gate.model.variables import SOMETIMES as PERHAPS
 from tests.support.jobs import variable
 from tests.support.site import CHECKOUT
 from tests.support.variables_page import page

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate import layout
-from gate.ballot import votes_on
-from gate.files import StateError, write_json_once
+from gate.store import layout
+from gate.store.files import StateError, write_json_once
+from gate.votes.ballot import votes_on
 from tests.support.gate_state import IS_ROOT, UIDS, made, open_request
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gate.request import Request
+    from gate.store.request import Request
 
 KEY = "git.example-42-1001"
 OTHER_KEY = "other.example-7-1001"

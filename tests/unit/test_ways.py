@@ -9,14 +9,14 @@ import pytest
 
 from executor.checks import rules
 from executor.checks.ways import ways_in
-from gate import layout
+from gate.store import layout
 from tests.support.gate_state import rule_of
 from tests.unit.test_checks import POLICY, context_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from config.checks.context import Context
+    from executor.checks.context import Context
 
 NO_DOOR = {"socket": None, "listen": None, "proxy_socket": None}
 # the person, the gate, R's uid, and the ways

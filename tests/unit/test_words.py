@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate.request import fit
-from gate.words import ascii_json_bytes, could_deceive, duration, listed, shown
+from gate.model.words import ascii_json_bytes, could_deceive, duration, listed, shown
+from gate.store.request import fit
 
 HOSTILE = ["\x1b[31m", "\r\n", "section_start:1:x\r\x1b[0K", "\u202e", "\u2028", "\x9b", "\ud800", "\u200b", "\\", "\0"]
 TEXT = st.text(st.characters() | st.sampled_from("".join(HOSTILE)))

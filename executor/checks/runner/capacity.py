@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from config.checks import toml_edit
-from config.checks.context import Context
-from config.checks.finding import Finding, ok, warn
-from config.checks.runner_config import Runner, positive
-from config.checks.toml_edit import Edit
+from executor.checks.context import Context
+from executor.checks.finding import Finding, ok, warn
+from executor.checks.runner import toml_edit
+from executor.checks.runner.toml_edit import Edit
+from executor.checks.runner_config import Runner, positive
 
 FEW = 10
 PLACES = 50

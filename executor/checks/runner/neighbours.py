@@ -7,10 +7,10 @@ Runners whose jobs are on other machines (kubernetes, docker+machine, an engine 
 import os
 from collections.abc import Iterator
 
-from config.checks.context import Context
-from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import in_editor
-from config.checks.runner_config import Runner
+from executor.checks.context import Context
+from executor.checks.editor import in_editor
+from executor.checks.finding import Finding, fail, ok, warn
+from executor.checks.runner_config import Runner
 
 DOCKER, SSH = ("docker", "docker-windows"), ("ssh", "docker-ssh")
 _HERE = ("localhost", "127.0.0.1", "::1", "[::1]")

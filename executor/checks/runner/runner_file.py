@@ -6,13 +6,13 @@ import stat
 from collections.abc import Iterator
 from typing import Any
 
-from config.checks import toml_edit
-from config.checks.context import Context
-from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import in_editor, weak
-from config.checks.runner_config import BYTE_ORDER_MARK, STAGES, Runner, RunnerConfig
-from config.checks.toml_edit import Edit
 from config.host import weaknesses
+from executor.checks.context import Context
+from executor.checks.editor import in_editor, weak
+from executor.checks.finding import Finding, fail, ok, warn
+from executor.checks.runner import toml_edit
+from executor.checks.runner.toml_edit import Edit
+from executor.checks.runner_config import BYTE_ORDER_MARK, STAGES, Runner, RunnerConfig
 
 _NUMBERS = ("concurrent", "check_interval", "shutdown_timeout")
 _RUNNER_TEXTS = ("name", "url", "token", "shell", "builds_dir", "cache_dir")

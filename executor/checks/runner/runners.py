@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from config.checks import toml_edit
-from config.checks.context import Context
-from config.checks.finding import Finding, Need, fail, ok, warn
-from config.checks.mending import in_editor
-from config.checks.runner_config import Runner
-from config.checks.toml_edit import Edit
+from executor.checks.context import Context
+from executor.checks.editor import in_editor
+from executor.checks.finding import Finding, Need, fail, ok, warn
+from executor.checks.runner import toml_edit
+from executor.checks.runner.toml_edit import Edit
+from executor.checks.runner_config import Runner
 
 SHELLS = ("bash", "sh")
 _EXAMPLE = {"url": "https://gitlab.example.com", "token": "glrt-REPLACE-ME"}  # runner-config.example.toml

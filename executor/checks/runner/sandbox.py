@@ -6,9 +6,9 @@ Only what a drop-in can give back is here. A setting that is not known to do har
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from config.checks.context import Context
-from config.checks.people import job_users
-from config.checks.runner_unit import Unit
+from executor.checks.context import Context
+from executor.checks.people import job_users
+from executor.checks.runner_unit import Unit
 
 # Other users' files and processes, another user for jobs, a namespace for them, the set-group-id bit of directories.
 CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_KILL")  # fmt: skip

@@ -5,13 +5,13 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator
 
-from config.checks import toml_edit
-from config.checks.context import Context
-from config.checks.finding import Finding, fail, ok, warn
-from config.checks.mending import at
-from config.checks.runner_config import DEFAULT_GATE_YAML, EXEC_TIMEOUT_S, STAGES, Runner, split
-from config.checks.toml_edit import Edit
 from config.host import path_problems
+from executor.checks.context import Context
+from executor.checks.editor import at
+from executor.checks.finding import Finding, fail, ok, warn
+from executor.checks.runner import toml_edit
+from executor.checks.runner.toml_edit import Edit
+from executor.checks.runner_config import DEFAULT_GATE_YAML, EXEC_TIMEOUT_S, STAGES, Runner, split
 
 PREPARE_TIMEOUT = "--prepare-timeout"
 REHEARSAL = "--rehearsal"  # which `gate rehearse` adds by itself

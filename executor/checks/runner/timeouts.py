@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from config.checks import toml_edit
-from config.checks.context import Context
-from config.checks.finding import Finding, fail, ok, warn
-from config.checks.runner_config import EXEC_TIMEOUT_S, FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S, Runner, split
-from config.checks.stages import PREPARE_TIMEOUT, arguments, exec_timeout, told_prepare_timeout
-from config.checks.toml_edit import Edit
+from executor.checks.context import Context
+from executor.checks.finding import Finding, fail, ok, warn
+from executor.checks.runner import toml_edit
+from executor.checks.runner.stages import PREPARE_TIMEOUT, arguments, exec_timeout, told_prepare_timeout
+from executor.checks.runner.toml_edit import Edit
+from executor.checks.runner_config import EXEC_TIMEOUT_S, FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S, Runner, split
 
 MARGIN_S = 15  # what the gate leaves of the prepare timeout, to write down that nobody answered
 MIN_PREPARE_TIMEOUT_S = 16

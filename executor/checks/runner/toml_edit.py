@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from config.checks import sed
-from config.checks.mending import in_editor
-from config.checks.runner_config import Runner, RunnerConfig
+from executor.checks.editor import in_editor
+from executor.checks.runner import sed
+from executor.checks.runner_config import Runner, RunnerConfig
 
 Value = str | int | bool | list[str] | None
 _HEADERS = {(): "[[runners]]", ("custom",): "[runners.custom]", ("feature_flags",): "[runners.feature_flags]"}

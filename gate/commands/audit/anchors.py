@@ -11,9 +11,9 @@ from audit.checkpoint import opened
 from audit.keys import verifier
 from audit.notes import NOTE_MAX_BYTES
 from audit.trace import anchors_in
-from gate import audit_key
 from gate.commands.fault import CommandError
-from gate.files import StateError
+from gate.store import audit_key
+from gate.store.files import StateError
 
 if TYPE_CHECKING:
     from audit.anchors import Anchor

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from gate.commands.audit_key import checkpoint, key
-from gate.commands.audit_records import export, show, tail
-from gate.commands.audit_verify import verify
+from gate.commands.audit.key import checkpoint, key
+from gate.commands.audit.records import export, show, tail
+from gate.commands.audit.verify import verify
 
 
 @click.group()

@@ -11,8 +11,8 @@ import click
 
 from audit import checkpoint as checkpoints
 from config.load import load_policy_as_reader
-from gate import audit_key, layout
 from gate.commands.fault import CommandError
+from gate.store import audit_key, layout
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 

@@ -13,13 +13,13 @@ from audit.filters import Filter, moment, selected
 from audit.record import EVENTS, canonical
 from audit.show import as_line, select
 from config.load import load_policy_as_reader
-from gate import layout
 from gate.commands.fault import CommandError
 from gate.commands.job import job_of
 from gate.commands.unread import end_if_unread
-from gate.decide import DECISIONS
-from gate.match import glob
-from gate.words import could_deceive
+from gate.flow.decide import DECISIONS
+from gate.model.matching import glob
+from gate.model.words import could_deceive
+from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,9 +12,9 @@ from audit import anchors
 from audit.record import FIRST_SEQ
 from audit.verify import verify as verify_log
 from config.load import load_policy_as_reader
-from gate import layout
-from gate.commands.audit_anchors import of_checkpoints, of_trace
+from gate.commands.audit.anchors import of_checkpoints, of_trace
 from gate.commands.fault import CommandError
+from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

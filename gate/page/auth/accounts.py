@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import argon2
 from filelock import FileLock, Timeout
 
-from gate import layout
-from gate.files import StateError, fsync_directory, make_directory, read_json
-from gate.words import whole
+from gate.model.words import whole
+from gate.store import layout
+from gate.store.files import StateError, fsync_directory, make_directory, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import os
 import secrets
 from typing import TYPE_CHECKING
 
-from gate.files import StateError, write_once
+from gate.store.files import StateError, write_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable

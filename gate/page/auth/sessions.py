@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gate.page.accounts import Account
+    from gate.page.auth.accounts import Account
 
 IDLE_S = 30 * 60
 LIFETIME_S = 12 * 3600

@@ -6,14 +6,14 @@ import pwd
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gate.page.peers import uid_of_unix_peer
-from gate.words import shown
+from gate.model.words import shown
+from gate.page.auth.peers import uid_of_unix_peer
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from gate.page.accounts import Accounts
-    from gate.page.sessions import Session, Sessions
+    from gate.page.auth.accounts import Accounts
+    from gate.page.auth.sessions import Session, Sessions
 
 SENT_MAX_CHARACTERS = 100
 COOKIE, COOKIE_OVER_TLS = "gate-session", "__Host-gate-session"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from audit import log
 from audit.log import AuditError
-from gate.standing import vote_of
+from gate.flow.status import vote_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

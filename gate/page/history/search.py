@@ -7,12 +7,12 @@ import time
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from gate.decide import DECISIONS
+from gate.flow.decide import DECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gate.page.index import Index
+    from gate.page.history.index import Index
 
 PAGE_ROWS = 50
 EXPORT_ROWS = 1000  # read at once; an export goes on until there are no more
