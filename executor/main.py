@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from executor.entry import entry_point
 from executor.runner_contract import STDERR, StageError, in_words, say, system_failure_code
 from gate import DEFAULT_CONFIG
 
@@ -76,13 +77,6 @@ def split(arguments: list[str]) -> tuple[str, str, list[str]]:
             raise StageError(USAGE if option == "--help" else f"unknown option {option!r}; {USAGE}")
         config_file = value if equals else rest.pop(0)
     return os.path.abspath(config_file), rest.pop(0) if rest else "", rest
-
-
-def entry_point() -> str:
-    """The path of gitlab_runner_gate.py: beside this package in a checkout, above its private directory in the wheel."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    beside = os.path.join(root, "gitlab_runner_gate.py")
-    return beside if os.path.exists(beside) else os.path.join(os.path.dirname(root), "gitlab_runner_gate.py")
 
 
 def _start_again_small(arguments: list[str]) -> NoReturn:

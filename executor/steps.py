@@ -16,6 +16,7 @@ import sys
 import time
 
 from audit import log
+from executor.entry import entry_point
 from executor.response import read_response, sha256
 from executor.runner_contract import StageError, from_config
 from gate.clock import boot_id, boottime_ms
@@ -237,8 +238,6 @@ def current_policy(plan: dict[str, Any], config_file: str) -> tuple[dict[str, An
 def _compile(config_file: str) -> dict[str, Any]:
     import json
     import subprocess
-
-    from executor.main import entry_point
 
     command = [sys.executable, "-I", entry_point(), "--config", config_file, "policy"]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)

@@ -11,7 +11,7 @@ import sys
 import tomllib
 from typing import Any
 
-import gitlab_runner_gate
+from executor.entry import entry_point
 from executor.main import REHEARSAL
 from executor.rehearsal.errors import RehearsalError
 from executor.rehearsal.version import NEWEST_KNOWN
@@ -20,7 +20,7 @@ EXEC_TIMEOUT_S = 3600
 GRACEFUL_KILL_TIMEOUT_S = 600
 FORCE_KILL_TIMEOUT_S = 10
 BUILT_IN_PREPARE_TIMEOUT_S = 86400
-_GATES = ("gate-executor", os.path.basename(gitlab_runner_gate.__file__))
+_GATES = ("gate-executor", os.path.basename(entry_point()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Wiring:
 def built_in(gate_config: str | None) -> Wiring:
     """What runner-config.example.toml does, with this very installation; `gate_config` None: the default gate.yaml."""
     option = ["--config", gate_config] if gate_config else []
-    driver = (sys.executable, "-I", gitlab_runner_gate.__file__, *option)
+    driver = (sys.executable, "-I", entry_point(), *option)
     return Wiring(
         config=(*driver, "config"),
         prepare=(*driver, "prepare", "--prepare-timeout", str(BUILT_IN_PREPARE_TIMEOUT_S)),
