@@ -9,9 +9,8 @@ from audit import log
 from gate.flow.decide import outcome_words
 from gate.model import rules
 from gate.model.words import shown
-from gate.store import layout
+from gate.store import layout, liveness
 from gate.store.request import is_open
-from gate.upkeep import sweep
 from gate.votes.from_signed import standing
 
 TYPE_CHECKING = False
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 def waits(request: Request) -> bool:
     """Whether an answer would still reach somebody."""
-    return is_open(request) and not sweep.over(request)
+    return is_open(request) and not liveness.over(request)
 
 
 def state_words(request: Request) -> str:

@@ -24,14 +24,13 @@ import time
 from audit import log, retention
 from audit.rotate import rotate
 from gate import __version__
-from gate.clock import boottime_ms
 from gate.flow import on_event
 from gate.flow.decide import decide, end, record_decided
 from gate.model.words import shown
-from gate.store import heartbeat, layout
+from gate.store import layout, liveness
 from gate.store.beneath import stat_beneath
 from gate.store.files import StateError, exists
-from gate.store.request import Request, dropped_fields, keys, load
+from gate.store.request import dropped_fields, keys, load
 from gate.upkeep import prune
 from gate.votes import drop_file, signed, turned_away
 
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-RUN_WITHIN_MS = 600_000
-LAST_STAGES_WITHIN_MS = 24 * 3_600_000  # after a job's timeout the runner still calls its last stages, and cleanup
 DROP_MAX_AGE_S = 7 * 24 * 3600
 LIST_WITHIN_S = 2.0
 TURN_AWAY_MAX = 200
@@ -135,7 +132,7 @@ def _sweep_request(policy: dict[str, Any], key: str) -> None:
     if exists(os.path.join(directory, "ended.json")):
         return
     request = load(state_dir, key)
-    if request is None or not over(request):
+    if request is None or not liveness.over(request):
         return
     if not request.has("decision.json"):
         why = "nobody holds this job any more: its runner or its gate was killed, or the host was started anew"
@@ -146,20 +143,6 @@ def _sweep_request(policy: dict[str, Any], key: str) -> None:
         record_decided(request, decision)
         on_event.decided(request, policy, decision)
     end(request, "nobody held or ran this job any more")
-
-
-def over(request: Request) -> bool:
-    """Whether nobody will take this request further, so that a sweep may end it."""
-    if not request.of_this_boot:
-        return True
-    if request.has("started"):
-        spent_ms = boottime_ms() - request.opened["opened_boottime_ms"]
-        return bool(spent_ms > request.facts["timeout_s"] * 1000 + LAST_STAGES_WITHIN_MS)
-    released = request.file("release.json")
-    if released:
-        return boottime_ms() - int(released["released_boottime_ms"]) > RUN_WITHIN_MS
-    last_sign_ms = max(heartbeat.last_beat_ms(request.directory), request.opened["opened_boottime_ms"])
-    return boottime_ms() - last_sign_ms > heartbeat.STALE_AFTER_MS and not heartbeat.is_waiting(request.directory)
 
 
 def _sweep_person(state_dir: str, person: str, uid: int, ended: _Ended) -> list[str]:

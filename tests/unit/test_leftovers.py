@@ -18,7 +18,7 @@ from audit import log
 from audit.verify import verify
 from gate.flow.decide import decide, end, record_decided
 from gate.page.history.index import wall_ms
-from gate.store import layout, rmtree
+from gate.store import layout, liveness, rmtree
 from gate.upkeep import prune, sweep
 from tests.support.gate_state import DAY_S, IS_ROOT, drop_file, made, open_request
 
@@ -224,11 +224,11 @@ def test_a_job_whose_runner_was_killed_is_ended_a_day_after_its_timeout(policy: 
     request = open_request(policy, KEY, opened_boottime_ms=0)
     decide(request, "approved", "1 of 1", rule="all", config="")
     Path(request.directory, "started").touch()
-    over_ms = request.facts["timeout_s"] * 1000 + sweep.LAST_STAGES_WITHIN_MS
+    over_ms = request.facts["timeout_s"] * 1000 + liveness.LAST_STAGES_WITHIN_MS
     for now_ms, is_over in ((over_ms, False), (over_ms + 1, True)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sweep, "boottime_ms", lambda now_ms=now_ms: now_ms)
-            assert sweep.over(request) is is_over
+            patch.setattr(liveness, "boottime_ms", lambda now_ms=now_ms: now_ms)
+            assert liveness.over(request) is is_over
 
 
 def test_a_thousand_jobs_leave_a_bounded_number_of_files(

@@ -13,7 +13,7 @@ import pytest
 from audit import log
 from executor import cleanup
 from gate.clock import boottime_ms
-from gate.store import heartbeat, layout
+from gate.store import heartbeat, layout, liveness
 from gate.store.files import write_json_once
 from gate.store.request import Request, load
 from gate.upkeep import sweep
@@ -99,7 +99,7 @@ def test_which_requests_are_over(policy: dict[str, Any], case: str) -> None:
     for step in steps:
         step(request)
 
-    assert sweep.over(request) is over
+    assert liveness.over(request) is over
     assert sweep.sweep(policy, "own") == []
     assert request.has("ended.json") is over
     assert len(records(policy, "ended")) == over
