@@ -19,7 +19,6 @@ from executor.runner_contract import StageError
 from executor.shell import backend, needs
 from gate import __version__
 from gate.flow import detached, earlier
-from gate.flow.decide import cache_dir
 from gate.model.content import shown_content
 from gate.model.digest import content_digest
 from gate.model.facts import is_rehearsal, job_facts, key_of
@@ -151,7 +150,7 @@ def _plan(policy: dict[str, Any], choice: Choice, facts: dict[str, Any]) -> dict
         "refused": choice.why or barred(backend_of(policy, choice.rule), choice.rule, facts),
         "runner_pid": os.getppid(),
         "work_dir": layout.work(policy["state_dir"], key_of(facts)),
-        "cache_dir": cache_dir(policy, backend_of(policy, choice.rule), facts),
+        "cache_dir": layout.cache_dir(policy, backend_of(policy, choice.rule), facts),
     }
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 
 from gate.clock import boottime_ms
-from gate.model.facts import project_key_of
 from gate.model.words import duration
 from gate.store import layout
 from gate.store.files import StateError, write_json_once
@@ -127,19 +126,13 @@ def release(request: Request, decision: dict[str, Any], plan: dict[str, Any], in
         "backend": backend,
         "environment": _told_to_the_job(decision, decided),
         "work_dir": plan["work_dir"],
-        "cache_dir": cache_dir(plan["policy"], backend, request.facts),
+        "cache_dir": layout.cache_dir(plan["policy"], backend, request.facts),
         "boot_id": request.opened["boot_id"],
         "released_boottime_ms": boottime_ms(),
         "head": [head.seq, head.sha256],
     }
     write_json_once(request.directory, "release.json", content)
     return head
-
-
-def cache_dir(policy: dict[str, Any], backend: dict[str, Any], facts: dict[str, Any]) -> str:
-    """The project's cache; where a rule names its own user, one of that user's, who could not use the other."""
-    own = backend["run_as"] if backend["run_as"] != policy["backend"]["run_as"] else None
-    return layout.cache(policy["state_dir"], project_key_of(facts) + (f"@{own}" if own else ""))
 
 
 def _told_to_the_job(decision: dict[str, Any], decided: Head) -> dict[str, str]:

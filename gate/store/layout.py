@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from gate.model.facts import project_key_of
 from gate.store import beneath, reserve
 from gate.store.files import StateError, make_directory, rename_without_replacing, write_once
 
@@ -93,6 +94,12 @@ def caches(state_dir: str) -> str:
 def cache(state_dir: str, project_key: str) -> str:
     """The cache that the jobs of one project share."""
     return os.path.join(caches(state_dir), project_key)
+
+
+def cache_dir(policy: dict[str, Any], backend: dict[str, Any], facts: dict[str, Any]) -> str:
+    """The project's cache; where a rule names its own user, one of that user's, who could not use the other."""
+    own = backend["run_as"] if backend["run_as"] != policy["backend"]["run_as"] else None
+    return cache(policy["state_dir"], project_key_of(facts) + (f"@{own}" if own else ""))
 
 
 def directories(policy: dict[str, Any]) -> list[tuple[str, int, int]]:
