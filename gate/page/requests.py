@@ -17,8 +17,10 @@ from gate.store.request import Request, load
 from gate.votes.from_signed import standing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gate.page.auth.visitor import Visitor
-    from gate.page.state import Page
+    from gate.page.history.index import Index
 
 FOLDED_CHARACTERS = 200  # a longer value is folded, and one of more lines
 FOLDED_LINES = 3
@@ -85,9 +87,9 @@ class VariableGroup:
 class Book:
     """The requests on disk; what is read once is kept, since it never changes."""
 
-    def __init__(self, page: Page) -> None:
-        """`page` knows the policy and the index."""
-        self._page = page
+    def __init__(self, state_dir: str, index: Index, policy: Callable[[], dict[str, Any]]) -> None:
+        """`policy` returns gate.yaml's policy as it is at that moment."""
+        self._state_dir, self._index, self._policy = state_dir, index, policy
         self._loaded: dict[str, Request] = {}
         self._shown: dict[str, bool] = {}
 
@@ -98,7 +100,7 @@ class Book:
             StateError: it is there and cannot be read.
         """
         if key not in self._loaded or not self._loaded[key].has("request.json"):
-            found = _load(self._page.state_dir, key) if KEY.fullmatch(key) else None
+            found = _load(self._state_dir, key) if KEY.fullmatch(key) else None
             if found is None:
                 return None
             self._loaded[key] = found
@@ -119,7 +121,7 @@ class Book:
 
     def waiting(self, visitor: Visitor) -> tuple[list[Waiting], list[tuple[str, str]]]:
         """All that waits, oldest first; and those that cannot be read: (key, why), which keep none of the others back."""
-        keys, faults = self._page.index.open_keys(), list[tuple[str, str]]()
+        keys, faults = self._index.open_keys(), list[tuple[str, str]]()
         self._loaded = {key: request for key, request in self._loaded.items() if key in set(keys)}
         self._shown = {key: shown for key, shown in self._shown.items() if key in set(keys)}
         found = []
@@ -134,9 +136,9 @@ class Book:
 
     def one(self, request: Request, visitor: Visitor) -> Waiting:
         """One request that waits, as this visitor may see it."""
-        policy, now_ms = self._page.policy, boottime_ms()
+        policy, now_ms = self._policy(), boottime_ms()
         rule = matching.current(policy, request.facts, request.opened["rule"])
-        votes = standing(self._page.index.votes(request.key), policy)
+        votes = standing(self._index.votes(request.key), policy)
         waiting = Waiting(
             request=request,
             rule=rule,

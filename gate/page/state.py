@@ -78,7 +78,7 @@ class Page:
         self.bulk: dict[str, list[tuple[str, str]]] = {}
         self.viewers: Counter[str] = Counter()  # live ones, by whose they are
         self.index = Index(os.path.join(directory, "index.sqlite"), layout.audit(self.state_dir))
-        self.book = Book(self)
+        self.book = Book(self.state_dir, self.index, lambda: self.policy)
         self.log_fault = ""
         self.is_current = False  # whether the index has once caught up with the log
         self.ending = asyncio.Event()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -191,7 +190,7 @@ class Desk:
     def __init__(self, state: Path) -> None:
         self.policy = made(state)
         self.index = Index(str(state / "index.sqlite"), layout.audit(str(state)))
-        self.book = Book(SimpleNamespace(policy=self.policy, index=self.index, state_dir=str(state)))  # type: ignore[arg-type]
+        self.book = Book(str(state), self.index, lambda: self.policy)
 
     def open(self, key: str = KEY, **opened: Any) -> Request:
         request = open_request(self.policy, key, **opened)
