@@ -24,7 +24,14 @@ import sys
 from executor import forked
 from executor.inotify import Inotify
 from executor.pace import GAP_MS, Pace
-from executor.runner_contract import StageError, build_failure_code, say, system_failure_code, tell_exit_code
+from executor.runner_contract import (
+    EXEC_TIMEOUT_S,
+    StageError,
+    build_failure_code,
+    say,
+    system_failure_code,
+    tell_exit_code,
+)
 from gate.clock import boottime_ms
 from gate.model.words import duration
 from gate.store import beneath, heartbeat
@@ -37,7 +44,6 @@ if TYPE_CHECKING:
 else:
     import _signal as signal  # what `signal` wraps: its enums bring in collections and re, half a MiB that waits
 
-DEFAULT_PREPARE_TIMEOUT_S = 3600  # the runner's own default, its executors/custom/consts.go
 POLL_MS = 10_000
 POLL_WITHOUT_INOTIFY_MS = 1000
 FAULT_RETRY_MS = 10_000
@@ -116,7 +122,7 @@ def _prepare_timeout(arguments: list[str]) -> int:
     from gate.model.rules import MIN_PREPARE_TIMEOUT_S
 
     if not arguments:
-        return DEFAULT_PREPARE_TIMEOUT_S
+        return EXEC_TIMEOUT_S
     option, _, value = " ".join(arguments).replace("=", " ", 1).partition(" ")
     if option != "--prepare-timeout" or not (value.isascii() and value.isdigit()):
         raise StageError(

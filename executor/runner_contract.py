@@ -9,6 +9,10 @@ import os
 
 DEFAULT_BUILD_FAILURE = 1
 DEFAULT_SYSTEM_FAILURE = 2
+# What the runner takes where config.toml says nothing, in seconds (its executors/custom/consts.go).
+EXEC_TIMEOUT_S = 3600  # of a stage, prepare among them
+GRACEFUL_KILL_TIMEOUT_S = 600
+FORCE_KILL_TIMEOUT_S = 10
 STDERR = 2  # the descriptor: config and run say there what keeps them from their work
 _MAX_EXIT_CODE = 255
 # By name, so that a stage imports none that it does not use.

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from config.host import reason, weaknesses
 from executor.checks.editor import owns, weak
 from executor.checks.finding import Finding, fail, ok, warn
-from executor.checks.runner_config import DEFAULT_GATE_YAML
 from executor.checks.runner_unit import DIRECTORIES
+from gate import DEFAULT_CONFIG
+from gate.page import SOCKET_MODE
 from gate.store import layout
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 ANSWERS_WITHIN_S = 10
 READY_WITHIN_S, LOOK_EVERY_S = 5, 0.2  # one that was just started has still to read the log
-SOCKET_MODE = 0o660
 _UNIT = "gate-page.service"
 
 
@@ -141,7 +141,7 @@ def _accounts(context: Context) -> Iterator[Finding]:
 
 
 def _has_unit(context: Context) -> bool:
-    is_default = context.gate_yaml.path == DEFAULT_GATE_YAML  # another gate's page has a unit of another name
+    is_default = context.gate_yaml.path == DEFAULT_CONFIG  # another gate's page has a unit of another name
     return is_default and any(context.system.text(f"{directory}/{_UNIT}") for directory in DIRECTORIES)
 
 

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.host import reason
+from gate import DEFAULT_CONFIG
 
 DEFAULT_PATH = "/etc/gitlab-runner/config.toml"
-DEFAULT_GATE_YAML = "/etc/gitlab-runner-gate/gate.yaml"
 STAGES = ("config", "prepare", "run", "cleanup")
-EXEC_TIMEOUT_S = 3600
-GRACEFUL_KILL_TIMEOUT_S = 600
-FORCE_KILL_TIMEOUT_S = 10
 SHUTDOWN_TIMEOUT_S = 30
 DEFAULT_CONCURRENT = 1
 BYTE_ORDER_MARK = "\ufeff"
@@ -64,7 +61,7 @@ class Runner:
         """The gate.yaml that most of its stages name."""
         named = [split(own)[0] for stage in STAGES if (own := self.own_arguments(stage))]
         absolute = [file for file in named if file and os.path.isabs(file)]
-        return Counter(absolute).most_common(1)[0][0] if absolute else DEFAULT_GATE_YAML
+        return Counter(absolute).most_common(1)[0][0] if absolute else DEFAULT_CONFIG
 
     def seconds(self, key: str, default: int) -> int:
         """A timeout of [runners.custom]; the runner's default where there is none, or one that is not above 0."""

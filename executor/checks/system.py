@@ -6,7 +6,8 @@ import subprocess
 import time
 from typing import Protocol
 
-TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+from gate import TOOL_PATH
+
 PROGRAM_WITHIN_S = 10
 _TIMEX_BYTES = 256  # struct timex is 208 on a 64-bit Linux
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized

@@ -15,10 +15,8 @@ from executor.entry import entry_point
 from executor.main import REHEARSAL
 from executor.rehearsal.errors import RehearsalError
 from executor.rehearsal.version import NEWEST_KNOWN
+from executor.runner_contract import EXEC_TIMEOUT_S, FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S
 
-EXEC_TIMEOUT_S = 3600
-GRACEFUL_KILL_TIMEOUT_S = 600
-FORCE_KILL_TIMEOUT_S = 10
 BUILT_IN_PREPARE_TIMEOUT_S = 86400
 _GATES = ("gate-executor", os.path.basename(entry_point()))
 

@@ -15,12 +15,12 @@ import os
 import stat
 
 from executor.shell import supervise
+from gate import TOOL_PATH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHELLS = ("bash", "sh")
 _MFD_NOEXEC_SEAL = 0x8  # memfd_create(2), Linux 6.3; with sysctl vm.memfd_noexec=2 no other is allowed
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL

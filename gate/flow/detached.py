@@ -12,6 +12,7 @@ import os
 import signal
 from contextlib import suppress
 
+from gate import TOOL_PATH
 from gate.model.words import shown
 
 TYPE_CHECKING = False
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 TIMEOUT_S = 60
 LAST_WORDS_S = 1
 STDERR_KEPT_BYTES = 4096
-TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # A courier outlives a command that reads nothing, and subprocess gives the last two back to the command by itself.
 _KEPT = (signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ)
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from config.host import path_problems
+from gate.page import SOCKET_MODE
 from gate.page.connection import Door
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 FIRST_FD = 3
 BACKLOG = 512
-_SOCKET_MODE = 0o660
 
 
 class DoorError(Exception):
@@ -110,7 +110,7 @@ def _bound(path: str, gid: int | None) -> socket.socket:
             os.umask(umask)
         if gid is not None:
             os.chown(path, -1, gid)
-            os.chmod(path, _SOCKET_MODE)
+            os.chmod(path, SOCKET_MODE)
         sock.listen(BACKLOG)
     except OSError:
         sock.close()

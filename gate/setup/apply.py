@@ -12,7 +12,7 @@ from config.accounts import SystemHost
 from config.faults import ConfigError, Fault
 from config.host import check_state_dir, path_problems
 from config.load import policy_from
-from gate.setup.preflight import TOOL_PATH
+from gate import TOOL_PATH
 from gate.setup.resources import MismatchError
 from gate.store import audit_key
 from gate.store.files import StateError, write_once

@@ -8,6 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from config.host import file_system, is_network, reason, weaknesses
+from gate import TOOL_PATH
 from gate.setup.resources import Directory
 from gate.setup.runner_block import program
 from gate.store import audit_key, layout
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from gate.setup.resources import Thing
 
 _OURS = "gitlab-runner-gate"
-TOOL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # after `su`, PATH may have no sbin
 
 
 def installation(answers: Answers) -> Iterator[str]:

@@ -6,9 +6,11 @@ import json
 import os
 import sys
 
+from gate import DEFAULT_CONFIG
+
 _TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EXAMPLE = os.path.join(_TOP, "runner-config.example.toml")  # beside the packages, in the checkout and in the wheel
-_EXECUTOR, _CONFIG = "/opt/gitlab-runner-gate/bin/gate-executor", "/etc/gitlab-runner-gate/gate.yaml"
+_EXECUTOR = "/opt/gitlab-runner-gate/bin/gate-executor"
 
 
 def program(name: str) -> str:
@@ -20,7 +22,7 @@ def runner_block(config: str) -> str:
     """Return the block for a gate.yaml at `config`, with no blank line at its end."""
     with open(EXAMPLE, encoding="utf-8") as example:
         block = "[[runners]]\n" + example.read().partition("[[runners]]\n")[2]
-    for example_path, path in ((_EXECUTOR, program("gate-executor")), (_CONFIG, config)):
+    for example_path, path in ((_EXECUTOR, program("gate-executor")), (DEFAULT_CONFIG, config)):
         block = block.replace(_quoted(example_path), _quoted(path))
     return block.rstrip("\n")
 

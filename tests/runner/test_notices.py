@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gate.flow.detached import TOOL_PATH
+from gate import TOOL_PATH
 from tests.runner.gated import Gated, until
 from tests.runner.test_answers import NEEDS_USERS
 from tests.runner.test_crashes import killed_at

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from executor.shell import backend, work_tree
+from gate import TOOL_PATH
 from gate.store import layout
 from tests.stages.test_backend_run import MODES, NOBODY, policy, skip_where_impossible, skip_without_root
 from tests.stages.test_backend_run import passable as passable  # noqa: PLC0414  a fixture
@@ -215,7 +216,7 @@ def test_path_and_environment_are_as_gate_yaml_says(passable: Path, mode: str) -
     own = passable / "bin"
     own.mkdir()
     two = Two(passable, mode, path=["/usr/games", "/opt"], environment={"HTTPS_PROXY": "http://p:3128", "LANG": "C"})
-    text = f"test $PATH = /usr/games:/opt:{backend.TOOL_PATH} && test $HTTPS_PROXY = http://p:3128"
+    text = f"test $PATH = /usr/games:/opt:{TOOL_PATH} && test $HTTPS_PROXY = http://p:3128"
     assert two.run("first", text) == 0
 
 

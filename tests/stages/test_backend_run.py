@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from executor.shell import backend, cgroup, init, supervise, work_tree
+from gate import TOOL_PATH
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MODES = ["pid_namespace", "process_group"]
@@ -147,7 +148,7 @@ def test_environment_is_exactly_the_list(site: Site) -> None:
             f"HOME={site.work}/home",
             f"USER={user}",
             f"LOGNAME={user}",
-            f"SHELL={shutil.which('bash', path=backend.TOOL_PATH)}",
+            f"SHELL={shutil.which('bash', path=TOOL_PATH)}",
             "LANG=C.UTF-8",
             f"TMPDIR={site.tmp}",
             "EXTRA=of the gate",
@@ -301,7 +302,7 @@ def fake_tool(root: Path, monkeypatch: pytest.MonkeyPatch, tool: str, text: str)
     here.mkdir()
     (here / tool).write_text(f"#!/bin/bash\n{text}\n")
     (here / tool).chmod(0o755)
-    monkeypatch.setattr(backend, "TOOL_PATH", f"{here}:{backend.TOOL_PATH}")
+    monkeypatch.setattr(backend, "TOOL_PATH", f"{here}:{TOOL_PATH}")
 
 
 def test_missing_work_directory_is_said(site: Site) -> None:

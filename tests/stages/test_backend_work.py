@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from executor.shell import backend
+from gate import TOOL_PATH
 from gate.store import rmtree
 from tests.stages.test_backend_run import NOBODY, policy, skip_without_root
 from tests.stages.test_backend_run import passable as passable  # noqa: PLC0414  a fixture
@@ -126,7 +127,7 @@ def test_missing_parent_is_said(passable: Path, missing: str) -> None:
 
 def as_the_job(work: Path, text: str) -> None:
     user = NOBODY.pw_uid if os.geteuid() == 0 else None
-    subprocess.run(["bash", "-euc", text], cwd=work, user=user, check=True, env={"PATH": backend.TOOL_PATH})
+    subprocess.run(["bash", "-euc", text], cwd=work, user=user, check=True, env={"PATH": TOOL_PATH})
 
 
 HOSTILE = {

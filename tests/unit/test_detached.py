@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gate import TOOL_PATH
 from gate.flow import detached as courier
 from tests.runner.gated import until
 from tests.support.gate_state import in_children
@@ -80,7 +81,7 @@ def test_a_command_gets_its_message_and_nothing_of_ours(tmp_path: Path, monkeypa
     found = probed(tmp_path)
     assert (found["stdin"], found["argv"], found["cwd"]) == ("{}\n", [str(tmp_path / "found")], "/")
     home = pwd.getpwuid(os.geteuid()).pw_dir
-    assert found["env"] == {"PATH": courier.TOOL_PATH, "LANG": "C.UTF-8", "HOME": home}
+    assert found["env"] == {"PATH": TOOL_PATH, "LANG": "C.UTF-8", "HOME": home}
     assert {fd: target.partition(":")[0] for fd, target in found["files"].items()} == {
         "0": "pipe",
         "1": "/dev/null",

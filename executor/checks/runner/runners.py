@@ -8,8 +8,8 @@ from executor.checks.finding import Finding, Need, fail, ok, warn
 from executor.checks.runner import toml_edit
 from executor.checks.runner.toml_edit import Edit
 from executor.checks.runner_config import Runner
+from executor.shell.backend import SHELLS
 
-SHELLS = ("bash", "sh")
 _EXAMPLE = {"url": "https://gitlab.example.com", "token": "glrt-REPLACE-ME"}  # runner-config.example.toml
 _FLAG = "FF_USE_DYNAMIC_TRACE_FORCE_SEND_INTERVAL"  # stretches the runner's sign of life to 30 minutes
 

@@ -11,7 +11,7 @@ from executor.checks.finding import Finding, fail, ok, warn
 from executor.checks.runner.sandbox import hindrances
 from executor.checks.runner.stages import exec_timeout
 from executor.checks.runner_unit import DROP_INS, NAME, Unit
-from executor.checks.system import TOOL_PATH
+from gate import TOOL_PATH
 
 OLDEST = (17, 9)  # older ones have no BUILD_EXIT_CODE_FILE
 STOP_AFTER_S = 3600  # beyond the longest wait: for the job itself

@@ -11,7 +11,9 @@ from executor.checks.editor import at
 from executor.checks.finding import Finding, fail, ok, warn
 from executor.checks.runner import toml_edit
 from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import DEFAULT_GATE_YAML, EXEC_TIMEOUT_S, STAGES, Runner, split
+from executor.checks.runner_config import STAGES, Runner, split
+from executor.runner_contract import EXEC_TIMEOUT_S
+from gate import DEFAULT_CONFIG
 
 PREPARE_TIMEOUT = "--prepare-timeout"
 REHEARSAL = "--rehearsal"  # which `gate rehearse` adds by itself
@@ -125,8 +127,8 @@ def _arguments(context: Context, runner: Runner, stage: str) -> Iterator[Finding
     elif file is not None and not os.path.isabs(file):
         says = f"{who}: --config {file!r}: write its whole path; the runner starts stages in a directory of its own"
         yield fail(says, mend)
-    elif (file or DEFAULT_GATE_YAML) != runner.gate_yaml:
-        yield fail(f"{who}: --config {file or DEFAULT_GATE_YAML}, and other stages go by {runner.gate_yaml}", mend)
+    elif (file or DEFAULT_CONFIG) != runner.gate_yaml:
+        yield fail(f"{who}: --config {file or DEFAULT_CONFIG}, and other stages go by {runner.gate_yaml}", mend)
 
 
 _WITHOUT = {

@@ -9,11 +9,10 @@ from executor.checks.finding import Finding, fail, ok, warn
 from executor.checks.runner import toml_edit
 from executor.checks.runner.stages import PREPARE_TIMEOUT, arguments, exec_timeout, told_prepare_timeout
 from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import EXEC_TIMEOUT_S, FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S, Runner, split
+from executor.checks.runner_config import Runner, split
+from executor.runner_contract import EXEC_TIMEOUT_S, FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S
+from gate.model.rules import MIN_PREPARE_TIMEOUT_S, PREPARE_MARGIN_S
 
-MARGIN_S = 15  # what the gate leaves of the prepare timeout, to write down that nobody answered
-MIN_PREPARE_TIMEOUT_S = 16
-DEFAULT_PREPARE_TIMEOUT_S = 3600
 MIN_GRACEFUL_S = 15
 MIN_FORCE_S = 5
 MIN_EXEC_S = 30
@@ -48,7 +47,7 @@ def _prepare(context: Context, runner: Runner) -> Iterator[Finding]:
     who, limit_s = f"runner {runner.name}", exec_timeout(runner)
     longest_s, rule = max(((each["decide_within_s"], each["name"]) for each in _rules(context)), default=(0, ""))
     told_s = _told(runner)
-    best_s = max(told_s or 0, limit_s, longest_s + MARGIN_S)
+    best_s = max(told_s or 0, limit_s, longest_s + PREPARE_MARGIN_S)
     if told_s is None or told_s < MIN_PREPARE_TIMEOUT_S:
         words = " ".join(split(runner.own_arguments("prepare") or [])[1][1:])
         says = f"{who}: prepare_args has {words!r}: write {PREPARE_TIMEOUT} and the seconds, {MIN_PREPARE_TIMEOUT_S} or more"
@@ -56,8 +55,8 @@ def _prepare(context: Context, runner: Runner) -> Iterator[Finding]:
     elif told_s != limit_s:
         says = f"{who}: {PREPARE_TIMEOUT} is {told_s}, and prepare_exec_timeout {limit_s}: both must be the same"
         yield fail(says, _both(context, runner, best_s))
-    elif longest_s + MARGIN_S > limit_s:
-        says = f"{who}: a job may wait for {limit_s} s, and rule {rule!r} gives {longest_s} s to decide, and {MARGIN_S} s more"
+    elif longest_s + PREPARE_MARGIN_S > limit_s:
+        says = f"{who}: a job may wait for {limit_s} s, and rule {rule!r} gives {longest_s} s to decide, and {PREPARE_MARGIN_S} s more"
         yield warn(says, _both(context, runner, best_s))
     outer_s = _span(runner.table.get("prepare_timeout"))
     if outer_s and outer_s < limit_s:
@@ -68,7 +67,7 @@ def _prepare(context: Context, runner: Runner) -> Iterator[Finding]:
 def _told(runner: Runner) -> int | None:
     """What prepare goes by: None where it would refuse its arguments."""
     _file, words = split(runner.own_arguments("prepare") or [])
-    return told_prepare_timeout(runner) if words[1:] else DEFAULT_PREPARE_TIMEOUT_S
+    return told_prepare_timeout(runner) if words[1:] else EXEC_TIMEOUT_S
 
 
 def _both(context: Context, runner: Runner, seconds: int) -> str:
