@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from audit.record import AuditError
+from audit.errors import AuditError
 
 _WRITTEN = re.compile(r"(?:(?:gate: )?audit head )?(?:seq=)?([1-9][0-9]{0,15})(?::|\s+sha256=)([0-9a-f]{64})")
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from audit import segments
 from audit.anchors import Anchor
+from audit.errors import AuditError
 from audit.lock import Locked
 from audit.log import sure_end
 from audit.notes import open_note, sign
 from audit.reading import unusable
-from audit.record import AuditError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,9 +11,10 @@ import json
 import os
 import time
 
+from audit.errors import AuditError
 from audit.lock import Locked
 from audit.reading import unusable
-from audit.record import AuditError, decode
+from audit.record import decode
 from audit.segments import refuse_strange
 
 TYPE_CHECKING = False

@@ -12,7 +12,8 @@ import mmap
 import os
 import time
 
-from audit.record import RECORD_MAX_BYTES, AuditError
+from audit.errors import AuditError
+from audit.record import RECORD_MAX_BYTES
 
 # What one append writes at most (a mend's last line feed, its record, and one more), and room for where it begins.
 CHECKED_BYTES = 3 * RECORD_MAX_BYTES

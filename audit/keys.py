@@ -13,7 +13,7 @@ import hashlib
 import re
 from typing import NamedTuple
 
-from audit.record import AuditError
+from audit.errors import AuditError
 
 _ED25519 = b"\x01"
 _KEY_BYTES = 32

@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 
-from audit.record import AuditError
+from audit.errors import AuditError
 from audit.segments import refuse_strange
 
 LOCK = "audit.lock"

@@ -12,6 +12,7 @@ import time
 
 from audit import chain, copies, disk, segments
 from audit.chain import Head
+from audit.errors import AuditError
 from audit.lock import Locked
 from audit.reading import (
     first_segment,
@@ -26,7 +27,7 @@ from audit.reading import (
     records,
     unusable,
 )
-from audit.record import OWN_EVENTS, OWN_KEYS, AuditError, UnsoundError, decode, is_newer, parts
+from audit.record import OWN_EVENTS, OWN_KEYS, UnsoundError, decode, is_newer, parts
 from audit.segments import FIRST_SEGMENT
 
 TYPE_CHECKING = False

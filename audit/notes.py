@@ -11,8 +11,8 @@ import binascii
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from audit.errors import AuditError
 from audit.keys import is_name
-from audit.record import AuditError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,8 @@ import itertools
 import os
 
 from audit import chain, segments
-from audit.record import AuditError, UnsoundError, decode
+from audit.errors import AuditError
+from audit.record import UnsoundError, decode
 
 TYPE_CHECKING = False
 MARKED_BYTES = 4096

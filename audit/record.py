@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 
+from audit.errors import AuditError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,10 +30,6 @@ _DIGITS_SAFE = 16
 _DIGITS_MAX = 17
 _SHOWN_MAX_CHARACTERS = 80
 _TIME = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}Z")
-
-
-class AuditError(Exception):
-    """The audit log could not be used; the message is one line for people."""
 
 
 class UnsoundError(ValueError):

@@ -7,7 +7,8 @@ import os
 import stat
 
 from audit import chain
-from audit.record import RECORD_MAX_BYTES, AuditError
+from audit.errors import AuditError
+from audit.record import RECORD_MAX_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

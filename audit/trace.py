@@ -17,7 +17,7 @@ import re
 from typing import IO, TYPE_CHECKING
 
 from audit.anchors import Anchor
-from audit.record import AuditError
+from audit.errors import AuditError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

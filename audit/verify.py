@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from audit import chain, segments
 from audit.anchors import Anchor
 from audit.chain import Head
+from audit.errors import AuditError
 from audit.log_start import Start
-from audit.record import FIRST_SEQ, AuditError, UnsoundError, decode
+from audit.record import FIRST_SEQ, UnsoundError, decode
 from audit.report import PROBLEMS_MAX, Problem, Report
 from audit.runs import Runs
 from audit.torn_lines import Torn

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 
+from audit.errors import AuditError
+from gate.errors import GateError
+
 DEFAULT_BUILD_FAILURE = 1
 DEFAULT_SYSTEM_FAILURE = 2
 # What the runner takes where config.toml says nothing, in seconds (its executors/custom/consts.go).
@@ -15,11 +18,9 @@ GRACEFUL_KILL_TIMEOUT_S = 600
 FORCE_KILL_TIMEOUT_S = 10
 STDERR = 2  # the descriptor: config and run say there what keeps them from their work
 _MAX_EXIT_CODE = 255
-# By name, so that a stage imports none that it does not use.
-_ERRORS_FOR_PEOPLE = ("StageError", "StateError", "AuditError", "BackendError", "FactsError")
 
 
-class StageError(Exception):
+class StageError(GateError):
     """A stage that cannot do its work: one line for the job log, and a system failure."""
 
 
@@ -81,7 +82,7 @@ def say(line: str, descriptor: int = 1) -> None:
 
 def in_words(error: BaseException) -> str:
     """An exception, in one line for people; never a traceback."""
-    if type(error).__name__ in _ERRORS_FOR_PEOPLE:
+    if isinstance(error, (GateError, AuditError)):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror

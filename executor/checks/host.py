@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from audit import reading, segments
-from audit.record import AuditError
+from audit.errors import AuditError
 from config import host
 from executor.checks.editor import in_editor, owns
 from executor.checks.finding import Finding, fail, ok, warn

@@ -10,8 +10,8 @@ import struct
 from typing import TYPE_CHECKING
 
 from audit import copies, segments
+from audit.errors import AuditError
 from audit.lock import LOCK
-from audit.record import AuditError
 from audit.verify import verify
 from executor.checks.finding import Finding, fail, ok, warn
 from gate.store import layout

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from gate.errors import GateError
 
-class RehearsalError(Exception):
+
+class RehearsalError(GateError):
     """The rehearsal cannot begin; the message says where the fault is and what to do."""
 
 
-class BuildError(Exception):
+class BuildError(GateError):
     """Ends the job for good; `exit_code` None where GitLab is told none."""
 
     def __init__(self, message: str, *, exit_code: int | None = None, reason: str = "script_failure") -> None:
@@ -16,5 +18,5 @@ class BuildError(Exception):
         self.reason = reason
 
 
-class DriverError(Exception):
+class DriverError(GateError):
     """A system failure: in prepare it is tried again."""

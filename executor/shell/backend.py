@@ -16,6 +16,7 @@ import stat
 
 from executor.shell import supervise
 from gate import TOOL_PATH
+from gate.errors import GateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _LOADER_VARIABLES = (
 )  # ld.so(8): these would act on root's unshare and setpriv
 
 
-class BackendError(Exception):
+class BackendError(GateError):
     """The backend cannot do what it was asked; one plain line for people."""
 
 

@@ -11,6 +11,8 @@ import hashlib
 import os
 import time
 
+from gate.errors import GateError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +29,7 @@ _LIMITS = (
 )
 
 
-class CgroupError(Exception):
+class CgroupError(GateError):
     """A limit cannot be kept here; one plain line."""
 
 

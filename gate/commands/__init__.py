@@ -18,14 +18,13 @@ from gate.commands.answer import approve, reject
 from gate.commands.audit.group import audit
 from gate.commands.completion import completion
 from gate.commands.config import config as config_group
-from gate.commands.fault import CommandError
 from gate.commands.init import init
 from gate.commands.list_show import list_, show
 from gate.commands.page import page
 from gate.commands.rules import rules
 from gate.commands.statement import statement
 from gate.commands.user import user
-from gate.store.files import StateError
+from gate.errors import GateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +59,7 @@ def main(more: Iterable[click.Command] = ()) -> None:
     stdout = sys.stdout
     try:
         sys.exit(gate.main(prog_name="gate", standalone_mode=False) or 0)
-    except (CommandError, ConfigError, StateError, AuditError) as error:
+    except (GateError, ConfigError, AuditError) as error:
         click.echo(f"gate: {error}", err=True)
         sys.exit(1)
     except click.ClickException as error:

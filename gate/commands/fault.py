@@ -1,5 +1,7 @@
 """The one fatal error of the command line."""
 
+from gate.errors import GateError
 
-class CommandError(Exception):
+
+class CommandError(GateError):
     """What was asked cannot be done; the message is for people, and the exit code 1."""

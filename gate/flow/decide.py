@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 
 from gate.clock import boottime_ms
+from gate.errors import GateError
 from gate.model.words import duration
 from gate.store import layout
 from gate.store.files import StateError, write_json_once
@@ -27,7 +28,7 @@ DECISIONS = ("approved", *FINAL_AND_NEGATIVE)
 BUILD_FAILURES = ("rejected", "refused", "expired", "superseded")
 
 
-class NotReleased(Exception):  # noqa: N818
+class NotReleased(GateError):  # noqa: N818
     """An approved job that is not let through after all; the message says why."""
 
 

@@ -13,6 +13,7 @@ Rules, in this order:
 
 from __future__ import annotations
 
+from gate.errors import GateError
 from gate.model.content import image_and_services
 from gate.model.predefined import is_policy_job
 from gate.model.variables import names_set
@@ -42,7 +43,7 @@ _ID_MAX_DIGITS = 19  # a bigint; and int() of thousands of digits, which an auth
 _QUOTED_MAX_CHARACTERS = 80
 
 
-class FactsError(Exception):
+class FactsError(GateError):
     """The job response lacks what identifies a job; the message is one line for people."""
 
 

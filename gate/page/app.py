@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from config.page import absence
+from gate.errors import GateError
 from gate.page import export, guard, link, live, login, metrics, render, together, views, voting
 from gate.page.connection import Connection, Door, make_room
 from gate.page.listeners import open_doors
@@ -25,7 +26,7 @@ _SHUTDOWN_S = 5.0
 _KEY = "{key:[A-Za-z0-9._-]+}"
 
 
-class WrongUserError(Exception):
+class WrongUserError(GateError):
     """The page was started as somebody else than gate.yaml says."""
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from config.host import path_problems
+from gate.errors import GateError
 from gate.page import SOCKET_MODE
 from gate.page.connection import Door
 
@@ -19,7 +20,7 @@ FIRST_FD = 3
 BACKLOG = 512
 
 
-class DoorError(Exception):
+class DoorError(GateError):
     """A socket that cannot be listened on; the message is one line for people."""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from gate.errors import GateError
 from gate.model.words import shown
 from gate.page import render
 from gate.page.auth import accounts
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _ONWARD = re.compile(r"/(requests/[A-Za-z0-9._-]+|history)?")
 
 
-class PasswordError(Exception):
+class PasswordError(GateError):
     """A password that is wrong, or was tried too often; `status` is the HTTP one."""
 
     def __init__(self, status: int, words: str) -> None:

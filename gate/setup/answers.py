@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from config.faults import quoted
 from config.people import RESERVED
 from config.schema import resolved, schema
+from gate.errors import GateError
 
 if TYPE_CHECKING:
     from config.accounts import User
@@ -22,7 +23,7 @@ _ID = re.compile(r"[1-9][0-9]{0,17}")
 _PERSON_MAX = 32
 
 
-class AnswerError(Exception):
+class AnswerError(GateError):
     """An answer that cannot be used; the message is one line for people."""
 
 

@@ -13,6 +13,7 @@ from config.faults import ConfigError, Fault
 from config.host import check_state_dir, path_problems
 from config.load import policy_from
 from gate import TOOL_PATH
+from gate.errors import GateError
 from gate.setup.resources import MismatchError
 from gate.store import audit_key
 from gate.store.files import StateError, write_once
@@ -29,7 +30,7 @@ GATE_YAML_MODE = 0o644
 _AGAIN = "what was made before stays, so run `gate init` again once that is mended"
 
 
-class MakingError(Exception):
+class MakingError(GateError):
     """Something could not be made; one line, with what to do."""
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from config.accounts import SystemHost
 from config.faults import ConfigError
 from config.load import policy_from
+from gate.errors import GateError
 from gate.setup import preflight
 from gate.setup.answers import APPROVERS_GROUP, PAGE_USER
 from gate.setup.host import PlannedHost
@@ -40,7 +41,7 @@ class Plan:
     missing: tuple[Thing, ...]
 
 
-class PlanError(Exception):
+class PlanError(GateError):
     """It cannot be done; a line for each thing that is in the way."""
 
     def __init__(self, problems: list[str]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from config.ownership import commands
+from gate.errors import GateError
 
 if TYPE_CHECKING:
     from config.accounts import Host
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _NEW_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")  # what every useradd(8) and groupadd(8) takes
 
 
-class MismatchError(Exception):
+class MismatchError(GateError):
     """Something else is there; the message says what, and ends with the command that mends it."""
 
 

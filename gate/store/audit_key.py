@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
+from audit.errors import AuditError
 from gate.store import layout
 from gate.store.files import StateError, write_once
 
@@ -39,7 +40,6 @@ def load(state_dir: str) -> Signer:
         StateError: it is not there, cannot be read, or somebody else could have.
     """
     from audit.keys import signer
-    from audit.record import AuditError
 
     path = layout.audit_key(state_dir)
     try:

@@ -11,6 +11,8 @@ import errno
 import os
 import stat
 
+from gate.errors import GateError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -20,7 +22,7 @@ STATE_MODE = 0o640
 STATE_VERSION = 1  # of every state file's form; one that is none of this gate's is not guessed at
 
 
-class StateError(Exception):
+class StateError(GateError):
     """The state on disk could not be read or written; the message is one line for people."""
 
 

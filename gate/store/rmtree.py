@@ -12,6 +12,8 @@ import errno
 import itertools
 import os
 
+from gate.errors import GateError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +23,7 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 BATCH_NAMES = 1000
 
 
-class SpentError(Exception):
+class SpentError(GateError):
     """As much was removed as was allowed; the rest is for another time."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from audit.record import AuditError
+from audit.errors import AuditError
 from gate.store import layout
 from gate.store.files import StateError
 from gate.store.rmtree import Allowance, SpentError

@@ -27,6 +27,7 @@ import stat
 import time
 from contextlib import suppress
 
+from gate.errors import GateError
 from gate.model.words import ascii_json_bytes
 from gate.store.beneath import DIRECTORY, open_beneath
 from gate.store.files import rename_without_replacing
@@ -58,7 +59,7 @@ OK = "ok"  # what an approval without a comment says: that it is one, and not wh
 HOSTS_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
-class DropError(Exception):
+class DropError(GateError):
     """A drop, or a directory of drops, that cannot be looked at; the message says why and what to do."""
 
 

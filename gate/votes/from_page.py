@@ -19,6 +19,7 @@ import re
 from contextlib import suppress
 
 from gate.clock import boottime_ms
+from gate.errors import GateError
 from gate.model.rules import may_answer
 from gate.store import layout
 from gate.votes import drop_file
@@ -37,7 +38,7 @@ NAME = re.compile(r"[0-9a-f]{32}\.vote")
 _KEYS = frozenset({"v", "request", "digest", "person", "answer", "comment"})
 
 
-class PageVoteError(Exception):
+class PageVoteError(GateError):
     """No vote of the page's; the message says what is wrong with it."""
 
 

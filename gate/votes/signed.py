@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 
+from gate.errors import GateError
 from gate.votes import sshsig
 from gate.votes.drop_file import ANSWERS
 from gate.votes.statement import FORMS, Statement, StatementError, expires_text, make, parse
@@ -30,7 +31,7 @@ __all__ = ["Statement", "StatementError", "expires_text", "make", "parse"]
 NAMESPACE = "gate-approval@"
 
 
-class NotCountingError(Exception):
+class NotCountingError(GateError):
     """A signed drop that does not count; the message says why."""
 
 

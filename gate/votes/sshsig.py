@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 
+from gate.errors import GateError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import IO, NamedTuple
@@ -47,11 +49,11 @@ _NO = b"Could not verify signature."  # ssh-keygen.c, sig_verify(): it came as f
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
-class SignatureError(Exception):
+class SignatureError(GateError):
     """No signature in the form that ssh-keygen writes; the message says what is wrong."""
 
 
-class CannotVerifyError(Exception):
+class CannotVerifyError(GateError):
     """A fault of this host, which says nothing about any signature; the message says what to do."""
 
 

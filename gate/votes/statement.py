@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import time
 
+from gate.errors import GateError
 from gate.votes.drop_file import ANSWERS, comment_fault
 
 TYPE_CHECKING = False
@@ -45,7 +46,7 @@ FORMS = {
 }
 
 
-class StatementError(Exception):
+class StatementError(GateError):
     """Not a statement; the message says what is wrong with it."""
 
 

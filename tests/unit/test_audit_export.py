@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from audit import log, reading, record
 from audit.chain import Head
+from audit.errors import AuditError
 from audit.filters import Filter, moment, selected
-from audit.record import AuditError
 from audit.rotate import rotate
 from audit.table import COLUMNS, lines, row_of, safe
 from tests.support.audit_gate import AuditGate

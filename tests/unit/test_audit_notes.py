@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.errors import AuditError
 from audit.keys import Signer, signer, verifier
 from audit.notes import open_note, sign
-from audit.record import AuditError
 
 # The example of golang.org/x/mod/sumdb/note, whose keys are public.
 GO_SIGNER = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"

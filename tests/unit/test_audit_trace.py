@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.record import AuditError
+from audit.errors import AuditError
 from audit.trace import LINE_MAX_BYTES, anchors_in
 from tests.support.audit_gate import AuditGate
 from tests.support.job_log import AFTER, BEFORE, END, FORGED, FORMS, HEADS, SCRIPT, head_line, raw

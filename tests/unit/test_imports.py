@@ -11,7 +11,7 @@ import pytest
 from tests.support.site import CHECKOUT
 
 FAT = {"click", "yaml", "jsonschema", "requests", "aiohttp", "asyncio", "config", "importlib.metadata", "pathlib"}
-HEAVY = {"json", "re", "hashlib", "subprocess", "typing", "dataclasses", "audit", "collections"}
+HEAVY = {"json", "re", "hashlib", "subprocess", "typing", "dataclasses", "audit.record", "collections"}
 
 
 def imported_by(module: str) -> set[str]:

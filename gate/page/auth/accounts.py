@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import argon2
 from filelock import FileLock, Timeout
 
+from gate.errors import GateError
 from gate.model.words import whole
 from gate.store import layout
 from gate.store.files import StateError, fsync_directory, make_directory, read_json
@@ -31,7 +32,7 @@ _HASHER = argon2.PasswordHasher()  # argon2id with the parameters of RFC 9106, l
 _NOBODY = _HASHER.hash("nobody's")
 
 
-class AccountError(Exception):
+class AccountError(GateError):
     """An account or a password that cannot be; the message is one line for people."""
 
 

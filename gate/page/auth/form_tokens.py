@@ -11,6 +11,7 @@ import os
 import secrets
 from typing import TYPE_CHECKING
 
+from gate.errors import GateError
 from gate.store.files import StateError, write_once
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _NONCE_BYTES = 16
 _PARTS = 3
 
 
-class TokenError(Exception):
+class TokenError(GateError):
     """A form that this page did not make, or not for this, or too long ago."""
 
 

@@ -6,6 +6,7 @@ import pwd
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gate.errors import GateError
 from gate.model.words import shown
 from gate.page.auth.peers import uid_of_unix_peer
 
@@ -19,7 +20,7 @@ SENT_MAX_CHARACTERS = 100
 COOKIE, COOKIE_OVER_TLS = "gate-session", "__Host-gate-session"
 
 
-class StrangerError(Exception):
+class StrangerError(GateError):
     """Somebody whom a proxy names, and gate.yaml does not."""
 
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from gate.errors import GateError
 from gate.flow.decide import DECISIONS
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ BUCKETS_S = (10, 30, 60, 300, 900, 3600, 14_400, 86_400)
 _DAY_MS = 86_400_000
 
 
-class FilterError(Exception):
+class FilterError(GateError):
     """A filter that cannot be; the message says what to write."""
 
 
