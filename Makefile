@@ -35,6 +35,7 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 # `make demo` waits for your answer from a second terminal; `make demo ANSWER=approve` (or reject) answers by itself.
 demo: bytecode

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor import runner_contract
+from executor import runner_contract, surroundings
 from executor.runner_contract import StageError, from_config, say, tell_exit_code
 from tests.support.gate_state import in_children, mode_of
 
@@ -122,3 +122,8 @@ def test_say_writes_one_line_and_stops_for_nobody() -> None:
         assert told.read() == "gate: grüß \\ud800\n".encode()
 
     say("nobody reads this", writer)  # closed
+
+
+def test_what_waits_since_before_its_name_finds_in_words_where_it_was() -> None:
+    """A process that waits may be of an older version; each of its steps imports this name (executor/prepare.py, _result)."""
+    assert surroundings.in_words is runner_contract.in_words
