@@ -24,14 +24,20 @@ def unit(name: str) -> configparser.ConfigParser:
     return parsed
 
 
-def listen(name: str) -> socket.socket:
+def listen(name: str) -> list[socket.socket]:
+    """One socket for each `ListenStream`, in their order; a parser would keep the last one only."""
+    lines = (UNITS / name).read_text(encoding="utf-8").splitlines()
+    paths = [Path(line.partition("=")[2].strip()) for line in lines if line.startswith("ListenStream=")]
     wanted = unit(name)["Socket"]
-    path = Path(wanted["ListenStream"])
+    return [listen_at(path, grp.getgrnam(wanted["SocketGroup"]).gr_gid, int(wanted["SocketMode"], 8)) for path in paths]
+
+
+def listen_at(path: Path, gid: int, mode: int) -> socket.socket:
     path.parent.mkdir(mode=0o755, exist_ok=True)
     made = socket.socket(socket.AF_UNIX)
     made.bind(str(path))
-    os.chown(path, 0, grp.getgrnam(wanted["SocketGroup"]).gr_gid)
-    path.chmod(int(wanted["SocketMode"], 8))
+    os.chown(path, 0, gid)
+    path.chmod(mode)
     made.listen()
     return made
 
@@ -60,7 +66,7 @@ def start(name: str, sockets: list[socket.socket]) -> None:
 if __name__ == "__main__":
     if sys.argv[1:3] == ["enable", "--now"]:
         names = sys.argv[3:]
-        handed_over = [listen(name) for name in names if name.endswith(".socket")]
+        handed_over = [each for name in names if name.endswith(".socket") for each in listen(name)]
         for service in [name for name in names if name.endswith(".service")]:
             start(service, handed_over)
     elif sys.argv[1:] != ["daemon-reload"]:
