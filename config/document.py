@@ -42,11 +42,11 @@ class Document:
     texts: dict[Path, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
-    def fault(self, path: Path, message: str, mend: str = "", *, aside: bool = False) -> Fault:
+    def fault(self, path: Path, message: str, fix: str = "", *, aside: bool = False) -> Fault:
         """Return a fault at the value at `path`; where there is none, at the nearest one around it."""
         while path not in self.places:
             path = path[:-1]
-        return Fault(self.file, *self.places[path], message, mend, path, aside)
+        return Fault(self.file, *self.places[path], message, fix, path, aside)
 
     def key_fault(self, path: Path, message: str) -> Fault:
         """Return a fault at the key that `path` ends in."""

@@ -9,7 +9,7 @@ QUOTED_CHARACTERS = 60
 class Fault:
     """One fault. Line and column count from 1; both are 0 where the fault concerns the file itself.
 
-    `mend` is the command that mends it, where one outside the file does; `path` leads to the value that it is about.
+    `fix` is the command that fixes it, where one outside the file does; `path` leads to the value that it is about.
     `aside` says that it stops no job: it concerns something that others do not wait for, which is off until it is fixed.
     """
 
@@ -17,7 +17,7 @@ class Fault:
     line: int
     column: int
     message: str
-    mend: str = field(default="", compare=False)
+    fix: str = field(default="", compare=False)
     path: tuple[str | int, ...] = field(default=(), compare=False)
     aside: bool = field(default=False, compare=False)
 

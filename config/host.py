@@ -34,10 +34,10 @@ class Weakness:
     place: str
     fault: str
     advice: str
-    mend: str
+    fix: str
 
     @property
-    def says(self) -> str:
+    def message(self) -> str:
         """What is wrong and what to do, in one line."""
         return f"{self.fault}: {self.advice}"
 
@@ -63,7 +63,7 @@ def path_problems(path: str, uid: int) -> list[str]:
     Raises:
         OSError: something on the way does not exist or cannot be looked at.
     """
-    return [weakness.says for weakness in weaknesses(path, uid)]
+    return [weakness.message for weakness in weaknesses(path, uid)]
 
 
 def weaknesses(path: str, uid: int) -> list[Weakness]:

@@ -96,7 +96,7 @@ def policy_from(data: bytes, file: str, *, runner_uid: int, host: Host = _SYSTEM
 
 def _aside(fault: Fault) -> dict[str, str]:
     """Return a fault that stops no job, for the policy: `of` is the section of gate.yaml that it is about."""
-    return {"of": str(fault.path[0]), "says": str(fault), "mend": fault.mend}
+    return {"of": str(fault.path[0]), "message": str(fault), "fix": fault.fix}
 
 
 def _elsewhere(faults: list[Fault], first: list[Fault]) -> list[Fault]:

@@ -27,7 +27,7 @@ def exposed(path: str, uid: int) -> list[str]:
 
     Also where nothing is there yet: whoever can write to a directory on the way could put something there.
     """
-    return [f"{each.says}; on_event would run what somebody else put there" for each in weaknesses_so_far(path, uid)]
+    return [f"{each.message}; on_event would run what somebody else put there" for each in weaknesses_so_far(path, uid)]
 
 
 def unusable(path: str) -> str:

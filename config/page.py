@@ -27,10 +27,10 @@ def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iter
     tolerant = bool(backend.get("allow_same_user"))
     if "approvers_group" not in document.value and not tolerant:
         yield document.fault(("page",), "the page needs approvers_group, to read requests: name one")
-    for message, mend in _user_asides(page, value, accounts):
-        yield document.fault(("page", "user"), message, mend, aside=True)
-    for message, mend in _user_faults(page, accounts, tolerant=tolerant):
-        yield document.fault(("page", "user"), message, mend)
+    for message, fix in _user_asides(page, value, accounts):
+        yield document.fault(("page", "user"), message, fix, aside=True)
+    for message, fix in _user_faults(page, accounts, tolerant=tolerant):
+        yield document.fault(("page", "user"), message, fix)
     yield from _proxy(document, page, value, accounts)
     if "proxy_socket" in page and page["proxy_socket"] in (page.get("socket"), link_socket_of(page)):
         message = "is the proxy's socket too: whoever reaches that can claim to be anybody, so give it one of its own"
@@ -68,8 +68,8 @@ def shares_group(user: User, accounts: Accounts) -> bool:
 
 def absence(policy: dict[str, Any], file: str) -> str:
     """Return why a policy has no page: what has gone from the host, or that none is written in `file`."""
-    says = "; ".join(aside["says"] for aside in policy["asides"] if aside["of"] == "page")
-    return says or f"{file} has no page: add one, see docs/how-to/page.md"
+    message = "; ".join(aside["message"] for aside in policy["asides"] if aside["of"] == "page")
+    return message or f"{file} has no page: add one, see docs/how-to/page.md"
 
 
 def _user_asides(page: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> Iterator[tuple[str, str]]:
@@ -78,14 +78,14 @@ def _user_asides(page: dict[str, Any], value: dict[str, Any], accounts: Accounts
         return
     name, user = quoted(page["user"]), accounts.page
     if user is None:
-        mend = f"useradd --system --no-create-home {shlex.quote(page['user'])}"
-        yield f"no Unix user {name} on this host: create it, or name another; there is no page until then", mend
+        fix = f"useradd --system --no-create-home {shlex.quote(page['user'])}"
+        yield f"no Unix user {name} on this host: create it, or name another; there is no page until then", fix
         return
     if user.uid == accounts.runner.uid or any(job and job.uid == user.uid for job in accounts.run_as.values()):
         return  # another user is needed, whose groups are another matter
     if accounts.approvers_gid is not None and accounts.approvers_gid not in accounts.page_gids:
-        mend = f"usermod --append --groups {value['approvers_group']} {page['user']}"
-        yield f"{name} is not in the approvers' group, so the page cannot read requests: {mend}", mend
+        fix = f"usermod --append --groups {value['approvers_group']} {page['user']}"
+        yield f"{name} is not in the approvers' group, so the page cannot read requests: {fix}", fix
     if not shares_group(user, accounts):
         message = (
             f"the runner is not root (it is uid {accounts.runner.uid}), and must be in the group of {name}, gid {user.gid}, to "
@@ -116,8 +116,8 @@ def _jobs_apart(name: str, uid: int, gid: int, accounts: Accounts) -> Iterator[t
             yield f"jobs run as {name}, so a job could vote as anybody: name another user", ""
         elif job_user and gid in accounts.run_as_gids[run_as]:
             message = f"{quoted(run_as)}, whom jobs run as, is in the group of {name}: take it out, or name another"
-            mend = f'gpasswd --delete {shlex.quote(run_as)} "$(getent group {gid} | cut -d: -f1)"'
-            yield message, "" if gid == job_user.gid else mend
+            fix = f'gpasswd --delete {shlex.quote(run_as)} "$(getent group {gid} | cut -d: -f1)"'
+            yield message, "" if gid == job_user.gid else fix
 
 
 def _proxy(document: Document, page: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> Iterator[Fault]:
@@ -132,9 +132,9 @@ def _proxy(document: Document, page: dict[str, Any], value: dict[str, Any], acco
         return
     group = quoted(page["proxy_group"])
     if accounts.proxy_gid is None:
-        mend = f"groupadd --system {shlex.quote(page['proxy_group'])}"
+        fix = f"groupadd --system {shlex.quote(page['proxy_group'])}"
         message = f"no Unix group {group} on this host: create it, or name another; there is no proxy_socket until then"
-        yield document.fault(path, message, mend, aside=True)
+        yield document.fault(path, message, fix, aside=True)
         return
     if page["proxy_group"] == value.get("approvers_group"):
         message = f"{group} is the approvers' group too, and each of them could claim to be another: name the proxy's"

@@ -24,8 +24,8 @@ def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iter
         if accounts.run_as[name] is None:
             yield _gone(document, path, name)
             continue
-        for message, mend in _faults(name, value, accounts, tolerant=tolerant):
-            yield document.fault(path, message, mend)
+        for message, fix in _faults(name, value, accounts, tolerant=tolerant):
+            yield document.fault(path, message, fix)
 
 
 def _named(value: dict[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -39,8 +39,8 @@ def _named(value: dict[str, Any]) -> Iterator[tuple[Path, str]]:
 def _gone(document: Document, path: Path, run_as: str) -> Fault:
     """A user that is not there stops the jobs that would run as them, and for a rule's own user no others."""
     message = f"no Unix user {quoted(run_as)} on this host: create it, or name another"
-    mend = f"useradd --system --shell /usr/sbin/nologin {shlex.quote(run_as)}"
-    return document.fault(path, message, mend, aside=path[0] == "rules")
+    fix = f"useradd --system --shell /usr/sbin/nologin {shlex.quote(run_as)}"
+    return document.fault(path, message, fix, aside=path[0] == "rules")
 
 
 def _faults(run_as: str, value: dict[str, Any], accounts: Accounts, *, tolerant: bool) -> Iterator[tuple[str, str]]:

@@ -72,9 +72,9 @@ def _lines(found: list[Finding]) -> Iterator[str]:
     for finding in found:
         names.setdefault(dataclasses.replace(finding, check=""), []).append(finding.check)
     for finding, checks in names.items():
-        yield _printable(f"{finding.state:<5} {', '.join(checks)}: {finding.says}")
-        if finding.mend:
-            yield _printable(f"      {finding.mend}")
+        yield _printable(f"{finding.state:<5} {', '.join(checks)}: {finding.message}")
+        if finding.fix:
+            yield _printable(f"      {finding.fix}")
 
 
 def _printable(text: str) -> str:

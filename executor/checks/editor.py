@@ -34,7 +34,7 @@ def at(context: Context, place: str, command: str) -> str:
 def weak(context: Context, each: Weakness, why: str = "") -> Finding:
     """Return the finding for a place that others could change; `why` that matters."""
     if owns(context, each.place):
-        return fail(f"{each.says}{why}", each.mend)
+        return fail(f"{each.message}{why}", each.fix)
     return fail(
         f"{each.fault}{why}: {each.advice} if that is right for this host, or move what the gate has there elsewhere"
     )

@@ -13,27 +13,27 @@ OK, WARN, FAIL = "ok", "warn", "fail"
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding. `state` is ok, warn or fail; `mend` is a shell command, empty where none would do."""
+    """One finding. `state` is ok, warn or fail; `fix` is a shell command, empty where none would do."""
 
     check: str
     state: str
-    says: str
-    mend: str = ""
+    message: str
+    fix: str = ""
 
 
-def ok(says: str) -> Finding:
+def ok(message: str) -> Finding:
     """Return a finding that all is well; the check that runs the function gives it its name."""
-    return Finding("", OK, says)
+    return Finding("", OK, message)
 
 
-def warn(says: str, mend: str = "") -> Finding:
+def warn(message: str, fix: str = "") -> Finding:
     """Return a finding of what works, but not as people would expect."""
-    return Finding("", WARN, says, mend)
+    return Finding("", WARN, message, fix)
 
 
-def fail(says: str, mend: str = "") -> Finding:
+def fail(message: str, fix: str = "") -> Finding:
     """Return a finding of what does not work, or keeps nobody out."""
-    return Finding("", FAIL, says, mend)
+    return Finding("", FAIL, message, fix)
 
 
 class Need(Enum):

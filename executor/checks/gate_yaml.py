@@ -32,7 +32,7 @@ def find(context: Context) -> Iterator[Finding]:
     if faults is None:
         yield ok(f"{path} (sha256 {context.gate_yaml.digest})")
         for aside in context.policy["asides"]:
-            yield fail(aside["says"], aside["mend"] or in_editor(path))
+            yield fail(aside["message"], aside["fix"] or in_editor(path))
         for each in context.policy["warnings"]:
             yield warn(each, in_editor(path))
         return
@@ -40,7 +40,7 @@ def find(context: Context) -> Iterator[Finding]:
     yield from of_the_path
     for fault in faults.faults:
         if fault.line or not of_the_path:
-            yield fail(str(fault), fault.mend or _other_user(fault) or _by_hand(context, fault.line))
+            yield fail(str(fault), fault.fix or _other_user(fault) or _by_hand(context, fault.line))
 
 
 def _by_hand(context: Context, line: int) -> str:

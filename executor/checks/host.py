@@ -51,15 +51,17 @@ def disk(context: Context) -> Iterator[Finding]:
         yield fail(f"{state_dir}, on {kind or 'an unknown file system'}, takes no file: {host.reason(error)}")
         return
     if kind in _PASSING:
-        says = f"{state_dir} lies on {kind}, which {_PASSING[kind]}, and the audit log with it: name one on a disk"
-        yield warn(says, in_editor(context.gate_yaml.path))
+        message = f"{state_dir} lies on {kind}, which {_PASSING[kind]}, and the audit log with it: name one on a disk"
+        yield warn(message, in_editor(context.gate_yaml.path))
     if flags & os.ST_NOEXEC:
-        says = f"{state_dir} is mounted noexec: no job can start a program that it has checked out or built"
+        message = f"{state_dir} is mounted noexec: no job can start a program that it has checked out or built"
         place = _mount_point(state_dir)
         if owns(context, place):
-            yield warn(says, f"mount -o remount,exec {shlex.quote(place)}  # and in /etc/fstab")
+            yield warn(message, f"mount -o remount,exec {shlex.quote(place)}  # and in /etc/fstab")
         else:
-            yield warn(f"{says}: take noexec from {place}, if that is right there, or name a state_dir on another disk")
+            yield warn(
+                f"{message}: take noexec from {place}, if that is right there, or name a state_dir on another disk"
+            )
     if kind not in _PASSING and not flags & os.ST_NOEXEC:
         yield ok(f"{state_dir} lies on {kind or 'an unknown file system'}, which writes what it is told to")
 
@@ -80,10 +82,10 @@ def hard_links(context: Context) -> Iterator[Finding]:
         find = f"find {shlex.quote(context.policy['state_dir'])} -xdev -samefile {shlex.quote(path)}"
         yield warn(f"{path} has a second name: the log goes on, but look who made it, and remove that name", find)
     if (context.system.text("/proc/sys/fs/protected_hardlinks") or "").strip() == "0":
-        says = f"{HARD_LINKS} is 0: people can make hard links to the gate's files (packaging/sysctl.d sets it)"
+        message = f"{HARD_LINKS} is 0: people can make hard links to the gate's files (packaging/sysctl.d sets it)"
         setting = f"{HARD_LINKS} = 1"
         yield warn(
-            says, f"install -d /etc/sysctl.d && echo '{setting}' > {HARD_LINKS_FILE} && sysctl -p {HARD_LINKS_FILE}"
+            message, f"install -d /etc/sysctl.d && echo '{setting}' > {HARD_LINKS_FILE} && sysctl -p {HARD_LINKS_FILE}"
         )
     elif not linked:
         yield ok("nobody can make hard links to the gate's files, and nobody has")
@@ -95,13 +97,13 @@ def space(context: Context) -> Iterator[Finding]:
     found = os.statvfs(state_dir)
     free_mib = found.f_bavail * found.f_frsize // MIB
     inodes = found.f_favail if found.f_files else LITTLE_INODES  # btrfs counts none
-    says = f"{free_mib} MiB and {found.f_favail} files are free under {state_dir}"
+    message = f"{free_mib} MiB and {found.f_favail} files are free under {state_dir}"
     if free_mib < LEAST_MIB or inodes < LEAST_INODES:
-        yield fail(f"{says}: on a full disk no job is let through; make room")
+        yield fail(f"{message}: on a full disk no job is let through; make room")
     elif free_mib < LITTLE_MIB or inodes < LITTLE_INODES:
-        yield warn(f"{says}: jobs' trees and the audit log go there; make room")
+        yield warn(f"{message}: jobs' trees and the audit log go there; make room")
     else:
-        yield ok(says)
+        yield ok(message)
 
 
 def namespaces(context: Context) -> Iterator[Finding]:

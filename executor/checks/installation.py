@@ -35,8 +35,8 @@ def on_event(context: Context) -> Iterator[Finding]:
     if found:
         return
     why = unusable(path)
-    mend = at(context, path, f"chmod 0755 {shlex.quote(path)}") if os.path.isfile(path) else ""
-    yield fail(why, mend) if why else ok(f"{path} can be run")
+    fix = at(context, path, f"chmod 0755 {shlex.quote(path)}") if os.path.isfile(path) else ""
+    yield fail(why, fix) if why else ok(f"{path} can be run")
 
 
 def _programs(context: Context) -> set[str]:
@@ -61,8 +61,8 @@ def _tree(top: str, context: Context) -> Iterator[Finding]:
     if inside:
         more = f" (and {len(inside) - 1} more there)" if len(inside) > 1 else ""
         quoted = shlex.quote(top)
-        mend = f"chown -Rh {context.runner_user} {quoted} && chmod -R go-w {quoted}"
-        yield fail(f"{inside[0].says}{more}", at(context, top, mend))
+        fix = f"chown -Rh {context.runner_user} {quoted} && chmod -R go-w {quoted}"
+        yield fail(f"{inside[0].message}{more}", at(context, top, fix))
 
 
 def _in(place: str, top: str) -> bool:

@@ -54,8 +54,8 @@ def _outlives(user: User, context: Context) -> Iterator[Finding]:
     """Yield each way by which a job could start what is not its own, past its end."""
     known, name = context.host.user(user.name), shlex.quote(user.name)
     if known and os.path.basename(known.shell) not in _NO_LOGIN:
-        says = f"{user.name}, whom jobs run as, can log in ({known.shell}): by `ssh localhost` a job starts what outlives it"
-        yield warn(says, f"usermod --shell /usr/sbin/nologin {name}")
+        message = f"{user.name}, whom jobs run as, can log in ({known.shell}): by `ssh localhost` a job starts what outlives it"
+        yield warn(message, f"usermod --shell /usr/sbin/nologin {name}")
     for keys in (os.path.join(user.home, ".ssh", each) for each in ("authorized_keys", "authorized_keys2")):
         if os.path.exists(keys):
             yield warn(f"{keys} lets somebody log in as {user.name}, whom jobs run as", f"rm {shlex.quote(keys)}")
@@ -84,13 +84,13 @@ def _home(job: dict[str, Any], context: Context) -> Iterator[Finding]:
     if not named and home != "/" and job["uid"] != context.runner_uid:
         kept = [name for name in _SETTINGS if os.path.exists(os.path.join(home, name))]
         if kept:
-            says = f"{home} holds {', '.join(kept)}, and jobs have a home of their own: with `home: {home}` they find it, read-only"
-            yield warn(says, here)
+            message = f"{home} holds {', '.join(kept)}, and jobs have a home of their own: with `home: {home}` they find it, read-only"
+            yield warn(message, here)
     if named and job["isolate"] != "pid_namespace":
         found = os.stat(named)
         if found.st_uid == job["uid"] or found.st_mode & 0o002:
-            says = f"{named} can be written by jobs, since isolate is {job['isolate']}: one can leave there what runs in the next"
-            yield warn(says, f"chown -R root: {shlex.quote(named)} && chmod -R go-w {shlex.quote(named)}")
+            message = f"{named} can be written by jobs, since isolate is {job['isolate']}: one can leave there what runs in the next"
+            yield warn(message, f"chown -R root: {shlex.quote(named)} && chmod -R go-w {shlex.quote(named)}")
 
 
 def _tools(job: dict[str, Any], context: Context) -> Iterator[Finding]:
@@ -101,16 +101,16 @@ def _tools(job: dict[str, Any], context: Context) -> Iterator[Finding]:
         )
     program = backend.found(job, "gitlab-runner")
     if not program:
-        says = f"no gitlab-runner in {path}, where jobs look for it: they go without caches and artifacts, and do not fail by that"
-        yield warn(says, here)
+        message = f"no gitlab-runner in {path}, where jobs look for it: they go without caches and artifacts, and do not fail by that"
+        yield warn(message, here)
         return
     own, runners = _version(program, context), _version(_runner(context), context)
     if own and runners and own < runners:
-        says = (
+        message = (
             f"{program}, which jobs find, is version {own[0]}.{own[1]}, and the runner is {runners[0]}.{runners[1]}:"
             " artifacts and caches of jobs fail; make them one"
         )
-        yield warn(says, here)
+        yield warn(message, here)
 
 
 def _runner(context: Context) -> str:
@@ -128,9 +128,11 @@ def _not_private(context: Context) -> Iterator[Finding]:
         return
     here = in_editor(context.gate_yaml.path)
     if not policy["backend"]["allow_same_user"]:
-        says = "isolate is process_group: jobs of one user see each other's files in /tmp, work/ and cache/, and can leave some"
-        yield warn(says, here)
+        message = "isolate is process_group: jobs of one user see each other's files in /tmp, work/ and cache/, and can leave some"
+        yield warn(message, here)
     length = len(work_tree.short_tmp(layout.work(policy["state_dir"], "key")))
     if length > SOCKET_ROOM:
-        says = f"a job's TMPDIR is {length} bytes long, too long for the sockets of ssh-agent: name a shorter state_dir"
-        yield warn(says, here)
+        message = (
+            f"a job's TMPDIR is {length} bytes long, too long for the sockets of ssh-agent: name a shorter state_dir"
+        )
+        yield warn(message, here)

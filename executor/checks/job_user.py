@@ -48,15 +48,15 @@ def find(context: Context) -> Iterator[Finding]:
     """See the module."""
     faults = list(root_groups(context))
     if context.policy["backend"]["allow_same_user"]:
-        says = "allow_same_user is on: a job can approve itself and rewrite the audit log; for trying out only"
-        faults.append(warn(says, in_editor(context.gate_yaml.path)))
+        message = "allow_same_user is on: a job can approve itself and rewrite the audit log; for trying out only"
+        faults.append(warn(message, in_editor(context.gate_yaml.path)))
     attempts = list(dict.fromkeys(_attempts(context)))
     users = [user for user in job_users(context) if context.own_uid == 0 and user.uid != context.runner_uid]
     for user in users:
         gids = context.host.gids_of(user)
         for done in succeeded(user, gids, attempts):
-            says = f"{user.name}, whom jobs run as, can {done.verb} {done.place}"
-            faults.append(fail(f"{says}{_choices(done, context)}", _mend(done, user, gids, context)))
+            message = f"{user.name}, whom jobs run as, can {done.verb} {done.place}"
+            faults.append(fail(f"{message}{_choices(done, context)}", _mend(done, user, gids, context)))
     faults += [_lingers(user.name) for user in users if os.path.exists(os.path.join(_LINGER, user.name))]
     yield from faults
     if not faults:
@@ -65,10 +65,10 @@ def find(context: Context) -> Iterator[Finding]:
 
 
 def _lingers(user: str) -> Finding:
-    says = (
+    message = (
         f"{user}, whom jobs run as, has a systemd of its own (linger): by that a job can start what outlives its stage"
     )
-    return warn(says, f"loginctl disable-linger {shlex.quote(user)}")
+    return warn(message, f"loginctl disable-linger {shlex.quote(user)}")
 
 
 def succeeded(user: User, gids: frozenset[int], attempts: list[Attempt]) -> list[Attempt]:

@@ -30,8 +30,10 @@ def find(context: Context) -> Iterator[Finding]:
     yield from _chain(context)
     copy_to = context.policy["audit"]["copy_to"]
     if copy_to and not os.path.exists(copies.SOCKETS[copy_to]):
-        says = f"copy_to is {copy_to}, and nothing listens at {copies.SOCKETS[copy_to]}: no copy is taken of any record"
-        yield warn(says, f"systemctl enable --now {'rsyslog' if copy_to == 'syslog' else 'systemd-journald'}")
+        message = (
+            f"copy_to is {copy_to}, and nothing listens at {copies.SOCKETS[copy_to]}: no copy is taken of any record"
+        )
+        yield warn(message, f"systemctl enable --now {'rsyslog' if copy_to == 'syslog' else 'systemd-journald'}")
 
 
 def append_only(context: Context) -> Iterator[Finding]:
@@ -71,8 +73,8 @@ def _chain(context: Context) -> Iterator[Finding]:
             f"{report.records} records verify, up to {head}; only a head kept elsewhere tells of what was cut off there"
         )
         return
-    says = f"{report.problems[0]}: `gate audit verify` tells all, and docs/how-to/audit.md what to do"
-    yield fail(f"{directory} is not what was written: {says}")
+    message = f"{report.problems[0]}: `gate audit verify` tells all, and docs/how-to/audit.md what to do"
+    yield fail(f"{directory} is not what was written: {message}")
 
 
 def _empty(state_dir: str, directory: str) -> Finding:

@@ -33,9 +33,9 @@ def approvers(context: Context) -> Iterator[Finding]:
     yield from shut
     outside = [user for user in users if policy["approvers_gid"] not in context.host.gids_of(user)]
     for user in outside:
-        mend = f"usermod --append --groups {shlex.quote(group)} {shlex.quote(user.name)}"
+        fix = f"usermod --append --groups {shlex.quote(group)} {shlex.quote(user.name)}"
         yield warn(
-            f"{user.name} is not in {group}: {user.name} sees neither what waits nor what came of an answer", mend
+            f"{user.name} is not in {group}: {user.name} sees neither what waits nor what came of an answer", fix
         )
     if not outside and not shut:
         yield ok(f"{len(users)} of {len(policy['people'])} people have a user here, and all of these are in {group}")
@@ -47,11 +47,11 @@ def _shut_out(context: Context, gid: int) -> Iterator[Finding]:
         for place, found in _closed(path, gid):
             quoted, group = shlex.quote(place), shlex.quote(context.policy["approvers_group"])
             is_directory = stat.S_ISDIR(found.st_mode)
-            mend = f"chmod o+x {quoted}" if is_directory else f"chgrp {group} {quoted} && chmod 0640 {quoted}"
+            fix = f"chmod o+x {quoted}" if is_directory else f"chgrp {group} {quoted} && chmod 0640 {quoted}"
             why = "people cannot get at it, so `gate approve` and drops do not work"
             if not owns(context, place):
                 why += ": let people pass it, if that is right for this host, or move what the gate has there elsewhere"
-            yield _warning(place, found, why, at(context, place, mend))
+            yield _warning(place, found, why, at(context, place, fix))
 
 
 def _unusable(context: Context, gid: int) -> Iterator[Finding]:
@@ -81,8 +81,8 @@ def _closed(path: str, gid: int) -> Iterator[tuple[str, os.stat_result]]:
             yield place, found
 
 
-def _warning(place: str, found: os.stat_result, why: str, mend: str) -> Finding:
-    return warn(f"{place} has mode {stat.S_IMODE(found.st_mode):04o}: {why}", mend)
+def _warning(place: str, found: os.stat_result, why: str, fix: str) -> Finding:
+    return warn(f"{place} has mode {stat.S_IMODE(found.st_mode):04o}: {why}", fix)
 
 
 def job_users(context: Context) -> list[User]:
@@ -103,5 +103,5 @@ def root_groups(context: Context) -> Iterator[Finding]:
         gids = context.host.gids_of(user) if user.uid != context.runner_uid else frozenset[int]()
         for group in ROOT_GROUPS:
             if context.host.gid(group) in gids:
-                says = f"{user.name}, whom jobs run as, is in the group {group}, and so as good as root"
-                yield fail(says, leave(user.name, group))
+                message = f"{user.name}, whom jobs run as, is in the group {group}, and so as good as root"
+                yield fail(message, leave(user.name, group))

@@ -25,9 +25,9 @@ def find(context: Context) -> Iterator[Finding]:
     """See the module."""
     editor = in_editor(context.gate_yaml.path)
     for rule in context.policy["rules"]:
-        faults = [fail(says, editor) for says in (*_never(rule), *_out_of_reach(rule, context))]
+        faults = [fail(message, editor) for message in (*_never(rule), *_out_of_reach(rule, context))]
         yield from faults or [ok(f"{rule['name']}: {wanted_words(rule)}")]
-        yield from (warn(f"rule {rule['name']!r}: {says}", editor) for says in _odd(rule))
+        yield from (warn(f"rule {rule['name']!r}: {message}", editor) for message in _odd(rule))
     yield from (warn(_words(each), editor) for each in looser(context.policy))
 
 

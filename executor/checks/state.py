@@ -48,8 +48,8 @@ def find(context: Context) -> Iterator[Finding]:
         yield warn(f"{state_dir} is not there yet", f"install -d -o {user} -m 0755 {shlex.quote(state_dir)}")
         return
     if os.path.islink(state_dir):
-        says = f"{state_dir} is a symbolic link to {os.path.realpath(state_dir)}: name that one"
-        yield fail(says, f"{in_editor(context.gate_yaml.path)}  # state_dir: {os.path.realpath(state_dir)}")
+        message = f"{state_dir} is a symbolic link to {os.path.realpath(state_dir)}: name that one"
+        yield fail(message, f"{in_editor(context.gate_yaml.path)}  # state_dir: {os.path.realpath(state_dir)}")
         return
     faults = [weak(context, each) for each in weaknesses(state_dir, context.runner_uid) if each.place != state_dir]
     wanted = list(_wanted(context))
@@ -71,8 +71,8 @@ def requests(context: Context) -> Iterator[Finding]:
         return
     yield from wrong[:_SHOWN]
     if len(wrong) > _SHOWN:
-        mend = " && ".join(dict.fromkeys(fault.mend for fault in wrong[_SHOWN:]))
-        yield fail(f"{len(wrong) - _SHOWN} more directories of requests are like these", mend)
+        fix = " && ".join(dict.fromkeys(fault.fix for fault in wrong[_SHOWN:]))
+        yield fail(f"{len(wrong) - _SHOWN} more directories of requests are like these", fix)
 
 
 def drops(context: Context) -> Iterator[Finding]:
@@ -116,17 +116,17 @@ def compared(wanted: Wanted, context: Context) -> list[Finding]:
     except FileNotFoundError:
         return []
     if stat.S_IFMT(found.st_mode) != wanted.kind:
-        says = f"{wanted.path} is no {_KINDS[wanted.kind]}: look who put it there, and move it away"
-        return [fail(says, f"mv {shlex.quote(wanted.path)} {shlex.quote(f'{wanted.path}.odd')}")]
+        message = f"{wanted.path} is no {_KINDS[wanted.kind]}: look who put it there, and move it away"
+        return [fail(message, f"mv {shlex.quote(wanted.path)} {shlex.quote(f'{wanted.path}.odd')}")]
     mode, is_owned = stat.S_IMODE(found.st_mode), found.st_uid == wanted.uid and wanted.gid in (None, found.st_gid)
-    mends = commands(wanted.path, found, owners=_owner(wanted, context), is_owned=is_owned, mode=wanted.mode)
-    if not mends:
+    fixes = commands(wanted.path, found, owners=_owner(wanted, context), is_owned=is_owned, mode=wanted.mode)
+    if not fixes:
         return []
     of_other_group = wanted.gid is not None and found.st_gid != wanted.gid and mode & stat.S_IRWXG
     is_lax = found.st_uid != wanted.uid or of_other_group or mode & ~wanted.mode
     group = "" if wanted.gid is None else f":{found.st_gid}"
-    says = f"{wanted.path} is {context.name_of(found.st_uid)}{group} {mode:04o}, and has to be {_owner(wanted, context)} {wanted.mode:04o}"
-    return [(fail if is_lax else warn)(says, " && ".join(mends))]
+    message = f"{wanted.path} is {context.name_of(found.st_uid)}{group} {mode:04o}, and has to be {_owner(wanted, context)} {wanted.mode:04o}"
+    return [(fail if is_lax else warn)(message, " && ".join(fixes))]
 
 
 _SHOWN = 5
@@ -181,15 +181,15 @@ def _inherited(wanted: Wanted) -> Iterator[Finding]:
         if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
             raise
         return
-    says = f"{wanted.path} has a default ACL, which lets others into what the gate makes there"
-    yield fail(says, f"setfacl --remove-default {shlex.quote(wanted.path)}")
+    message = f"{wanted.path} has a default ACL, which lets others into what the gate makes there"
+    yield fail(message, f"setfacl --remove-default {shlex.quote(wanted.path)}")
 
 
 def _secret(context: Context) -> Iterator[Finding]:
     path = os.path.join(context.policy["state_dir"], "secret")
     if os.path.isfile(path) and os.path.getsize(path) != layout.SECRET_BYTES:
-        says = f"{path} does not hold {layout.SECRET_BYTES} bytes; the next job makes it anew, once it is moved away"
-        yield fail(says, f"mv {shlex.quote(path)} {shlex.quote(f'{path}.odd')}")
+        message = f"{path} does not hold {layout.SECRET_BYTES} bytes; the next job makes it anew, once it is moved away"
+        yield fail(message, f"mv {shlex.quote(path)} {shlex.quote(f'{path}.odd')}")
 
 
 def _request(context: Context, path: str) -> Iterator[Finding]:

@@ -85,17 +85,17 @@ def _answer(config: str, job: str, answer: str, message: str, *, no_wait: bool, 
     if request is None:
         path = _drop(directory, f"{named.name}.{answer}", text)
         hope = "it counts when that job comes, if its rule allows" if early else _unseen(policy)
-        return {"outcome": "left", "says": f"left {path}; {hope}"}
+        return {"outcome": "left", "message": f"left {path}; {hope}"}
     _check(request, policy, person, answer, text)
     since = log.position(layout.audit(policy["state_dir"]))
     path = _drop(directory, f"{request.key}.{answer}", text)
     if no_wait:
-        return {"outcome": "left", "says": f"left {path}; see `gate show {named.name}` for what comes of it"}
+        return {"outcome": "left", "message": f"left {path}; see `gate show {named.name}` for what comes of it"}
     return _follow(request, policy, person, answer, path, since) | {"request": request.key}
 
 
 def _tell(outcome: dict[str, str], job: str, answer: str, *, as_json: bool) -> None:
-    click.echo(json.dumps({"job": job, "answer": answer, **outcome}, indent=2) if as_json else outcome["says"])
+    click.echo(json.dumps({"job": job, "answer": answer, **outcome}, indent=2) if as_json else outcome["message"])
 
 
 def _unseen(policy: dict[str, Any]) -> str:
@@ -173,7 +173,7 @@ def _follow(
             return _outcome(request, decision["decision"], answer, path, counted=counted_at is not None)
         if counted_at is not None and time.monotonic() > counted_at + SETTLE_S:
             says = f"counted: your {answer} of {request.key}; now {_progress(request, policy)}"
-            return {"outcome": "counted", "says": says}
+            return {"outcome": "counted", "message": says}
         time.sleep(POLL_S)
     raise CommandError(f"nobody has taken your answer yet; it stays at {path}; look at `gate show {request.key}`")
 
@@ -190,7 +190,7 @@ def _raise_if_turned_away(record: dict[str, Any], person: str, name: str) -> Non
 def _outcome(request: Request, decision: str, answer: str, path: str, *, counted: bool) -> dict[str, str]:
     wanted = {"approve": "approved", "reject": "rejected"}[answer]
     if decision == wanted:
-        return {"outcome": decision, "says": f"{request.key} is {state_words(request)}"}
+        return {"outcome": decision, "message": f"{request.key} is {state_words(request)}"}
     if not counted and os.path.exists(path):
         os.unlink(path)
     raise CommandError(f"too late: {request.key} is {state_words(request)}; your {answer} came to nothing")

@@ -93,8 +93,8 @@ def list_(config: str, as_json: bool) -> None:
         click.echo(f"{shown(person)}{note}")
 
 
-def _tell(says: str, person: str, *, as_json: bool) -> None:
-    click.echo(json.dumps({"person": person, "says": says}, indent=2) if as_json else says)
+def _tell(message: str, person: str, *, as_json: bool) -> None:
+    click.echo(json.dumps({"person": person, "message": message}, indent=2) if as_json else message)
 
 
 def _policy(config: str) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def _until(request: Request) -> str:
 
 def _asides(policy: dict[str, Any]) -> list[str]:
     """What is off for want of something on this host, but for the users of other rules' jobs."""
-    return [aside["says"] for aside in policy.get("asides", []) if aside["of"] != "rules"]
+    return [aside["message"] for aside in policy.get("asides", []) if aside["of"] != "rules"]
 
 
 def _warnings(request: Request, plan: dict[str, Any], rule: dict[str, Any]) -> list[str]:

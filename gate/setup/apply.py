@@ -99,7 +99,7 @@ def _write(path: str, text: bytes, runner_uid: int) -> dict[str, Any]:
     directory, name = os.path.split(path)
     problems = [*path_problems(directory, runner_uid), *check_state_dir(policy["state_dir"], runner_uid)]
     problems += [
-        aside["says"].removeprefix(f"{path}:") for aside in policy["asides"]
+        aside["message"].removeprefix(f"{path}:") for aside in policy["asides"]
     ]  # all that is named was to be made
     if problems:
         raise ConfigError([Fault(path, 0, 0, problem) for problem in problems])

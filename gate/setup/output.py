@@ -41,7 +41,7 @@ def as_data(plan: Plan, verifier: Verifier | None) -> dict[str, Any]:
     return {
         "config": plan.answers.config,
         "gate_yaml": plan.text,
-        "things": [
+        "resources": [
             {"name": each.name, "command": shlex.join(each.command), "state": states[each in missing]}
             for each in plan.things
         ],

@@ -42,7 +42,9 @@ def places(answers: Answers) -> Iterator[str]:
             # What is called as ours may be changed by a command of ours; any other directory is the host's to decide on.
             is_own = os.path.basename(each.place).startswith(_OURS)
             yield (
-                f"{each.says}: {each.mend}" if is_own else f"{each.says}, if that is right there, or name another place"
+                f"{each.message}: {each.fix}"
+                if is_own
+                else f"{each.message}, if that is right there, or name another place"
             )
         kind = file_system(_existing(answers.state_dir))
     except OSError as error:

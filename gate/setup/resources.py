@@ -161,11 +161,11 @@ class Directory:
             )
         if host.user(self.owner) is None or (self.group and host.gid(self.group) is None):
             return False  # judged once these are made
-        mends = self._mends(found, host)
-        if mends:
+        fixes = self._fixes(found, host)
+        if fixes:
             found_as = f"uid {found.st_uid}, gid {found.st_gid}, mode {stat.S_IMODE(found.st_mode):04o}"
             raise MismatchError(
-                f"{self.path} is there as {found_as}, and has to be {self._owners} {self.mode:04o}: {' && '.join(mends)}"
+                f"{self.path} is there as {found_as}, and has to be {self._owners} {self.mode:04o}: {' && '.join(fixes)}"
             )
         return True
 
@@ -173,7 +173,7 @@ class Directory:
     def _owners(self) -> str:
         return f"{self.owner}:{self.group}" if self.group else self.owner
 
-    def _mends(self, found: os.stat_result, host: Host) -> list[str]:
+    def _fixes(self, found: os.stat_result, host: Host) -> list[str]:
         owner = host.user(self.owner)
         is_owned = owner is not None and found.st_uid == owner.uid
         if self.is_exact and self.group:

@@ -400,11 +400,11 @@ def test_nothing_is_shown_to_who_has_not_logged_in(shown: Start) -> None:
 
 def test_what_a_proxy_says_is_believed_at_its_own_socket_only(shown: Start) -> None:
     start = shown(page={**tcp(), "socket": True, "proxy_socket": True})
-    says = {"Remote-User": "bob" if IS_ROOT else APPROVER}
+    message = {"Remote-User": "bob" if IS_ROOT else APPROVER}
     assert start.page.client(door="listen", Remote_User="bob").get("/").status == 303
-    assert f'<p class="who">{APPROVER}</p>' in start.page.client(APPROVER).get("/", says).body
+    assert f'<p class="who">{APPROVER}</p>' in start.page.client(APPROVER).get("/", message).body
     proxy = start.page.client(door="proxy_socket")
-    assert proxy.get("/", says).status == 200
+    assert proxy.get("/", message).status == 200
     assert [proxy.get("/", headers).status for headers in ({}, {"Remote-User": "mallory"}, {"Remote-User": ""})] == [
         403
     ] * 3

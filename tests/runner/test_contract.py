@@ -44,7 +44,7 @@ class Row:
     probe: str
     outcome: Outcome
     stages: str
-    says: str
+    message: str
     job: dict[str, Any] = dataclasses.field(default_factory=dict)
     cancel: str | None = None
 
@@ -112,7 +112,7 @@ def test_outcome_is_the_one_of_real_runners(
     for job_id, row in zip(ids, rows, strict=True):
         assert (row.probe, runner.wait(job_id)) == (row.probe, row.outcome), runner.trace(job_id)
         assert (row.probe, probe.stages(job_id)) == (row.probe, row.stages)
-        assert row.says in runner.trace(job_id)
+        assert row.message in runner.trace(job_id)
         assert "cleanup speaks" not in runner.trace(job_id)
         assert all(later - earlier > 2.5 for earlier, later in starts(probe, job_id))
         if row.probe == "child:holds-stdout":

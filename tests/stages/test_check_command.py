@@ -80,12 +80,14 @@ def test_others_are_told_what_they_cannot_look_at(host: WholeHost, user: str) ->
     done = host.run(["runuser", "-u", user, "--", GATE, "check", "--json"])
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)["findings"]
-    power = {each["check"] for each in found if each["says"] == "not looked at: only root and the gate's own user can"}
+    power = {
+        each["check"] for each in found if each["message"] == "not looked at: only root and the gate's own user can"
+    }
     assert power == {"requests", "drops", "disk", "audit-log", "append-only", "job-user", "job-host", "namespaces"}
     assert {each["state"] for each in found if each["check"] in power} == {"warn"}
-    assert {each["mend"] for each in found if each["check"] in power} == {f"sudo gate --config {GATE_YAML} check"}
+    assert {each["fix"] for each in found if each["check"] in power} == {f"sudo gate --config {GATE_YAML} check"}
     (runner,) = [each for each in found if each["check"] == "runner-config"]
-    assert (runner["state"], runner["says"]) == ("warn", "/etc/gitlab-runner/config.toml: permission denied")
+    assert (runner["state"], runner["message"]) == ("warn", "/etc/gitlab-runner/config.toml: permission denied")
 
 
 def test_a_host_with_nothing_gets_plain_findings(host: WholeHost) -> None:
@@ -131,13 +133,13 @@ def test_a_config_toml_that_is_odd_is_told_in_lines(host: WholeHost, content: st
 
 def test_a_config_toml_that_is_named_has_to_be_there(host: WholeHost) -> None:
     (found,) = host.check("--runner-config", "/nowhere", "--only", "runner-config")
-    assert (found["state"], found["says"].partition(":")[0]) == ("fail", "/nowhere")
+    assert (found["state"], found["message"].partition(":")[0]) == ("fail", "/nowhere")
 
 
 def test_a_disk_that_takes_nothing_is_told(host: WholeHost) -> None:
     host.mounts = [f"mount --bind {STATE} {STATE}", f"mount -o remount,bind,ro {STATE}"]
     (found,) = host.check("--only", "disk")
-    assert (found["state"], found["says"].rpartition(": ")[2]) == ("fail", "read-only file system")
+    assert (found["state"], found["message"].rpartition(": ")[2]) == ("fail", "read-only file system")
 
 
 def test_a_disk_that_does_not_write_is_told(host: WholeHost) -> None:
@@ -157,35 +159,35 @@ def test_a_disk_that_does_not_write_is_told(host: WholeHost) -> None:
         "--json",
     ]
     found = json.loads(host.run([*words, "--only", "disk"]).stdout)["findings"]
-    assert (found[0]["state"], found[0]["says"].rpartition(": ")[2]) == ("fail", "input/output error")
+    assert (found[0]["state"], found[0]["message"].rpartition(": ")[2]) == ("fail", "input/output error")
 
 
 def test_a_disk_that_is_full_is_told(host: WholeHost) -> None:
     host.mounts = [f"mount -t tmpfs -o size=8m,mode=0755 tmpfs {STATE}"]
     (found,) = host.check("--only", "space")
     assert found["state"] == "fail"
-    assert found["says"].startswith("8 MiB and ")
+    assert found["message"].startswith("8 MiB and ")
 
 
 def test_a_host_that_makes_no_namespace_is_told(host: WholeHost) -> None:
     found = json.loads(host.run([*NO_CAPABILITY, GATE, "check", "--json", "--only", "namespaces"]).stdout)["findings"]
-    assert found[0]["says"].startswith("no process-id namespace can be made here: ")
+    assert found[0]["message"].startswith("no process-id namespace can be made here: ")
     assert found[0]["state"] == "fail"
 
 
-@pytest.mark.parametrize(("mistake", "verb", "mend"), [
+@pytest.mark.parametrize(("mistake", "verb", "fix"), [
     (f"chown deployer {STATE}/secret", "read", f"chown root {STATE}/secret"),
     (f"chgrp deployer {STATE}/secret && chmod 0640 {STATE}/secret", "read", f"chmod g-r {STATE}/secret"),
     (f"chmod 0602 {STATE}/audit.key", "write", f"chmod o-w {STATE}/audit.key"),
     (f"setfacl -m u:deployer:w {STATE}/audit.key", "write", f"setfacl --remove-all {STATE}/audit.key"),
 ])  # fmt: skip
-def test_what_lets_a_job_in_is_what_is_mended(host: WholeHost, mistake: str, verb: str, mend: str) -> None:
+def test_what_lets_a_job_in_is_what_is_mended(host: WholeHost, mistake: str, verb: str, fix: str) -> None:
     need_for(mistake)
     host.sh(mistake, check=True)
-    found = next(each for each in host.check("--only", "job-user") if "deployer, " in each["says"])
-    assert found["says"].startswith(f"deployer, whom jobs run as, can {verb} {STATE}/")
-    assert found["mend"] == mend
-    host.sh(mend, check=True)
+    found = next(each for each in host.check("--only", "job-user") if "deployer, " in each["message"])
+    assert found["message"].startswith(f"deployer, whom jobs run as, can {verb} {STATE}/")
+    assert found["fix"] == fix
+    host.sh(fix, check=True)
     assert [each["state"] for each in host.check("--only", "job-user")] == ["ok"]
 
 
@@ -205,14 +207,14 @@ def test_a_group_that_cannot_read_yet_is_no_failure(host: WholeHost) -> None:
     host.sh(f"chmod 0700 {STATE}/jobs && chgrp root {STATE}/jobs", check=True)
     (found,) = host.check("--only", "state")
     assert found["state"] == "warn"
-    host.sh(found["mend"], check=True)
+    host.sh(found["fix"], check=True)
     assert host.check("--only", "state")[0]["state"] == "ok"
 
 
 def test_a_drop_directory_of_another_device_is_told(host: WholeHost) -> None:
     host.mounts = [f"mount -t tmpfs -o uid=alice,gid=root,mode=0700 tmpfs {STATE}/drop/alice"]
     (found,) = host.check("--only", "drops")
-    assert (found["state"], found["mend"]) == ("fail", f"umount {STATE}/drop/alice")
+    assert (found["state"], found["fix"]) == ("fail", f"umount {STATE}/drop/alice")
 
 
 def test_nothing_is_found_while_a_job_waits_and_after_it_ran(host: WholeHost) -> None:
@@ -224,7 +226,7 @@ def test_nothing_is_found_while_a_job_waits_and_after_it_ran(host: WholeHost) ->
         waiting = host.check()
         host.run(["runuser", "-u", "alice", "--", *shlex.split(line.partition("(")[0])[2:]], check=True)
         assert "Job succeeded" in job.stdout.read()
-    assert "50 jobs may run or wait at once, and 1 wait now" in [each["says"] for each in waiting]
+    assert "50 jobs may run or wait at once, and 1 wait now" in [each["message"] for each in waiting]
     for found in (waiting, host.check()):
         assert {each["check"] for each in found if each["state"] != "ok"} <= {"clock", "page"}
 
@@ -233,7 +235,7 @@ def test_a_log_that_has_not_begun_is_no_fault(host: WholeHost) -> None:
     """The first job's directory is there before its first record."""
     host.sh(f"rm {STATE}/audit/audit.1.jsonl", check=True)
     (found,) = host.check("--only", "audit-log")
-    assert (found["state"], found["says"].rpartition("; ")[2]) == ("ok", "the first job begins the log")
+    assert (found["state"], found["message"].rpartition("; ")[2]) == ("ok", "the first job begins the log")
 
 
 LISTENS = """\
@@ -251,8 +253,8 @@ os.execv(sys.argv[2], sys.argv[2:])
 def test_a_job_that_gets_at_docker_is_told(host: WholeHost, mode: str, code: int) -> None:
     done = host.run([sys.executable, "-c", LISTENS, mode, GATE, "check", "--only", "job-user"])
     assert done.returncode == code
-    says = "gitlab-job, whom jobs run as, can connect to /run/docker.sock, by which it is root: take that right away"
-    assert (says in done.stdout) == bool(code)
+    message = "gitlab-job, whom jobs run as, can connect to /run/docker.sock, by which it is root: take that right away"
+    assert (message in done.stdout) == bool(code)
     assert "chmod" not in done.stdout  # the socket is the engine's
 
 
@@ -260,16 +262,16 @@ def test_a_job_that_gets_at_docker_is_told(host: WholeHost, mode: str, code: int
     ("tmpfs -o mode=755,noexec", "is mounted noexec")])  # fmt: skip
 def test_a_disk_that_keeps_nothing_or_runs_nothing_is_told(host: WholeHost, mount: str, words: str) -> None:
     host.mounts.append(f"mount -t {mount} none {STATE}")
-    (found,) = [each for each in host.check("--only", "disk") if words in each["says"]]
+    (found,) = [each for each in host.check("--only", "disk") if words in each["message"]]
     assert found["state"] == "warn"
-    assert "noexec" not in words or found["mend"].startswith(f"mount -o remount,exec {STATE}  #")
+    assert "noexec" not in words or found["fix"].startswith(f"mount -o remount,exec {STATE}  #")
 
 
 def test_a_clock_behind_the_log_is_told(host: WholeHost) -> None:
     log = host.base / "var/lib/gitlab-runner-gate/audit/audit.1.jsonl"
     log.write_text(log.read_text(encoding="ascii").replace('"time":"20', '"time":"21'), encoding="ascii")
     found = host.check("--only", "clock")
-    assert (found[0]["state"], "behind the audit log" in found[0]["says"]) == ("fail", True)
+    assert (found[0]["state"], "behind the audit log" in found[0]["message"]) == ("fail", True)
 
 
 def test_names_of_any_bytes_are_shown_harmlessly(host: WholeHost) -> None:
@@ -292,13 +294,13 @@ def test_a_runner_of_another_gate_is_not_looked_at(host: WholeHost) -> None:
     )
     example.write_text(text + other.replace("run_exec =", "gone ="), encoding="utf-8")
     found = host.check()
-    assert [each["check"] for each in found if "runner 'gate'" in each["says"]] == [
+    assert [each["check"] for each in found if "runner 'gate'" in each["message"]] == [
         "runners",
         "stages",
         "prepare-timeout",
         "kill-timeouts",
     ]
-    assert not [each for each in found if "'lab'" in each["says"]]
+    assert not [each for each in found if "'lab'" in each["message"]]
 
 
 def test_a_gate_without_root_is_looked_at_by_its_own_user_and_by_root(host: WholeHost) -> None:
@@ -315,7 +317,7 @@ def test_a_gate_without_root_is_looked_at_by_its_own_user_and_by_root(host: Whol
         )
         found = json.loads(done.stdout)["findings"]
         assert [(each["check"], each["state"]) for each in found] == [("state", "ok"), ("job-user", "warn")]
-        assert "allow_same_user is on" in found[1]["says"]
+        assert "allow_same_user is on" in found[1]["message"]
 
 
 def test_a_gate_of_these_tests_is_looked_at_by_whoever_runs_them(site: Site) -> None:
@@ -335,4 +337,4 @@ def test_a_gate_of_these_tests_is_looked_at_by_whoever_runs_them(site: Site) -> 
 def test_people_can_check_too(site: Site) -> None:
     done = site.gate(APPROVER, "check", "--json")
     assert done.returncode == 0
-    assert Path(site.yaml).name in json.loads(done.stdout)["findings"][0]["says"]
+    assert Path(site.yaml).name in json.loads(done.stdout)["findings"][0]["message"]

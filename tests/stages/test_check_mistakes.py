@@ -204,7 +204,7 @@ def host() -> Iterator[WholeHost]:
 def faults(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What is not ok, but for the page, which test_check_page.py has; a check that could not be made for want of another's is no fault of its own."""
     odd = [each for each in found if each["state"] != "ok" and each["check"] != "page" and not is_of_the_machine(each)]
-    return [each for each in odd if not each["says"].startswith("not looked at: ")]
+    return [each for each in odd if not each["message"].startswith("not looked at: ")]
 
 
 def worst(found: list[dict[str, Any]]) -> dict[str, str]:
@@ -226,8 +226,8 @@ def test_a_mistake_is_named_and_the_printed_command_mends_it(
     host.sh(mistake, check=True)
     found = host.check()
     assert worst(found) == expected
-    assert any(words in each["says"] for each in found if each["check"] in expected)
-    commands = list(dict.fromkeys(each["mend"] for each in faults(found)))
+    assert any(words in each["message"] for each in found if each["check"] in expected)
+    commands = list(dict.fromkeys(each["fix"] for each in faults(found)))
     assert strange(commands) == []
     for command in commands:
         host.sh(command, check=True)
@@ -257,8 +257,8 @@ def test_no_command_is_printed_for_what_is_the_host_s(
     host.sh(mistake, check=True)
     found = host.check()
     assert worst(found) == expected
-    assert any(words in each["says"] for each in faults(found))
-    assert [each["mend"] for each in faults(found) if each["mend"]] == []
+    assert any(words in each["message"] for each in faults(found))
+    assert [each["fix"] for each in faults(found) if each["fix"]] == []
 
 
 @pytest.mark.parametrize(("mistake", "expected", "words"), BY_HAND, ids=[mistake for mistake, _, _ in BY_HAND])
@@ -268,7 +268,7 @@ def test_a_mistake_that_no_command_mends_is_named(
     host.sh(mistake, check=True)
     found = host.check()
     assert worst(found) == expected
-    assert any(words in each["says"] for each in faults(found))
+    assert any(words in each["message"] for each in faults(found))
     assert "hush" not in str(found)
 
 
@@ -276,9 +276,9 @@ def test_a_group_that_is_gone_is_mended_step_by_step(host: WholeHost) -> None:
     host.sh("groupdel gate-approvers && groupadd --system something-else", check=True)
     said = []
     while found := faults(host.check()):
-        said.append(found[0]["says"])
+        said.append(found[0]["message"])
         assert len(said) <= 3  # the group, who is in it, and what is for it
-        for command in dict.fromkeys(each["mend"] for each in found):
+        for command in dict.fromkeys(each["fix"] for each in found):
             host.sh(command, check=True)
     assert "no Unix group 'gate-approvers'" in said[0]
 
@@ -286,4 +286,4 @@ def test_a_group_that_is_gone_is_mended_step_by_step(host: WholeHost) -> None:
 def test_where_there_is_no_gate_yaml_init_is_shown(host: WholeHost) -> None:
     host.sh(f"rm {GATE_YAML}", check=True)
     (found,) = faults(host.check("--only", "gate-yaml"))
-    assert found["mend"].endswith(f"--config {GATE_YAML} init")
+    assert found["fix"].endswith(f"--config {GATE_YAML} init")

@@ -69,7 +69,7 @@ def served(host: WholeHost) -> Iterator[WholeHost]:
 
 
 def found_of(host: WholeHost, name: str = "page") -> list[tuple[str, str]]:
-    return [(each["state"], each["says"]) for each in host.check("--only", name)]
+    return [(each["state"], each["message"]) for each in host.check("--only", name)]
 
 
 @pytest.mark.parametrize(("mistake", "state", "words"), MISTAKES, ids=[mistake for mistake, _, _ in MISTAKES])
@@ -80,16 +80,16 @@ def test_a_mistake_about_the_socket_is_named_and_mended(
     served.sh(mistake, check=True)
     (found,) = [each for each in served.check("--only", "page") if each["state"] != "ok"]
     assert found["state"] == state
-    assert words in found["says"]
-    served.sh(found["mend"], check=True)
+    assert words in found["message"]
+    served.sh(found["fix"], check=True)
     served.sh(f"test -S {SOCKET} || mv {SOCKET}.old {SOCKET}", check=True)  # what was moved away is not given back
     assert found_of(served)[0][0] == "ok"
 
 
 def test_without_the_socket_of_the_login_links_nobody_gets_in_and_that_is_a_failure(served: WholeHost) -> None:
     served.sh(f"rm {LINKS}", check=True)
-    ((state, says),) = found_of(served)
-    assert (state, f"{LINKS} is not there, so `gate page link` lets nobody in at {SOCKET}" in says) == ("fail", True)
+    ((state, message),) = found_of(served)
+    assert (state, f"{LINKS} is not there, so `gate page link` lets nobody in at {SOCKET}" in message) == ("fail", True)
 
 
 def test_the_job_s_user_cannot_reach_a_page_that_serves(served: WholeHost) -> None:
@@ -101,14 +101,14 @@ def test_the_job_s_user_cannot_reach_a_page_that_serves(served: WholeHost) -> No
 def test_a_page_that_does_not_run_is_a_warning_and_the_printed_command_starts_it(host: WholeHost) -> None:
     host.sh("rmdir /run/gitlab-runner-gate", check=True)
     (found,) = host.check("--only", "page")
-    assert (found["state"], found["says"]) == ("warn", f"{SOCKET} is not there: the page does not run")
-    with Serving(host, ["sh", "-c", found["mend"]]):
+    assert (found["state"], found["message"]) == ("warn", f"{SOCKET} is not there: the page does not run")
+    with Serving(host, ["sh", "-c", found["fix"]]):
         assert found_of(host)[0][0] == "ok"
 
 
 def test_where_there_are_units_they_are_started(host: WholeHost) -> None:
     (host.base / "etc/systemd/system/gate-page.service").write_text("[Service]\n", encoding="ascii")
-    assert host.check("--only", "page")[0]["mend"] == "systemctl enable --now gate-page.socket gate-page.service"
+    assert host.check("--only", "page")[0]["fix"] == "systemctl enable --now gate-page.socket gate-page.service"
 
 
 def test_a_page_that_was_killed_is_told(host: WholeHost) -> None:
@@ -139,8 +139,8 @@ def test_the_tcp_door_is_tried_too(host: WholeHost) -> None:
     with Serving(host, PAGE):
         door, tcp, missing = host.check("--only", "page")
         assert (door["state"], tcp["state"], missing["state"]) == ("ok", "ok", "warn")
-        assert "nobody has a password" in missing["says"]
-        host.sh(f"echo a long enough password | {missing['mend']} --password-stdin", check=True)
+        assert "nobody has a password" in missing["message"]
+        host.sh(f"echo a long enough password | {missing['fix']} --password-stdin", check=True)
         assert [state for state, _ in found_of(host)] == ["ok", "ok"]
         assert [state for state, _ in found_of(host, "job-user")] == ["ok"]
 
@@ -154,8 +154,8 @@ def test_what_is_not_the_page_is_told(host: WholeHost) -> None:
         f"import http.server as s; print('serves http', flush=True); s.test(port={port}, bind='127.0.0.1')",
     ]
     with Serving(host, command):
-        (state, says), _no_password = found_of(host)
-        assert (state, says.partition(":")[0]) == ("fail", "what answers at 127.0.0.1")
+        (state, message), _no_password = found_of(host)
+        assert (state, message.partition(":")[0]) == ("fail", "what answers at 127.0.0.1")
         assert ("fail", f"deployer, whom jobs run as, can connect to 127.0.0.1 port {port}") in found_of(
             host, "job-user"
         )

@@ -92,7 +92,7 @@ def test_an_answer_is_json(staged: tuple[Site, Stage]) -> None:
     request = stage.waiting()
     told = as_json(site.gate(APPROVER, "approve", request.key, "--no-wait", "--json"))
     assert (told["job"], told["answer"], told["outcome"]) == (request.key, "approve", "left")
-    assert told["says"].startswith("left ")
+    assert told["message"].startswith("left ")
 
 
 @pytest.mark.parametrize("words", [["approve"], ["reject", "--early"], ["show"], ["audit", "show"], ["statement"]])
@@ -114,7 +114,7 @@ def test_a_job_is_meant_by_any_of_its_names(staged: tuple[Site, Stage], form: st
     assert request.key in site.gate_here("show", text).stdout
     assert request.key in site.gate_here("audit", "show", text).stdout
     told = as_json(site.gate(APPROVER, "reject", text, "--no-wait", "--json"))
-    assert (told["outcome"], f"{request.key}.reject" in told["says"]) == ("left", True)
+    assert (told["outcome"], f"{request.key}.reject" in told["message"]) == ("left", True)
 
 
 def test_an_early_answer_is_for_a_job_to_come(staged: tuple[Site, Stage]) -> None:

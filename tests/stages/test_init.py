@@ -52,7 +52,7 @@ def test_the_first_job_finds_all_as_it_makes_it(host: PrivateHost) -> None:
 
 def test_what_was_done_is_data(host: PrivateHost) -> None:
     told = json.loads(done(host.gate(*TOLD, "--json")))
-    assert {each["state"] for each in told["things"]} == {"made"}
+    assert {each["state"] for each in told["resources"]} == {"made"}
     assert told["gate_yaml"] == host.text(CONFIG)
     assert told["verifier_key"] == done(host.gate("audit", "key")).strip()
     (runner,) = tomllib.loads(told["runner_block"])["runners"]
@@ -123,7 +123,7 @@ def test_a_second_gate_finds_users_and_groups_there(host: PrivateHost) -> None:
     before = accounts(host)
     second = ("--config", f"{ETC}/second.yaml", *TOLD, "--state-dir", "/var/lib/second", "--json")
     told = json.loads(done(host.gate(*second)))
-    there = [each["name"].split()[0] for each in told["things"] if each["state"] == "there"]
+    there = [each["name"].split()[0] for each in told["resources"] if each["state"] == "there"]
     assert sorted(there) == ["alice", "bob", "directory", "gitlab-gate", "group", "user", "user"]
     assert accounts(host) == before
     done(host.gate("--config", f"{ETC}/second.yaml", "check"))
@@ -134,7 +134,7 @@ def test_all_of_a_gate_but_its_gate_yaml_is_used_on(host: PrivateHost) -> None:
     host.at(CONFIG).unlink()
     key = host.at(f"{STATE}/audit.key").read_bytes()
     told = json.loads(done(host.gate(*TOLD, "--json")))
-    assert {each["state"] for each in told["things"]} == {"there"}
+    assert {each["state"] for each in told["resources"]} == {"there"}
     assert (host.tree(*PLACES), host.at(f"{STATE}/audit.key").read_bytes()) == (TREE, key)
 
 

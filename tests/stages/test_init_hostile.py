@@ -21,7 +21,7 @@ def host() -> Iterator[PrivateHost]:
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["--site", "a"], "--approvers is missing"),
         (["--approvers", "alice,nobody-here"], "no Unix user 'nobody-here' on this host: useradd --create-home nobody-here"),
@@ -59,9 +59,9 @@ def host() -> Iterator[PrivateHost]:
     ],
     ids=str,
 )  # fmt: skip
-def test_what_cannot_be_is_told_before_anything_is_made(host: PrivateHost, words: list[str], says: str) -> None:
+def test_what_cannot_be_is_told_before_anything_is_made(host: PrivateHost, words: list[str], message: str) -> None:
     before = everything(host)
-    assert says in refused(host.gate("init", *words))
+    assert message in refused(host.gate("init", *words))
     assert everything(host) == before
 
 

@@ -83,8 +83,8 @@ def mended(host: BareHost, check: Block) -> list[str]:
         if not left:
             return []
         for each in left:
-            host.sh(each["mend"])
-    return [f"{each['check']}: {each['says']}" for each in left]
+            host.sh(each["fix"])
+    return [f"{each['check']}: {each['message']}" for each in left]
 
 
 def build_and_install(host: BareHost, build: Block, install: Block) -> None:

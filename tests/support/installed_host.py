@@ -176,8 +176,8 @@ _FILES = {"/proc/1/comm": "init\n", "/proc/sys/fs/inotify/max_user_instances": "
 
 def is_of_the_machine(finding: dict[str, Any]) -> bool:
     """Whether a finding is of the machine that tests run on, and not of the host that is set up on it."""
-    lies_on = str(finding["says"]).partition(" lies on ")[2]
-    if finding["check"] == "job-host" and str(finding["says"]).startswith(("no git in ", "no gitlab-runner in ")):
+    lies_on = str(finding["message"]).partition(" lies on ")[2]
+    if finding["check"] == "job-host" and str(finding["message"]).startswith(("no git in ", "no gitlab-runner in ")):
         return True
     return bool(finding["check"] == "clock") or lies_on.startswith(("tmpfs, which is", "overlay, which is"))
 

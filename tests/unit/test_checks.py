@@ -96,13 +96,13 @@ def test_the_sysctl_that_is_packaged_is_the_one_that_is_told() -> None:
     ]
 
 
-@pytest.mark.parametrize(("value", "linked", "says"), [
+@pytest.mark.parametrize(("value", "linked", "message"), [
     ("1", False, ["nobody can make hard links to the gate's files, and nobody has"]),
     ("0", False, ["fs.protected_hardlinks is 0"]),
     ("1", True, ["has a second name: the log goes on"]),
     ("0", True, ["has a second name: the log goes on", "fs.protected_hardlinks is 0"]),
 ])  # fmt: skip
-def test_hard_links_are_told_of(tmp_path: Path, value: str, linked: bool, says: list[str]) -> None:
+def test_hard_links_are_told_of(tmp_path: Path, value: str, linked: bool, message: list[str]) -> None:
     (tmp_path / "audit").mkdir()
     (tmp_path / "audit" / "audit.1.jsonl").write_text("")
     if linked:
@@ -111,8 +111,8 @@ def test_hard_links_are_told_of(tmp_path: Path, value: str, linked: bool, says: 
     context = dataclasses.replace(context, system=FakeSystem({"/proc/sys/fs/protected_hardlinks": f"{value}\n"}))
 
     found = list(host.hard_links(context))
-    assert [each.state for each in found] == ["ok" if says[0].startswith("nobody") else "warn"] * len(says)
-    assert all(said in each.says for said, each in zip(says, found, strict=True))
+    assert [each.state for each in found] == ["ok" if message[0].startswith("nobody") else "warn"] * len(message)
+    assert all(said in each.message for said, each in zip(message, found, strict=True))
 
 
 # commands that change config.toml
@@ -145,7 +145,7 @@ def mended(text: str, tmp_path: Path, *edits: Edit) -> dict[str, Any] | None:
     """What the printed command makes of a file; None where it only opens an editor."""
     path = tmp_path / "it's a config.toml"
     path.write_bytes(text.encode())
-    command = toml_edit.mend(config_of(text, str(path)), *edits)
+    command = toml_edit.fix(config_of(text, str(path)), *edits)
     if command.startswith("${EDITOR:-vi} "):
         return None
     subprocess.run(["sh", "-c", command], check=True, timeout=60)
@@ -195,7 +195,7 @@ def test_whatever_a_value_is_a_command_makes_exactly_that_of_it(
 
 def test_what_an_editor_is_to_write_is_told() -> None:
     text = "runners = [{name = 'a', executor = 'custom', limit = 5}]\n"
-    command = toml_edit.mend(config_of(text), Edit("limit", 50, runner_of(text)), Edit("concurrent", 60))
+    command = toml_edit.fix(config_of(text), Edit("limit", 50, runner_of(text)), Edit("concurrent", 60))
     assert (
         command
         == "${EDITOR:-vi} /etc/gitlab-runner/config.toml  # in [[runners]] of runner 'a': limit = 50; at the top: concurrent = 60"
@@ -254,14 +254,14 @@ def test_time_spans_are_systemd_s(span: str, seconds: float | None) -> None:
 def test_a_live_unit_is_reloaded() -> None:
     unit = runner_unit.Unit({"KillSignal": ("SIGTERM",)}, is_live=True)
     (found,) = service.find(context_of(unit=unit))
-    assert found.mend.endswith("/zz-gate-stop.conf && systemctl daemon-reload")
+    assert found.fix.endswith("/zz-gate-stop.conf && systemctl daemon-reload")
 
 
 @pytest.mark.parametrize(("said", "is_told"), [("Version:      17.8.4\nGit revision: 1\n", True), ("Version:      17.9.0\n", False),
     ("Version: 9.30.0\n", True), ("Version:      18.0.1~pre\n", False), ("Version:      development version\n", False), ("", False)])  # fmt: skip
 def test_a_runner_that_is_too_old_is_told(said: str, is_told: bool) -> None:
     context = dataclasses.replace(context_of(), system=FakeSystem({}, said=said))
-    assert any("17.9 or newer" in each.says for each in service.find(context)) == is_told
+    assert any("17.9 or newer" in each.message for each in service.find(context)) == is_told
 
 
 @pytest.mark.parametrize(
@@ -276,9 +276,9 @@ def test_an_older_runner_on_the_path_of_jobs_is_told(of_jobs: str, is_told: bool
     policy = {**POLICY, "backend": {**JOB_USER, "path": [str(tmp_path)]}}
     context = dataclasses.replace(context_of(policy=policy, unit=unit), system=HostSystem())
     said = [
-        each.says
+        each.message
         for each in service.find(context)
-        if f"finds {tmp_path}/gitlab-runner, version {of_jobs}," in each.says
+        if f"finds {tmp_path}/gitlab-runner, version {of_jobs}," in each.message
     ]
     assert bool(said) == is_told
 
@@ -310,12 +310,12 @@ def test_a_sandbox_that_is_in_the_gate_s_way_is_told_and_its_drop_in_opens_it(li
     found = list(service.find(context_of(unit=runner_unit.find(FakeSystem(files)))))
     assert len(found) == 1
     assert (
-        found[0].says.startswith(told or "gitlab-runner.service runs as root, and waits")
-        or f" {told} " in found[0].says
+        found[0].message.startswith(told or "gitlab-runner.service runs as root, and waits")
+        or f" {told} " in found[0].message
     )
     assert (found[0].state == "ok") == (told == "")
     if told:
-        words = shlex.split(found[0].mend)
+        words = shlex.split(found[0].fix)
         files[words[-1]] = words[words.index("printf") + 1].replace("\\n", "\n")
         (mended,) = service.find(context_of(unit=runner_unit.find(FakeSystem(files))))
         assert mended.state == "ok"
@@ -351,10 +351,10 @@ def test_programs_that_people_cannot_use_are_told_and_the_command_opens_them(pas
     context = programs_in(venv, package)
     for place in (package.parent, package):
         place.chmod(0o700)
-    (found,) = [each for each in people.approvers(context) if "`gate` command" in each.says]
-    assert found.says.startswith(f"{package.parent} has mode 0700")
-    subprocess.run(["sh", "-c", found.mend], check=True, timeout=20)
-    assert [each for each in people.approvers(context) if "`gate` command" in each.says] == []
+    (found,) = [each for each in people.approvers(context) if "`gate` command" in each.message]
+    assert found.message.startswith(f"{package.parent} has mode 0700")
+    subprocess.run(["sh", "-c", found.fix], check=True, timeout=20)
+    assert [each for each in people.approvers(context) if "`gate` command" in each.message] == []
 
 
 def test_for_a_closed_directory_above_the_programs_no_command_is_printed(passable: Path) -> None:
@@ -362,10 +362,10 @@ def test_for_a_closed_directory_above_the_programs_no_command_is_printed(passabl
     home = passable / "root"
     context = programs_in(home / "venv", home / "venv" / "lib" / "gate")
     home.chmod(0o700)
-    (found,) = [each for each in people.approvers(context) if "`gate` command" in each.says]
-    assert found.says.startswith(f"{home} has mode 0700")
-    assert found.says.endswith(f"with a Python that is not below {home}")
-    assert found.mend == ""
+    (found,) = [each for each in people.approvers(context) if "`gate` command" in each.message]
+    assert found.message.startswith(f"{home} has mode 0700")
+    assert found.message.endswith(f"with a Python that is not below {home}")
+    assert found.fix == ""
 
 
 # numbers
@@ -407,7 +407,7 @@ def test_arguments_are_split_as_gate_executor_splits_them(
 def test_every_command_can_be_pasted_into_a_shell() -> None:
     """What the table of mistakes runs is sh; here only that quoting holds for a name that needs it."""
     config = config_of(TWO, "/etc/it's; rm -rf x/config.toml")
-    words = shlex.split(toml_edit.mend(config, Edit("concurrent", 60)))
+    words = shlex.split(toml_edit.fix(config, Edit("concurrent", 60)))
     assert words[-1] == "/etc/it's; rm -rf x/config.toml"
 
 
@@ -429,5 +429,5 @@ def test_a_page_that_hangs_is_started_again_and_not_only_started(
             first.connect(door)  # no more fit in
         context = dataclasses.replace(context_of(), system=FakeSystem(files))
         found = page._answer(context, {"url": "http://gate.localhost:8420"}, door)
-    assert (found.state, found.says) == ("warn", f"the page does not answer at {door} within 0.2 s: it hangs")
-    assert found.mend == ("systemctl restart gate-page.service" if has_unit else "")
+    assert (found.state, found.message) == ("warn", f"the page does not answer at {door} within 0.2 s: it hangs")
+    assert found.fix == ("systemctl restart gate-page.service" if has_unit else "")

@@ -67,7 +67,7 @@ def test_what_has_gone_of_the_page_stops_no_job(page: str, told: str, socket: st
     host = FakeHost(FakeHost().users | {"dave": User("dave", 1400, 1400, "/")})
     found = policy_from(f"{GOOD}page: {{{page}}}\n".encode(), "gate.yaml", runner_uid=0, host=host)
     (aside,) = found["asides"]
-    assert (aside["of"], told in aside["says"], bool(aside["mend"])) == ("page", True, True)
+    assert (aside["of"], told in aside["message"], bool(aside["fix"])) == ("page", True, True)
     assert (found["page"] and found["page"]["socket"]) == socket
     assert not found["page"] or found["page"]["proxy_socket"] is None
 
@@ -119,7 +119,7 @@ def test_a_runner_that_is_not_root_must_be_in_the_page_s_group() -> None:
     )
     data = f"{text}page: {{user: gitlab-gate, {SOCKET}}}\n".encode()
     found = policy_from(data, "gate.yaml", runner_uid=997, host=FakeHost())
-    assert f"{expected} votes: add it there" in found["asides"][0]["says"]
+    assert f"{expected} votes: add it there" in found["asides"][0]["message"]
     assert found["page"] is None
     users = FakeHost().users | {"gitlab-runner": User("gitlab-runner", 997, 995, "/")}
     assert messages(f"user: gitlab-gate, {SOCKET}", runner_uid=997, text=text, host=FakeHost(users)) == []
@@ -183,7 +183,7 @@ def test_a_command_that_cannot_be_run_stops_no_job(tmp_path: Path, gone: str) ->
     elif gone in ("dangling", "loop"):
         program.symlink_to("nowhere" if gone == "dangling" else program)
     (aside,) = loaded(tmp_path, program / "deeper" if gone == "below a file" else program)["asides"]
-    assert (aside["of"], "nobody is notified" in aside["says"]) == ("on_event", True)
+    assert (aside["of"], "nobody is notified" in aside["message"]) == ("on_event", True)
 
 
 @pytest.mark.parametrize("exchanged", ["the program", "its directory", "where it would be"])

@@ -267,9 +267,9 @@ def test_a_rule_s_run_as_is_judged_like_the_backend_s(run_as: str, runner_uid: i
 def test_a_rule_s_user_that_has_gone_stops_only_that_rule_s_jobs() -> None:
     text = FULL.replace("run_as: deployer", "run_as: ghost")
     policy = policy_from(text.encode(), "gate.yaml", runner_uid=0, host=FakeHost())
-    says = "gate.yaml:28:13: no Unix user 'ghost' on this host: create it, or name another"
+    message = "gate.yaml:28:13: no Unix user 'ghost' on this host: create it, or name another"
     assert policy["asides"] == [
-        {"of": "rules", "says": says, "mend": "useradd --system --shell /usr/sbin/nologin ghost"}
+        {"of": "rules", "message": message, "fix": "useradd --system --shell /usr/sbin/nologin ghost"}
     ]
     gone, other = [backend_of(policy, rule) for rule in policy["rules"]]
     assert (gone["run_as"], gone["uid"], other["uid"]) == ("ghost", None, 998)

@@ -136,12 +136,12 @@ FOUND: dict[str, tuple[Callable[[Place], Any], str, str]] = {
 
 @pytest.mark.parametrize("what", FOUND)
 def test_what_is_amiss_is_said_with_what_mends_it(place: Place, what: str) -> None:
-    plant, says, mend = FOUND[what]
+    plant, message, fix = FOUND[what]
     plant(place)
     (finding,) = place.find()
     assert finding.state == "warn"
-    assert says in finding.says
-    assert mend in finding.mend
+    assert message in finding.message
+    assert fix in finding.fix
 
 
 @pytest.mark.parametrize("version", ["19.3.0", "20.0.0", ""])

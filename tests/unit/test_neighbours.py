@@ -20,7 +20,7 @@ def block(executor: str, more: str = "", token: str = "glrt-of-another") -> str:
 
 
 def found_with(more: str, **changes: Any) -> list[tuple[str, str]]:
-    return [(each.state, each.says) for each in neighbours.find(context_of(EXAMPLE + more, **changes))]
+    return [(each.state, each.message) for each in neighbours.find(context_of(EXAMPLE + more, **changes))]
 
 
 # the block, what it is, and words of it
@@ -59,29 +59,29 @@ FINE = [
 
 @pytest.mark.parametrize(("more", "state", "words"), TOLD, ids=[words for _, _, words in TOLD])
 def test_what_undoes_the_gate_is_told(more: str, state: str, words: str) -> None:
-    ((found, says),) = found_with(more)
+    ((found, message),) = found_with(more)
     assert found == state
-    assert words in says
-    assert "glrt" not in says
+    assert words in message
+    assert "glrt" not in message
 
 
 @pytest.mark.parametrize("more", FINE)
 def test_what_is_elsewhere_or_shut_in_is_not(more: str) -> None:
-    ((state, says),) = found_with(more)
-    assert (state, "has 1 other runners" in says) == ("ok", True)
+    ((state, message),) = found_with(more)
+    assert (state, "has 1 other runners" in message) == ("ok", True)
 
 
 def test_jobs_of_a_shell_runner_are_whom_the_unit_names() -> None:
-    ((state, says),) = found_with(block("shell"), unit=WITH_USER)
+    ((state, message),) = found_with(block("shell"), unit=WITH_USER)
     assert state == "warn"
-    assert "runs as gitlab-runner on this host, ungated" in says
+    assert "runs as gitlab-runner on this host, ungated" in message
 
 
 def test_a_container_on_the_host_s_network_reaches_a_page_that_listens() -> None:
     more = block("docker", '[runners.docker]\nnetwork_mode = "host"')
     assert [state for state, _ in found_with(more)] == ["ok"]
-    ((state, says),) = found_with(more, policy={**POLICY, "page": PAGE})
-    assert (state, "can try passwords" in says) == ("warn", True)
+    ((state, message),) = found_with(more, policy={**POLICY, "page": PAGE})
+    assert (state, "can try passwords" in message) == ("warn", True)
 
 
 def test_all_that_is_wrong_with_one_is_told() -> None:

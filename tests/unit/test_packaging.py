@@ -97,7 +97,7 @@ def test_sysusers_and_tmpfiles_make_what_gate_init_makes() -> None:
         assert packaged.tree(*places) == init_made
         assert users(packaged) == users(by_hand)
         again = packaged.gate("init", "--site", "a", "--approvers", "alice", "--json")
-        made_then = [each["name"] for each in json.loads(again.stdout)["things"] if each["state"] == "made"]
+        made_then = [each["name"] for each in json.loads(again.stdout)["resources"] if each["state"] == "made"]
         assert made_then == [
             "alice in group gate-approvers",
             f"directory {EXAMPLE['state_dir']}/drop/alice (alice 0700)",

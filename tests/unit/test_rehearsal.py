@@ -46,7 +46,7 @@ def test_exit_status_is_the_jobs(outcome: Outcome, status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("job", "toml", "settings", "says"),
+    ("job", "toml", "settings", "message"),
     [
         (None, WIRED, [], "job.json: cannot be read: No such file or directory; name a job response file"),
         ("{", WIRED, [], "job.json: not JSON: "),
@@ -67,14 +67,14 @@ def test_exit_status_is_the_jobs(outcome: Outcome, status: int) -> None:
     ],
 )
 def test_bad_input_is_one_clear_line(
-    tmp_path: Path, job: str | None, toml: str | None, settings: list[str], says: str
+    tmp_path: Path, job: str | None, toml: str | None, settings: list[str], message: str
 ) -> None:
     for name, text in (("job.json", job), ("config.toml", toml)):
         if text is not None:
             (tmp_path / name).write_text(text)
     with pytest.raises(RehearsalError) as caught:
         run(str(tmp_path / "job.json"), str(tmp_path / "config.toml"), None, settings, None, None)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -162,15 +162,15 @@ def test_a_version_that_cannot_be_played_is_refused(version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("says", "played"),
+    ("message", "played"),
     [("echo 'Version:      17.9.3'", "17.9.3"), ("echo 'Version:  16.0.0'", NEWEST_KNOWN), ("exit 3", NEWEST_KNOWN), (None, NEWEST_KNOWN)],
 )  # fmt: skip
 def test_the_runner_that_is_here_is_played(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str | None, played: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str | None, played: str
 ) -> None:
     program = tmp_path / "gitlab-runner"
-    if says:
-        program.write_text(f"#!/bin/sh\n{says}\n")
+    if message:
+        program.write_text(f"#!/bin/sh\n{message}\n")
         program.chmod(0o755)
     monkeypatch.setenv("GITLAB_RUNNER", str(program))
     assert chosen(None) == played

@@ -73,4 +73,4 @@ def test_a_rule_whose_places_cannot_be_filled_is_a_fault(able: list[str], words:
     context = context_with(people, {"rules": [rule_of(approvals=ASKED)]})
     (found,) = rules.find(context)
     assert found.state == ("fail" if words else "ok")
-    assert found.says.startswith(words)
+    assert found.message.startswith(words)

@@ -35,37 +35,37 @@ def inotify(context: Context) -> Iterator[Finding]:
     if allowed >= wanted:
         yield ok(f"{SYSCTL} is {allowed}, enough for {context.runner_config.concurrent} jobs")
         return
-    says = (
+    message = (
         f"{SYSCTL} is {allowed}, and {wanted} are needed for the {context.runner_config.concurrent} jobs that may wait: "
         "those beyond look once a second (packaging/sysctl.d/60-gitlab-runner-gate.conf raises it)"
     )
     line = f"{SYSCTL} = {max(INSTANCES, wanted)}"
-    yield warn(says, f"mkdir -p /etc/sysctl.d && echo '{line}' > {SYSCTL_FILE} && sysctl -p {SYSCTL_FILE}")
+    yield warn(message, f"mkdir -p /etc/sysctl.d && echo '{line}' > {SYSCTL_FILE} && sysctl -p {SYSCTL_FILE}")
 
 
 def _concurrent(context: Context) -> Iterator[Finding]:
     config, waiting = context.runner_config, context.waiting or 0
-    more = toml_edit.mend(config, Edit("concurrent", max(PLACES, 2 * config.concurrent)))
+    more = toml_edit.fix(config, Edit("concurrent", max(PLACES, 2 * config.concurrent)))
     if config.concurrent < FEW:
-        says = f"concurrent is {config.concurrent}, over all runners: when so many jobs wait for an approval, nothing else starts"
-        yield warn(says, more)
+        message = f"concurrent is {config.concurrent}, over all runners: when so many jobs wait for an approval, nothing else starts"
+        yield warn(message, more)
     elif waiting >= config.concurrent:
         yield warn(f"{waiting} jobs wait now, and concurrent is {config.concurrent}: no other job can start", more)
 
 
 def _limits(context: Context, runner: Runner) -> Iterator[Finding]:
-    def mend(key: str, number: int) -> str:
-        return toml_edit.mend(context.runner_config, Edit(key, number, runner))
+    def fix(key: str, number: int) -> str:
+        return toml_edit.fix(context.runner_config, Edit(key, number, runner))
 
     who, concurrent = f"runner {runner.name}", context.runner_config.concurrent
     limit = positive(runner.table, "limit", 0)
     if limit > concurrent:
-        says = f"{who}: limit is {limit}, and cannot be reached, since concurrent is {concurrent} over all runners"
-        yield warn(says, toml_edit.mend(context.runner_config, Edit("concurrent", limit)))
+        message = f"{who}: limit is {limit}, and cannot be reached, since concurrent is {concurrent} over all runners"
+        yield warn(message, toml_edit.fix(context.runner_config, Edit("concurrent", limit)))
     elif 0 < limit < min(FEW, concurrent):
-        yield warn(f"{who}: limit is {limit}: so few jobs can wait for an approval at once", mend("limit", concurrent))
+        yield warn(f"{who}: limit is {limit}: so few jobs can wait for an approval at once", fix("limit", concurrent))
     elif limit and (context.waiting or 0) >= limit:
-        yield warn(f"{who}: {context.waiting} jobs wait now, and limit is {limit}", mend("limit", concurrent))
+        yield warn(f"{who}: {context.waiting} jobs wait now, and limit is {limit}", fix("limit", concurrent))
     if positive(runner.table, "request_concurrency", 1) == 1:
-        says = f"{who}: request_concurrency is 1: jobs that come together are fetched one after the other"
-        yield warn(says, mend("request_concurrency", REQUESTS))
+        message = f"{who}: request_concurrency is 1: jobs that come together are fetched one after the other"
+        yield warn(message, fix("request_concurrency", REQUESTS))

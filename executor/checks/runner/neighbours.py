@@ -36,8 +36,8 @@ def _token(other: Runner, context: Context) -> Iterator[Finding]:
     token = other.table.get("token")
     for gated in context.runners:
         if token and token == gated.table.get("token"):
-            says = f"runner {other.name} has the token of {gated.name}, which calls the gate: GitLab gives each of them some of the jobs, and {other.name} does not ask by this gate.yaml"
-            yield fail(says, f"{in_editor(context.runner_config.path)}  # remove one of the two blocks")
+            message = f"runner {other.name} has the token of {gated.name}, which calls the gate: GitLab gives each of them some of the jobs, and {other.name} does not ask by this gate.yaml"
+            yield fail(message, f"{in_editor(context.runner_config.path)}  # remove one of the two blocks")
 
 
 def _jobs(other: Runner, context: Context) -> Iterator[Finding]:
@@ -49,8 +49,8 @@ def _jobs(other: Runner, context: Context) -> Iterator[Finding]:
     elif executor in DOCKER and _is_here(other):
         yield from _docker(other, context)
     elif executor == "custom" and other not in context.runner_config.gated():
-        says = f"its driver {other.program('run') or '(none)'} is started as {context.runner_user}, and whom it lets jobs be is not known from here: see that they cannot become {context.runner_user}"
-        yield _told(other, context, says)
+        message = f"its driver {other.program('run') or '(none)'} is started as {context.runner_user}, and whom it lets jobs be is not known from here: see that they cannot become {context.runner_user}"
+        yield _told(other, context, message)
 
 
 def _shell(other: Runner, context: Context) -> Finding:
@@ -63,8 +63,8 @@ def _shell(other: Runner, context: Context) -> Finding:
             f"a job there runs as {user or context.runner_user} on this host: {_UNDOES}",
             is_certain=True,
         )
-    says = f"a job there runs as {user} on this host, ungated, beside what approved jobs use: see that {user} has neither sudo nor docker, or give it a host of its own"
-    return _told(other, context, says)
+    message = f"a job there runs as {user} on this host, ungated, beside what approved jobs use: see that {user} has neither sudo nor docker, or give it a host of its own"
+    return _told(other, context, message)
 
 
 def _ssh(other: Runner, context: Context) -> Iterator[Finding]:
@@ -73,10 +73,10 @@ def _ssh(other: Runner, context: Context) -> Iterator[Finding]:
         return
     user = str(table.get("user") or "root")
     is_gates = user in ("root", context.runner_user)
-    says = f"a job there runs as {user} on this very host" + (
+    message = f"a job there runs as {user} on this very host" + (
         f": {_UNDOES}" if is_gates else f", ungated: see that {user} cannot become root"
     )
-    yield _told(other, context, says, is_certain=is_gates)
+    yield _told(other, context, message, is_certain=is_gates)
 
 
 def _docker(other: Runner, context: Context) -> Iterator[Finding]:
@@ -115,12 +115,12 @@ def _volume(other: Runner, context: Context, volume: str) -> Iterator[Finding]:
     if not host.startswith("/") or not rest:
         return
     place = os.path.normpath(host)
-    says = f"volumes has {volume!r}: "
+    message = f"volumes has {volume!r}: "
     if place in _ENGINES or any(_in(engine, place) for engine in _ENGINES):
         yield _told(
             other,
             context,
-            f"{says}a job there can start a container with all of this host's disk, as root: {_UNDOES}",
+            f"{message}a job there can start a container with all of this host's disk, as root: {_UNDOES}",
             is_certain=True,
         )
     elif owns := [own for own in _own(context) if _in(own, place) or _in(place, own)]:
@@ -130,9 +130,11 @@ def _volume(other: Runner, context: Context, volume: str) -> Iterator[Finding]:
             if is_read_only
             else f"write what is the gate's own ({owns[0]}): {_UNDOES}"
         )
-        yield _told(other, context, f"{says}a job there can {can}", is_certain=not is_read_only)
+        yield _told(other, context, f"{message}a job there can {can}", is_certain=not is_read_only)
     elif any(_in(place, each) for each in _SYSTEM):
-        yield _told(other, context, f"{says}a job there has this host's own {place}: see that it gains nothing by it")
+        yield _told(
+            other, context, f"{message}a job there has this host's own {place}: see that it gains nothing by it"
+        )
 
 
 def _own(context: Context) -> list[str]:
@@ -162,8 +164,8 @@ def _list(table: dict[str, object], key: str) -> list[object]:
     return found if isinstance(found, list) else []
 
 
-def _told(other: Runner, context: Context, says: str, *, is_certain: bool = False) -> Finding:
+def _told(other: Runner, context: Context, message: str, *, is_certain: bool = False) -> Finding:
     finding = fail if is_certain else warn
     return finding(
-        f"runner {other.name}, beside the gate: {says}", f"{in_editor(context.runner_config.path)}  # {other.name}"
+        f"runner {other.name}, beside the gate: {message}", f"{in_editor(context.runner_config.path)}  # {other.name}"
     )

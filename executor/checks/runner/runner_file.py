@@ -47,8 +47,8 @@ def _others(context: Context) -> Iterator[Finding]:
     yield from (weak(context, each) for each in weaknesses(path, context.runner_uid))
     mode = stat.S_IMODE(os.stat(path).st_mode)
     if mode & 0o044:
-        says = f"{path} can be read by others than its owner (mode {mode:04o}), and it holds the runner's token"
-        yield warn(says, f"chmod go-r {shlex.quote(path)}")
+        message = f"{path} can be read by others than its owner (mode {mode:04o}), and it holds the runner's token"
+        yield warn(message, f"chmod go-r {shlex.quote(path)}")
 
 
 def _forms(config: RunnerConfig) -> Iterator[Finding]:
@@ -71,11 +71,11 @@ def _no_texts(config: RunnerConfig, runner: Runner) -> Iterator[Finding]:
     for stage in STAGES:
         program, arguments = runner.custom.get(f"{stage}_exec", ""), runner.custom.get(f"{stage}_args", [])
         if not isinstance(program, str):
-            says = f"runner {runner.name}: {stage}_exec is {program!r}: write one text, in quotes"
-            yield fail(says, in_editor(config.path))
+            message = f"runner {runner.name}: {stage}_exec is {program!r}: write one text, in quotes"
+            yield fail(message, in_editor(config.path))
         if not isinstance(arguments, list) or not all(isinstance(each, str) for each in arguments):
-            says = f"runner {runner.name}: {stage}_args is {arguments!r}: write a list of texts, each in quotes"
-            yield fail(says, in_editor(config.path))
+            message = f"runner {runner.name}: {stage}_args is {arguments!r}: write a list of texts, each in quotes"
+            yield fail(message, in_editor(config.path))
 
 
 def _no_numbers(config: RunnerConfig, table: dict[str, Any], keys: tuple[str, ...], at: Edit) -> Iterator[Finding]:
@@ -84,5 +84,5 @@ def _no_numbers(config: RunnerConfig, table: dict[str, Any], keys: tuple[str, ..
         if isinstance(value, int) and not isinstance(value, bool):
             continue
         digits = value if isinstance(value, str) and value.isascii() and value.isdigit() else ""
-        mend = toml_edit.mend(config, Edit(key, int(digits), at.runner, at.table)) if digits else in_editor(config.path)
-        yield fail(f"{key} is {value!r}: write a whole number, without quotes", mend)
+        fix = toml_edit.fix(config, Edit(key, int(digits), at.runner, at.table)) if digits else in_editor(config.path)
+        yield fail(f"{key} is {value!r}: write a whole number, without quotes", fix)

@@ -21,8 +21,8 @@ def find(context: Context) -> Iterator[Finding]:
         yield warn(Need.RUNNERS.value)
         return
     if not context.runners:
-        mend = f"{in_editor(config.path)}  # paste the [[runners]] block that `gate config runner` prints"
-        yield fail(f'no [[runners]] of {config.path} with executor = "custom" calls gate-executor', mend)
+        fix = f"{in_editor(config.path)}  # paste the [[runners]] block that `gate config runner` prints"
+        yield fail(f'no [[runners]] of {config.path} with executor = "custom" calls gate-executor', fix)
         return
     for runner in context.runners:
         faults = list(_faults(context, runner))
@@ -32,32 +32,32 @@ def find(context: Context) -> Iterator[Finding]:
 
 
 def _faults(context: Context, runner: Runner) -> Iterator[Finding]:
-    def mend(key: str, value: toml_edit.Value, *table: str) -> str:
-        return toml_edit.mend(context.runner_config, Edit(key, value, runner, table))
+    def fix(key: str, value: toml_edit.Value, *table: str) -> str:
+        return toml_edit.fix(context.runner_config, Edit(key, value, runner, table))
 
     for key in ("url", "token"):
         value = runner.table.get(key)
         if not isinstance(value, str) or not value or value == _EXAMPLE[key]:
-            says = f"runner {runner.name}: {key} is {'still that of the example' if value else 'missing'}: GitLab tells it where the runner is made"
-            yield fail(says, f'{in_editor(context.runner_config.path)}  # {key} = "…"')
+            message = f"runner {runner.name}: {key} is {'still that of the example' if value else 'missing'}: GitLab tells it where the runner is made"
+            yield fail(message, f'{in_editor(context.runner_config.path)}  # {key} = "…"')
     who, shell = f"runner {runner.name}", runner.table.get("shell", SHELLS[0])
     if shell not in SHELLS:
-        yield fail(f"{who}: shell is {shell!r}: the gate runs scripts for bash and sh", mend("shell", SHELLS[0]))
+        yield fail(f"{who}: shell is {shell!r}: the gate runs scripts for bash and sh", fix("shell", SHELLS[0]))
     for key in ("builds_dir", "cache_dir"):
         if runner.table.get(key):
-            says = f"{who}: {key} is not used: the gate names a fresh directory for each job"
-            yield warn(says, mend(key, None))
+            message = f"{who}: {key} is not used: the gate names a fresh directory for each job"
+            yield warn(message, fix(key, None))
     flags = runner.table.get("feature_flags")
     if isinstance(flags, dict) and flags.get(_FLAG):
-        says = f"{who}: {_FLAG} is on: that a waiting job was cancelled in GitLab is learned up to 30 minutes late"
-        yield warn(says, mend(_FLAG, False, "feature_flags"))
+        message = f"{who}: {_FLAG} is on: that a waiting job was cancelled in GitLab is learned up to 30 minutes late"
+        yield warn(message, fix(_FLAG, False, "feature_flags"))
     yield from _environment(context, runner)
     if _verifies_at_boot(runner):
-        says = (
+        message = (
             f"{who}: experimental.boot_verify is on: its trial job is of no project, so the gate refuses it, and the runner"
             " ends before it has taken any job"
         )
-        yield fail(says, in_editor(context.runner_config.path))
+        yield fail(message, in_editor(context.runner_config.path))
 
 
 def _environment(context: Context, runner: Runner) -> Iterator[Finding]:
@@ -66,9 +66,11 @@ def _environment(context: Context, runner: Runner) -> Iterator[Finding]:
     own = [each for each in texts if each.upper().startswith("GATE_")]
     if own:
         names = ", ".join(each.partition("=")[0] for each in own)
-        says = f"runner {runner.name}: environment sets {names}: in a job's script that would win over the gate's own"
+        message = (
+            f"runner {runner.name}: environment sets {names}: in a job's script that would win over the gate's own"
+        )
         # A command that changes that line would have to show it, and the others' values with it.
-        yield fail(says, f"{in_editor(context.runner_config.path)}  # take {names} out of environment")
+        yield fail(message, f"{in_editor(context.runner_config.path)}  # take {names} out of environment")
 
 
 def _verifies_at_boot(runner: Runner) -> bool:

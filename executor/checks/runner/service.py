@@ -25,8 +25,8 @@ def find(context: Context) -> Iterator[Finding]:
     unit = context.unit
     yield from _version(context)
     if unit is None:
-        says = f"no {NAME} is known to this host: how its runner is stopped, and whom it runs as, cannot be told"
-        yield warn(says)
+        message = f"no {NAME} is known to this host: how its runner is stopped, and whom it runs as, cannot be told"
+        yield warn(message)
         return
     faults = list(_faults(context, unit))
     yield from faults
@@ -36,22 +36,22 @@ def find(context: Context) -> Iterator[Finding]:
 
 def _faults(context: Context, unit: Unit) -> Iterator[Finding]:
     if context.own_runners and unit.user not in (context.runner_user, str(context.runner_uid)):
-        says = f"{NAME} runs as {unit.user}, and the gate's files are {context.runner_user}'s"
-        yield fail(says, _drop_in(unit, "user", f"User={context.runner_user}"))
+        message = f"{NAME} runs as {unit.user}, and the gate's files are {context.runner_user}'s"
+        yield fail(message, _drop_in(unit, "user", f"User={context.runner_user}"))
     yield from _stopping(context, unit)
     needed = FILES_PER_JOB * context.runner_config.concurrent + FILES
     if unit.open_files is not None and unit.open_files < needed:
-        says = f"LimitNOFILE is {unit.open_files}, and {context.runner_config.concurrent} jobs at once need {needed} open files"
-        yield warn(says, _drop_in(unit, "files", f"LimitNOFILE={2 * needed}"))
+        message = f"LimitNOFILE is {unit.open_files}, and {context.runner_config.concurrent} jobs at once need {needed} open files"
+        yield warn(message, _drop_in(unit, "files", f"LimitNOFILE={2 * needed}"))
     tasks = TASKS_PER_JOB * context.runner_config.concurrent + TASKS
     if unit.tasks is not None and unit.tasks < tasks:
-        says = f"TasksMax is {unit.tasks}, and {context.runner_config.concurrent} jobs at once need {tasks} processes and threads"
-        yield warn(says, _drop_in(unit, "tasks", f"TasksMax={4 * tasks}"))
+        message = f"TasksMax is {unit.tasks}, and {context.runner_config.concurrent} jobs at once need {tasks} processes and threads"
+        yield warn(message, _drop_in(unit, "tasks", f"TasksMax={4 * tasks}"))
     for each in hindrances(context, unit):
         yield (fail if each.is_certain else warn)(str(each), _drop_in(unit, each.key.lower(), each.line))
     if len(unit.command) > 1 and _other_file(context, unit):
-        says = f"{NAME} reads {_other_file(context, unit)}, and this looked at {context.runner_config.path}"
-        yield warn(says, f"{context.again} --runner-config {shlex.quote(_other_file(context, unit))}")
+        message = f"{NAME} reads {_other_file(context, unit)}, and this looked at {context.runner_config.path}"
+        yield warn(message, f"{context.again} --runner-config {shlex.quote(_other_file(context, unit))}")
 
 
 def _version(context: Context) -> Iterator[Finding]:
@@ -63,11 +63,11 @@ def _version(context: Context) -> Iterator[Finding]:
     on_path = shutil.which("gitlab-runner", path=_path_of_jobs(context))
     of_jobs = _version_of(on_path, context) if on_path else None
     if found and of_jobs and of_jobs < found:
-        says = (
+        message = (
             f"a job's script finds {on_path}, version {_dotted(of_jobs)}, for its artifacts and cache, and the runner is {_dotted(found)}: "
             "with an older one these fail; remove it, or update it to the same version"
         )
-        yield warn(says)
+        yield warn(message)
 
 
 def _version_of(program: str, context: Context) -> tuple[int, ...] | None:
@@ -88,18 +88,18 @@ def _path_of_jobs(context: Context) -> str:
 
 def _stopping(context: Context, unit: Unit) -> Iterator[Finding]:
     longest_s = max(map(exec_timeout, context.runners), default=0)
-    mend = _drop_in(unit, "stop", "KillSignal=SIGQUIT", "KillMode=mixed", f"TimeoutStopSec={longest_s + STOP_AFTER_S}")
+    fix = _drop_in(unit, "stop", "KillSignal=SIGQUIT", "KillMode=mixed", f"TimeoutStopSec={longest_s + STOP_AFTER_S}")
     if unit.kill_signal != "SIGQUIT":
-        says = f"{NAME} is stopped with {unit.kill_signal}: jobs that wait are cancelled, or left behind; with SIGQUIT it waits for them"
-        yield warn(says, mend)
+        message = f"{NAME} is stopped with {unit.kill_signal}: jobs that wait are cancelled, or left behind; with SIGQUIT it waits for them"
+        yield warn(message, fix)
     elif unit.kill_mode not in ("mixed", "process"):
-        says = f"KillMode is {unit.kill_mode}: jobs that wait get the SIGQUIT, too, and are cancelled"
-        yield warn(says, mend)
+        message = f"KillMode is {unit.kill_mode}: jobs that wait get the SIGQUIT, too, and are cancelled"
+        yield warn(message, fix)
     elif unit.stop_within_s < longest_s:
-        says = (
+        message = (
             f"{NAME} is killed {unit.stop_within_s:g} s after it was told to stop, and a job may wait for {longest_s} s"
         )
-        yield warn(says, mend)
+        yield warn(message, fix)
 
 
 def _other_file(context: Context, unit: Unit) -> str:

@@ -30,8 +30,8 @@ def find(context: Context) -> Iterator[Finding]:
             yield ok(f"runner {runner.name}: {', '.join(STAGES)} are wired to {_program(context, runner)}")
         used = runner.gate_yaml
         if not faults and os.path.realpath(used) != os.path.realpath(context.gate_yaml.path):
-            says = f"runner {runner.name} goes by {used}, and this looked at {context.gate_yaml.path}"
-            yield warn(says, f"{context.with_config(used)} check")
+            message = f"runner {runner.name} goes by {used}, and this looked at {context.gate_yaml.path}"
+            yield warn(message, f"{context.with_config(used)} check")
 
 
 def arguments(context: Context, runner: Runner, stage: str, prepare_timeout_s: int | None = None) -> Edit:
@@ -73,23 +73,23 @@ def _stage(context: Context, runner: Runner, stage: str) -> Iterator[Finding]:
     program, right = runner.program(stage), _program(context, runner)
     who, rewire = f"runner {runner.name}: {stage}_exec", Edit(f"{stage}_exec", right, runner, ("custom",))
 
-    def mend(*edits: Edit) -> str:
-        return toml_edit.mend(context.runner_config, *edits)
+    def fix(*edits: Edit) -> str:
+        return toml_edit.fix(context.runner_config, *edits)
 
     if not program:
-        says = f"{who} is missing: {_WITHOUT[stage]}"
-        yield fail(says, mend(rewire, arguments(context, runner, stage)))
+        message = f"{who} is missing: {_WITHOUT[stage]}"
+        yield fail(message, fix(rewire, arguments(context, runner, stage)))
     elif runner.own_arguments(stage) is None:
-        yield fail(f"{who} is {program!r}, and not gate-executor", mend(rewire, arguments(context, runner, stage)))
+        yield fail(f"{who} is {program!r}, and not gate-executor", fix(rewire, arguments(context, runner, stage)))
     elif not os.path.isabs(program):
-        says = f"{who} is {program!r}: write its whole path; a runner that systemd starts has hardly any PATH"
-        yield fail(says, mend(rewire))
+        message = f"{who} is {program!r}: write its whole path; a runner that systemd starts has hardly any PATH"
+        yield fail(message, fix(rewire))
     elif not os.path.isfile(program):
-        yield fail(f"{who}: there is no {program}", mend(rewire))
+        yield fail(f"{who}: there is no {program}", fix(rewire))
     elif not os.stat(program).st_mode & 0o111:
         yield fail(f"{who}: {program} cannot be executed", at(context, program, f"chmod 0755 {shlex.quote(program)}"))
     elif program != right:
-        yield fail(f"{who} is {program}, and other stages call {right}", mend(rewire))
+        yield fail(f"{who} is {program}, and other stages call {right}", fix(rewire))
     else:
         yield from _arguments(context, runner, stage)
 
@@ -105,8 +105,8 @@ def _start(context: Context, runner: Runner) -> Iterator[Finding]:
         return
     ours = [Edit(f"{stage}_exec", context.executor, runner, ("custom",)) for stage in STAGES]
     is_other = not before and program != context.executor and os.path.isfile(context.executor)
-    says = f"runner {runner.name}: {program} does not start as the gate's: {_last(said) or 'it says nothing'}: install it anew, or wire another"
-    yield fail(says, toml_edit.mend(context.runner_config, *ours) if is_other else "")
+    message = f"runner {runner.name}: {program} does not start as the gate's: {_last(said) or 'it message nothing'}: install it anew, or wire another"
+    yield fail(message, toml_edit.fix(context.runner_config, *ours) if is_other else "")
 
 
 def _last(text: str) -> str:
@@ -116,19 +116,19 @@ def _last(text: str) -> str:
 def _arguments(context: Context, runner: Runner, stage: str) -> Iterator[Finding]:
     file, words = split(runner.own_arguments(stage) or [])
     who = f"runner {runner.name}: {stage}_args"
-    mend = toml_edit.mend(context.runner_config, arguments(context, runner, stage))
+    fix = toml_edit.fix(context.runner_config, arguments(context, runner, stage))
     if REHEARSAL in words:
-        says = f"{who} has {REHEARSAL}: each job would be recorded as a rehearsal, and be in no figures"
-        yield fail(says, mend)
+        message = f"{who} has {REHEARSAL}: each job would be recorded as a rehearsal, and be in no figures"
+        yield fail(message, fix)
     elif words[:1] != [stage]:
-        yield fail(f"{who} names {' '.join(words) or 'no stage'}, and not the stage {stage}", mend)
+        yield fail(f"{who} names {' '.join(words) or 'no stage'}, and not the stage {stage}", fix)
     elif stage != "prepare" and words[1:]:
-        yield fail(f"{who} has {' '.join(words[1:])!r} behind the stage, which gate-executor does not take", mend)
+        yield fail(f"{who} has {' '.join(words[1:])!r} behind the stage, which gate-executor does not take", fix)
     elif file is not None and not os.path.isabs(file):
-        says = f"{who}: --config {file!r}: write its whole path; the runner starts stages in a directory of its own"
-        yield fail(says, mend)
+        message = f"{who}: --config {file!r}: write its whole path; the runner starts stages in a directory of its own"
+        yield fail(message, fix)
     elif (file or DEFAULT_CONFIG) != runner.gate_yaml:
-        yield fail(f"{who}: --config {file or DEFAULT_CONFIG}, and other stages go by {runner.gate_yaml}", mend)
+        yield fail(f"{who}: --config {file or DEFAULT_CONFIG}, and other stages go by {runner.gate_yaml}", fix)
 
 
 _WITHOUT = {

@@ -50,18 +50,18 @@ def _prepare(context: Context, runner: Runner) -> Iterator[Finding]:
     best_s = max(told_s or 0, limit_s, longest_s + PREPARE_MARGIN_S)
     if told_s is None or told_s < MIN_PREPARE_TIMEOUT_S:
         words = " ".join(split(runner.own_arguments("prepare") or [])[1][1:])
-        says = f"{who}: prepare_args has {words!r}: write {PREPARE_TIMEOUT} and the seconds, {MIN_PREPARE_TIMEOUT_S} or more"
-        yield fail(says, _both(context, runner, best_s))
+        message = f"{who}: prepare_args has {words!r}: write {PREPARE_TIMEOUT} and the seconds, {MIN_PREPARE_TIMEOUT_S} or more"
+        yield fail(message, _both(context, runner, best_s))
     elif told_s != limit_s:
-        says = f"{who}: {PREPARE_TIMEOUT} is {told_s}, and prepare_exec_timeout {limit_s}: both must be the same"
-        yield fail(says, _both(context, runner, best_s))
+        message = f"{who}: {PREPARE_TIMEOUT} is {told_s}, and prepare_exec_timeout {limit_s}: both must be the same"
+        yield fail(message, _both(context, runner, best_s))
     elif longest_s + PREPARE_MARGIN_S > limit_s:
-        says = f"{who}: a job may wait for {limit_s} s, and rule {rule!r} gives {longest_s} s to decide, and {PREPARE_MARGIN_S} s more"
-        yield warn(says, _both(context, runner, best_s))
+        message = f"{who}: a job may wait for {limit_s} s, and rule {rule!r} gives {longest_s} s to decide, and {PREPARE_MARGIN_S} s more"
+        yield warn(message, _both(context, runner, best_s))
     outer_s = _span(runner.table.get("prepare_timeout"))
     if outer_s and outer_s < limit_s:
-        says = f"{who}: prepare_timeout ends each wait after {outer_s:g} s, and says nothing to the gate"
-        yield fail(says, toml_edit.mend(context.runner_config, Edit("prepare_timeout", None, runner)))
+        message = f"{who}: prepare_timeout ends each wait after {outer_s:g} s, and says nothing to the gate"
+        yield fail(message, toml_edit.fix(context.runner_config, Edit("prepare_timeout", None, runner)))
 
 
 def _told(runner: Runner) -> int | None:
@@ -72,7 +72,7 @@ def _told(runner: Runner) -> int | None:
 
 def _both(context: Context, runner: Runner, seconds: int) -> str:
     limit = Edit("prepare_exec_timeout", seconds, runner, ("custom",))
-    return toml_edit.mend(context.runner_config, arguments(context, runner, "prepare", seconds), limit)
+    return toml_edit.fix(context.runner_config, arguments(context, runner, "prepare", seconds), limit)
 
 
 def _rules(context: Context) -> list[dict[str, Any]]:
@@ -89,37 +89,37 @@ def _kill(context: Context, runner: Runner) -> Iterator[Finding]:
     force_s = runner.seconds("force_kill_timeout", FORCE_KILL_TIMEOUT_S)
     yield from _graceful(context, runner, graceful_s)
     if force_s < MIN_FORCE_S:
-        says = f"runner {runner.name}: force_kill_timeout is {force_s} s: a killed stage's job needs {MIN_FORCE_S} s to end on a busy host"
-        yield warn(says, _mend(context, runner, "force_kill_timeout", FORCE_KILL_TIMEOUT_S))
+        message = f"runner {runner.name}: force_kill_timeout is {force_s} s: a killed stage's job needs {MIN_FORCE_S} s to end on a busy host"
+        yield warn(message, _mend(context, runner, "force_kill_timeout", FORCE_KILL_TIMEOUT_S))
     for stage in ("config", "cleanup"):
         limit_s = runner.seconds(f"{stage}_exec_timeout", EXEC_TIMEOUT_S)
         if limit_s < MIN_EXEC_S:
-            says = f"runner {runner.name}: {stage}_exec_timeout is {limit_s} s, and {stage} may take {MIN_EXEC_S} s on a busy host"
-            yield warn(says, _mend(context, runner, f"{stage}_exec_timeout", 10 * MIN_EXEC_S))
+            message = f"runner {runner.name}: {stage}_exec_timeout is {limit_s} s, and {stage} may take {MIN_EXEC_S} s on a busy host"
+            yield warn(message, _mend(context, runner, f"{stage}_exec_timeout", 10 * MIN_EXEC_S))
     yield from _shutdown(context, runner, graceful_s + force_s)
 
 
 def _graceful(context: Context, runner: Runner, graceful_s: int) -> Iterator[Finding]:
     longest_s = max((each["decide_within_s"] for each in _rules(context)), default=graceful_s)
-    says = f"runner {runner.name}: graceful_kill_timeout is {graceful_s} s"
+    message = f"runner {runner.name}: graceful_kill_timeout is {graceful_s} s"
     if graceful_s < MIN_GRACEFUL_S:
-        says += f": a job that is cancelled needs {MIN_GRACEFUL_S} s to be recorded"
-        yield fail(says, _mend(context, runner, "graceful_kill_timeout", GRACEFUL_S))
+        message += f": a job that is cancelled needs {MIN_GRACEFUL_S} s to be recorded"
+        yield fail(message, _mend(context, runner, "graceful_kill_timeout", GRACEFUL_S))
     elif graceful_s > longest_s:
-        says += ", longer than any rule gives to decide: so long a stage that hangs is left alone"
+        message += ", longer than any rule gives to decide: so long a stage that hangs is left alone"
         best_s = max(MIN_GRACEFUL_S, min(GRACEFUL_S, longest_s))
-        yield warn(says, _mend(context, runner, "graceful_kill_timeout", best_s))
+        yield warn(message, _mend(context, runner, "graceful_kill_timeout", best_s))
 
 
 def _mend(context: Context, runner: Runner, key: str, seconds: int) -> str:
-    return toml_edit.mend(context.runner_config, Edit(key, seconds, runner, ("custom",)))
+    return toml_edit.fix(context.runner_config, Edit(key, seconds, runner, ("custom",)))
 
 
 def _shutdown(context: Context, runner: Runner, ending_s: int) -> Iterator[Finding]:
     config = context.runner_config
     if config.shutdown_timeout_s < ending_s:
-        says = (
+        message = (
             f"shutdown_timeout is {config.shutdown_timeout_s} s, less than the {ending_s} s in which runner {runner.name} ends a stage: "
             "one that is told to stop would leave jobs behind, without cleanup"
         )
-        yield warn(says, toml_edit.mend(config, Edit("shutdown_timeout", ending_s + 5)))
+        yield warn(message, toml_edit.fix(config, Edit("shutdown_timeout", ending_s + 5)))

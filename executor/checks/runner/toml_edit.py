@@ -36,7 +36,7 @@ class Edit:
         return f"remove {self.key} {where}" if self.value is None else f"{where}: {self.key} = {written(self.value)}"
 
 
-def mend(config: RunnerConfig, *edits: Edit) -> str:
+def fix(config: RunnerConfig, *edits: Edit) -> str:
     """Return the command that makes all `edits`: of sed, or of an editor with a comment that says what to write."""
     text: str | None = config.text
     whole: sed.Script = ()
