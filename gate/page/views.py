@@ -20,6 +20,7 @@ from gate.page.outcomes import outcome
 from gate.page.render import message_page, page
 from gate.page.state import PAGE
 from gate.store.files import StateError
+from gate.store.layout import page_settings
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -182,7 +183,7 @@ def _by_project(found: list[Waiting]) -> dict[str, list[Waiting]]:
 
 def _pickable(state: Page, rows: list[Waiting]) -> frozenset[str]:
     """The keys of those that can be answered together with others: by this visitor, and whose script can be read here."""
-    if state.rulebook.fault or not state.policy["page"]["bulk"]:
+    if state.rulebook.fault or not page_settings(state.policy)["bulk"]:
         return frozenset()
     return frozenset(each.request.key for each in rows if each.can and state.book.is_shown(each.request))
 

@@ -100,7 +100,7 @@ def _would_not_count(page: Page, person: str, asked: Request, answer: Answer) ->
     if rule is None:
         return Refusal(409, "gate.yaml has no rule for this job any more: it will be refused.")
     why = drop_file.comment_fault(answer.comment) or rules.may_answer(
-        person, answer.answer, answer.comment, rule, page.policy, asked.facts
+        person, "approve" if answer.answer == "approve" else "reject", answer.comment, rule, page.policy, asked.facts
     )
     return Refusal(422, f"Your answer would not count: {shown(why, 500)}. Nothing was decided.") if why else None
 

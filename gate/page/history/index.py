@@ -22,6 +22,8 @@ from gate.flow.status import vote_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gate.shapes import Record, Vote
+
 BATCH_RECORDS = 5000
 _VERSION = 2
 _JOB = ("instance", "project_id", "path", "pipeline_id", "id", "name", "stage", "environment", "ref", "sha", "user")
@@ -154,11 +156,20 @@ class Index:
         rows = self.db.execute("SELECT segment, offset, length FROM records WHERE key = ? ORDER BY seq", (key,))
         return [log.record_at(self.directory, tuple(row))[1] for row in rows.fetchall()]
 
-    def votes(self, key: str) -> list[dict[str, Any]]:
+    def votes(self, key: str) -> list[Vote]:
         """The request's votes as the log tells them, oldest first, as `rules.weigh` takes them."""
         names = ", ".join(_VOTE)
         rows = self.db.execute(f"SELECT {names} FROM votes WHERE key = ? ORDER BY seq", (key,))  # noqa: S608
-        return [dict(row) for row in rows]
+        return [
+            {
+                "person": row["person"],
+                "answer": row["answer"],
+                "comment": row["comment"],
+                "via": row["via"],
+                "signed_with": row["signed_with"],
+            }
+            for row in rows
+        ]
 
     def record_of_file(self, key: str, file: str) -> dict[str, Any] | None:
         """The record about the vote that the page left as `file` for a request; None while there is none."""
@@ -228,7 +239,7 @@ class Index:
             for name, value in meta.items():
                 self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, str(value)))
 
-    def _change(self, key: str, record: dict[str, Any]) -> None:
+    def _change(self, key: str, record: Record) -> None:
         if record["event"] in ("requested", "decided"):
             self._about_job(key, record)
         changes = _CHANGES.get(record["event"], _nothing)(record)
@@ -238,22 +249,22 @@ class Index:
             self._add_vote(key, record)
         self._set(key, changes)
 
-    def _add_vote(self, key: str, record: dict[str, Any]) -> None:
+    def _add_vote(self, key: str, record: Record) -> None:
         vote = vote_of(record)
-        values = (record["seq"], key, *[vote[name] for name in _VOTE])
+        values = (record["seq"], key, *map(dict(vote).get, _VOTE))
         self.db.execute("INSERT OR IGNORE INTO votes VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         self.db.execute(
             "UPDATE requests SET voters = voters || ? WHERE key = ? AND instr(voters, ?) = 0",
             (f"{vote['person']} ", key, f" {vote['person']} "),
         )
 
-    def _about_job(self, key: str, record: dict[str, Any]) -> None:
+    def _about_job(self, key: str, record: Record) -> None:
         self.db.execute("INSERT OR IGNORE INTO requests (key) VALUES (?)", (key,))
         about = {f"job_{name}": record["job"].get(name) for name in _JOB}
         marks = {"rehearsal": int("rehearsal" in record)}
         self._set(key, {**about, **marks, "rule": record["rule"], "digest": record["digest"]})
 
-    def _waited_ms(self, key: str, record: dict[str, Any]) -> int | None:
+    def _waited_ms(self, key: str, record: Record) -> int | None:
         row = self.row(key)
         if row is None or row["requested_ms"] is None:
             return None
@@ -272,7 +283,7 @@ def wall_ms(text: str) -> int:
     return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) * 1000 + int(text[20:23])
 
 
-def _file(record: dict[str, Any]) -> str | None:
+def _file(record: Record) -> str | None:
     """The name under which the page left the vote that a record is about."""
     by = record.get("by") or {}
     if by.get("via") != "page":
@@ -283,17 +294,17 @@ def _file(record: dict[str, Any]) -> str | None:
     return (record.get("drop") or {}).get("name")
 
 
-def _requested(record: dict[str, Any]) -> dict[str, Any]:
+def _requested(record: Record) -> dict[str, Any]:
     return {"requested_ms": wall_ms(record["time"]), "requested_boot_ms": record["boottime"]}
 
 
-def _decided(record: dict[str, Any]) -> dict[str, Any]:
+def _decided(record: Record) -> dict[str, Any]:
     by = record.get("by") or {}
     fields = {name: record[name] for name in ("decision", "comment", "why")}
     return {**fields, "decided_ms": wall_ms(record["time"]), "person": by.get("person"), "via": by.get("via")}
 
 
-def _nothing(_record: dict[str, Any]) -> dict[str, Any]:
+def _nothing(_record: Record) -> dict[str, Any]:
     return {}
 
 
