@@ -57,7 +57,7 @@ def _numbers(document: Document, value: Yaml, path: Path, rule: Yaml) -> Iterato
         yield document.fault((*path, "rejections"), message)
 
 
-def _strangers(document: Document, entries: list[Any], path: Path) -> Iterator[Fault]:
+def _strangers(document: Document, entries: list[Yaml], path: Path) -> Iterator[Fault]:
     known = [*people.names(document, "people"), *people.names(document, "groups")]
     for j, entry in enumerate(entries):
         for i, name in enumerate((entry or {}).get("of", [])):
@@ -66,7 +66,7 @@ def _strangers(document: Document, entries: list[Any], path: Path) -> Iterator[F
                 yield document.fault((*path, "approvals", j, "of", i), message)
 
 
-def _too_few(document: Document, value: Yaml, path: Path, entries: list[Any]) -> Iterator[Fault]:
+def _too_few(document: Document, value: Yaml, path: Path, entries: list[Yaml]) -> Iterator[Fault]:
     wanted = [Entry(entry["count"], people.members(value, entry["of"])) for entry in entries]
     alone = [j for j, entry in enumerate(wanted) if entry.wanted > len(entry.people)]
     for j in alone:
@@ -78,7 +78,7 @@ def _too_few(document: Document, value: Yaml, path: Path, entries: list[Any]) ->
         yield document.fault((*path, "approvals"), _shortage_words(entries, short))
 
 
-def _shortage_words(entries: list[Any], short: Shortage) -> str:
+def _shortage_words(entries: list[Yaml], short: Shortage) -> str:
     asked = [f"{entries[j]['count']} of {', '.join(entries[j]['of'])}" for j in short.entries]
     count = sum(entries[j]["count"] for j in short.entries)
     return (

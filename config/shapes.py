@@ -1,7 +1,8 @@
-"""The shapes of what gate.yaml comes to, for mypy: nothing imports this while it runs (see gate/shapes.py, which has the rest).
+"""The shapes of a policy, which is what gate.yaml comes to: for mypy alone, nothing imports this while it runs.
 
-They are here, since config makes a policy; everything above takes them from gate/shapes.py. What is `NotRequired` is missing
-in a policy of an older version, kept with a job that was let in then.
+They are here, since config makes a policy; the packages above take them from gate/shapes.py, which says why they
+are types alone. A policy is kept with the job that it was made for, so one of an older version may be read: it lacks
+what is `NotRequired`.
 """
 
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
@@ -9,7 +10,7 @@ from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 Answer: TypeAlias = Literal["approve", "reject"]
 Need: TypeAlias = Literal["optional", "required"]
 
-# Of `match`: true or false for `protected`, numbers for `runner`, patterns for all others. Only the name of one tells which.
+# What `match` has for one criterion: true or false for `protected`, numbers for `runner`, patterns for all others.
 Criterion: TypeAlias = Any
 
 

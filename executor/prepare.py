@@ -40,6 +40,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable
+    from typing import Any
 
     from gate.shapes import StepContext, StepName, StepResult
 else:
@@ -399,7 +400,8 @@ def _in_child(name: StepName, context: StepContext, interrupted: Callable[[], bo
     try:
         forked.let_go(*([beat] if beat >= 0 else []))
         context["at"] = lambda source: os.write(writer, f"{source}\n".encode())
-        content = _END_OF_PROGRESS + marshal.dumps(_result(name, context, interrupted))  # type: ignore[arg-type]  # a TypedDict is a dict
+        result: Any = _result(name, context, interrupted)  # marshal's types know no TypedDict
+        content = _END_OF_PROGRESS + marshal.dumps(result)
         while content:
             content = content[os.write(writer, content) :]
     finally:

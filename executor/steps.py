@@ -48,11 +48,8 @@ INIT_PID = 1  # who gets the children of a process that dies
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from gate.shapes import Decision, KeptPolicy, Opened, Outcome, Plan, Policy, Rule, StepContext, StepResult
-
-    Result = dict[str, Any]
 
 
 def opening(context: StepContext, interrupted: Callable[[], bool]) -> StepResult:

@@ -1,17 +1,18 @@
-"""The shapes of what the gate keeps and hands on, for mypy: a misspelt key or state fails `make lint`.
+"""The shapes of what the gate keeps and hands on, for mypy: a misspelt key, answer or state fails `make lint`.
 
-At run time all of it is plain dicts, which is what JSON and marshal know. Nothing imports this module while it runs: what
-waits (the lean path, docs/architecture.md) stays without `typing`, which costs it memory in each of many processes. So
-modules have `TYPE_CHECKING = False`, which mypy takes for true, instead of importing the name from `typing`, and import
-these shapes below `if TYPE_CHECKING:`. With `from __future__ import annotations`, no annotation is evaluated.
+At run time these are plain dicts, which is what JSON and marshal know, and nothing imports this module. What waits must
+stay small (tests/unit/test_imports.py): `typing` alone would cost each waiting process some 2 MiB. Therefore modules
+say `TYPE_CHECKING = False`, which mypy takes for true, instead of importing that name from `typing`. They import
+shapes below `if TYPE_CHECKING:`, and `from __future__ import annotations` leaves annotations unevaluated.
 
-Keys that files of older versions lack are `NotRequired`: read these with `get`. The policy's shapes are config's, which makes
-it (config/shapes.py). docs/reference/state.md says what each key is.
+Keys that files of older versions lack are `NotRequired`: read them with `get`, or ask whether they are there. A
+policy's shapes are in config/shapes.py, since config makes it. docs/reference/state.md says what each key means.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, TypeVar
+from typing import Literal, NotRequired, TypeAlias, TypedDict, TypeVar
 
+from audit.record import Record
 from config.shapes import (
     Answer,
     Aside,
@@ -46,6 +47,7 @@ __all__ = [
     "PageSettings",
     "Person",
     "Policy",
+    "Record",
     "Rule",
     "ToolPath",
 ]
@@ -56,13 +58,12 @@ Weighed: TypeAlias = Literal["open", "approved", "rejected", "expired"]
 StepState: TypeAlias = Literal["waiting", "released", "failed", "over", "fault"]
 StepName: TypeAlias = Literal["opening", "looking", "reminding", "expiring", "canceling", "abandoning"]
 FactName: TypeAlias = Literal[
-    "instance", "project_id", "job_id", "path", "pipeline_id", "name", "stage", "ref", "sha", "protected", "environment", "runner",
+    "instance", "project_id", "job_id", "path", "pipeline_id", "name", "stage", "ref", "sha", "protected",
+    "environment", "runner",
 ]  # fmt: skip
 
-# JSON that others wrote, of which nothing is promised: the runner's job response. What is in it is looked at before it is used.
+# JSON that others wrote, such as the runner's job response: each value is looked at before it is used.
 Json: TypeAlias = dict[str, object]
-# A record of the audit log. Which fields one has goes by its event (docs/reference/audit-log.md).
-Record: TypeAlias = dict[str, Any]
 
 
 class TriggeredBy(TypedDict):
@@ -269,7 +270,10 @@ class About(TypedDict, total=False):
 
 
 class StepContext(TypedDict, total=False):
-    """What a step is given by the process that waits, which may be of another version: anything but the first three may be missing."""
+    """What a step is given by the process that waits, which may be of an older version and give less.
+
+    The first three are always there. `why` is for `expiring`, `progress` for `reminding`; the rest is for `looking`.
+    """
 
     config_file: str
     prepare_timeout_s: int
@@ -337,7 +341,10 @@ class Image(TypedDict, total=False):
 
 
 class Variable(TypedDict):
-    """A variable as people are shown it (gate/model/variables.py); `change` since the last approved job, `counts` if it is the last."""
+    """A variable as people are shown it (gate/model/variables.py).
+
+    `counts`: no later one has its name. `change`: since the same job was last approved.
+    """
 
     name: str
     kind: str

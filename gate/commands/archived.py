@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gate.shapes import Record, Told
 
 
-def records_of(state_dir: str, job: Job) -> list[dict[str, Any]]:
+def records_of(state_dir: str, job: Job) -> list[Record]:
     """The records of the last request that `job` means, oldest first; none where the log has none.
 
     Raises:
@@ -76,5 +76,5 @@ def _decision(record: Record) -> Told:
         "decision": record["decision"],
         "why": record["why"],
         "by": record.get("by"),
-        "comment": record["comment"],
+        "comment": record.get("comment", ""),
     }

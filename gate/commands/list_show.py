@@ -29,7 +29,7 @@ from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TypeVar
+    from typing import TypeVar
 
     from gate.commands.job import Job
     from gate.shapes import Policy, Record
@@ -136,7 +136,7 @@ def _read(policy: Policy, read: Callable[[], T]) -> T:
         raise CommandError(f"requests cannot be read from here: {hint}") from error
 
 
-def _summary(request: Request) -> dict[str, Any]:
+def _summary(request: Request) -> dict[str, object]:
     deadline_ms = request.opened["deadline_boottime_ms"]
     left_s = max(deadline_ms - boottime_ms(), 0) // 1000 if waits(request) else None
     facts = {name: value for name, value in request.facts.items() if name != "triggered_by"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
@@ -86,7 +86,7 @@ async def approve_shown(request: web.Request) -> web.StreamResponse:
     return await _leave_all(state, who, nonce, votes)
 
 
-def _picks(state: Page, form: Mapping[str, Any]) -> list[Pick]:
+def _picks(state: Page, form: Mapping[str, object]) -> list[Pick]:
     """What was selected, each once."""
     pairs = [str(pick).partition(" ") for pick in form.getall("pick", [])]  # type: ignore[attr-defined]
     found = []
@@ -98,7 +98,7 @@ def _picks(state: Page, form: Mapping[str, Any]) -> list[Pick]:
     return found
 
 
-def _nonce(state: Page, who: Visitor, form: Mapping[str, Any], purpose: str) -> tuple[str, Refusal | None]:
+def _nonce(state: Page, who: Visitor, form: Mapping[str, object], purpose: str) -> tuple[str, Refusal | None]:
     try:
         return state.tokens.check(str(form.get("token", "")), who.id, purpose), None
     except TokenError:
@@ -165,7 +165,7 @@ def _bound_to(asked: Request) -> str:
     return f"{asked.key} {asked.opened['digest']}"
 
 
-def _shown_digest(state: Page, who: Visitor, form: Mapping[str, Any], pick: Pick) -> str:
+def _shown_digest(state: Page, who: Visitor, form: Mapping[str, object], pick: Pick) -> str:
     """The digest that the form's page has shown for a request; "" where it has not shown what waits."""
     if pick.asked is None:
         return ""

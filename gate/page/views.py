@@ -25,8 +25,10 @@ from gate.store.layout import page_settings
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from gate.page.history.index import Row
     from gate.page.requests import Waiting
     from gate.page.state import Page
+    from gate.shapes import Record
     from gate.store.request import Request
 
 ROWS_MAX = 100  # of what waits, on one page; a filter reaches the rest
@@ -159,7 +161,7 @@ def _about(state: Page, request: web.Request, asked: Request) -> dict[str, Any]:
     }
 
 
-def _of_the_log(state: Page, key: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+def _of_the_log(state: Page, key: str) -> tuple[Row | None, list[Record]]:
     try:
         return state.index.row(key), state.index.records(key)
     except AuditError:

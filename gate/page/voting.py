@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
@@ -140,7 +140,7 @@ async def until_taken(page: Page, left: list[Request], nonce: str) -> None:
                 os.unlink(os.path.join(layout.votes(asked.directory), file_of(nonce)))
 
 
-async def wrong_password(page: Page, who: Visitor, form: Mapping[str, Any]) -> Refusal | None:
+async def wrong_password(page: Page, who: Visitor, form: Mapping[str, object]) -> Refusal | None:
     if who.session is None or not page.sessions.wants_password(who.session):
         return None
     try:
@@ -151,5 +151,5 @@ async def wrong_password(page: Page, who: Visitor, form: Mapping[str, Any]) -> R
     return None
 
 
-def comment_of(form: Mapping[str, Any]) -> str:
+def comment_of(form: Mapping[str, object]) -> str:
     return whole(str(form.get("comment", "")).replace("\r\n", "\n")).strip()
