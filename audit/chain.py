@@ -12,8 +12,9 @@ from audit.record import FIRST_SEQ, RECORD_VERSION, UnsoundError, decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any, Self
+    from typing import Self
+
+    from audit.record import Record
 
 FIRST_PREV = "0" * 64
 # Put after torn bytes, before the line feed that ends them, so that no torn line can ever read as a record: not even
@@ -44,12 +45,12 @@ class Head(tuple[int, str]):
         return f"Head(seq={self.seq}, sha256={self.sha256!r})"
 
 
-def head_of(line: bytes, record: Mapping[str, Any]) -> Head:
+def head_of(line: bytes, record: Record) -> Head:
     """The head of a log that ends with this line."""
     return Head(record["seq"], hashlib.sha256(line).hexdigest())
 
 
-def last_sound(data: bytes, *, whole: bool) -> tuple[int, int, dict[str, Any]] | None:
+def last_sound(data: bytes, *, whole: bool) -> tuple[int, int, Record] | None:
     """Where the last sound line in `data` starts and ends, and its record; None where there is none.
 
     Args:
@@ -73,7 +74,7 @@ def ending(torn_bytes: bytes) -> bytes:
     return b"" if not torn_bytes or torn_bytes.endswith(b"\n") else TORN_MARK + b"\n"
 
 
-def torn_field(offset: int, torn_bytes: bytes) -> dict[str, Any]:
+def torn_field(offset: int, torn_bytes: bytes) -> Record:
     """How the next record names the torn bytes at `offset`, with their ending but without the last line feed."""
     named = (torn_bytes + ending(torn_bytes))[:-1]
     return {"offset": offset, "length": len(named), "sha256": hashlib.sha256(named).hexdigest()}
@@ -81,8 +82,8 @@ def torn_field(offset: int, torn_bytes: bytes) -> dict[str, Any]:
 
 def links(
     before: tuple[Head, str] | None,
-    new: list[dict[str, Any]],
-    stamp: dict[str, Any],
+    new: list[Record],
+    stamp: Record,
     new_log_id: str,
 ) -> tuple[list[bytes], Head]:
     """The lines that add `new` to the log, and its head then.

@@ -12,14 +12,15 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from audit.errors import AuditError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from audit.chain import Head
+    from audit.record import Record
 
 _SHAPE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?")
 
@@ -51,7 +52,7 @@ class Filter:
         """Whether anything is asked that only a whole request can answer."""
         return bool(self.person or self.project or self.outcome)
 
-    def takes(self, record: dict[str, Any]) -> bool:
+    def takes(self, record: Record) -> bool:
         """Whether a record by itself is wanted: its time and event, and whether it is of a rehearsal."""
         when = record["time"]
         after = not self.since or when[: len(self.since)] >= self.since
@@ -60,7 +61,7 @@ class Filter:
         return bool(after and before and of_event and of_kind(record, self.rehearsals))
 
 
-def of_kind(record: Mapping[str, Any], rehearsals: str) -> bool:
+def of_kind(record: Record, rehearsals: str) -> bool:
     """Whether a record is wanted by that word: "no" for real jobs, "only" for rehearsals, "" for both."""
     return not rehearsals or ("rehearsal" in record) == (rehearsals == "only")
 
@@ -83,9 +84,7 @@ def moment(option: str, text: str) -> str:
     return text.removesuffix("Z")
 
 
-def selected(
-    read: Callable[[], Iterable[tuple[Head, dict[str, Any]]]], wanted: Filter
-) -> Iterator[tuple[Head, dict[str, Any]]]:
+def selected(read: Callable[[], Iterable[tuple[Head, Record]]], wanted: Filter) -> Iterator[tuple[Head, Record]]:
     """The wanted records of a log that can be read twice: once to find the requests, once for their records."""
     requests = _requests(read(), wanted) if wanted.asks_for_requests else set()
     for head, record in read():
@@ -95,7 +94,7 @@ def selected(
             yield head, record
 
 
-def _requests(records: Iterable[tuple[Head, dict[str, Any]]], wanted: Filter) -> set[str]:
+def _requests(records: Iterable[tuple[Head, Record]], wanted: Filter) -> set[str]:
     """The keys of the requests that fit, each by any of its records."""
     by_person, by_project, by_outcome = set(), set(), set()
     for _head, record in records:
@@ -112,13 +111,13 @@ def _requests(records: Iterable[tuple[Head, dict[str, Any]]], wanted: Filter) ->
     return set.intersection(*[keys for name, keys in found.items() if getattr(wanted, name)])
 
 
-def _fits_alone(record: dict[str, Any], wanted: Filter) -> bool:
+def _fits_alone(record: Record, wanted: Filter) -> bool:
     if "request" in record or wanted.project or wanted.outcome:
         return False
     return _names(record, wanted.person)
 
 
-def _names(record: dict[str, Any], person: str) -> bool:
+def _names(record: Record, person: str) -> bool:
     if _text(record.get("by"), "person") == person:
         return True
     names = _text(record.get("job"), "user").casefold().split(" / ")  # every login that the job response names

@@ -33,7 +33,8 @@ from audit.segments import FIRST_SEGMENT
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+
+    from audit.record import Record
 
 __all__ = [
     "FIRST_SEGMENT",
@@ -56,7 +57,7 @@ __all__ = [
 LOG_ID_BYTES = 16
 
 
-def append(directory: str, fields: dict[str, Any], *, version: str) -> Head:
+def append(directory: str, fields: Record, *, version: str) -> Head:
     """Add one record to the log in `directory`; once this returns, it is on disk.
 
     Args:
@@ -77,7 +78,7 @@ def append(directory: str, fields: dict[str, Any], *, version: str) -> Head:
 
 def append_once(
     directory: str,
-    fields: dict[str, Any],
+    fields: Record,
     *,
     same: tuple[str, ...],
     since: tuple[int, int],
@@ -136,11 +137,11 @@ def find_all(directory: str, event: str, requests: set[str], *, since: tuple[int
 def extend(
     directory: str,
     folder: int,
-    fields: list[dict[str, Any]],
+    fields: list[Record],
     version: str,
     *,
     number: int = 0,
-    genesis: dict[str, Any] | None = None,
+    genesis: Record | None = None,
 ) -> Head:
     """Add records to the last segment, or to segment `number`, which may be new; for whoever holds the lock.
 
@@ -183,7 +184,7 @@ def _find(directory: str, folder: int, wanted: dict[str, bytes], since: tuple[in
 
 def _having(
     directory: str, wanted: dict[str, bytes], since: tuple[int, int]
-) -> Iterator[tuple[int, int, bytes, dict[str, Any]]]:
+) -> Iterator[tuple[int, int, bytes, Record]]:
     """The records since then that have these parts, each with its segment, offset and line."""
     for number, offset, line in lines_from(directory, since):
         # Parsing is what costs; the canonical form lets the bytes tell which few lines are worth it.
@@ -258,7 +259,7 @@ def _write(log: int, line: bytes, path: str) -> None:
         )
 
 
-def _stamp(version: str) -> dict[str, Any]:
+def _stamp(version: str) -> Record:
     wall_ms = time.time_ns() // 1_000_000
     seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall_ms // 1000))
     return {
@@ -269,7 +270,7 @@ def _stamp(version: str) -> dict[str, Any]:
     }
 
 
-def _check_fields(fields: dict[str, Any]) -> None:
+def _check_fields(fields: Record) -> None:
     taken = sorted(OWN_KEYS & fields.keys())
     if taken:
         raise AuditError(f"{taken[0]!r} is the audit log's own key; call it otherwise")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from audit import retention, segments
 from audit.record import FIRST_SEQ
+
+if TYPE_CHECKING:
+    from audit.record import Record
 
 
 class Start:
@@ -19,7 +22,7 @@ class Start:
         self._fault = ""
         self._begins: dict[int, int] = {}
 
-    def take(self, number: int, genesis: dict[str, Any]) -> None:
+    def take(self, number: int, genesis: Record) -> None:
         """Take what the genesis of a segment says."""
         self._begins[number] = genesis["seq"]
         said = retention.of(genesis)

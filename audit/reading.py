@@ -18,9 +18,9 @@ MARKED_BYTES = 4096
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from audit.chain import Head
+    from audit.record import Record
 
 
 def position(directory: str) -> tuple[int, int]:
@@ -105,7 +105,7 @@ def head(directory: str) -> Head | None:
 def records(
     directory: str,
     since: tuple[int, int] = (segments.FIRST_SEGMENT, 0),
-) -> Iterator[tuple[Head, dict[str, Any]]]:
+) -> Iterator[tuple[Head, Record]]:
     """Every sound record from a position() on, in order; what is torn is passed over. Takes no lock, checks no chain.
 
     Raises:
@@ -118,7 +118,7 @@ def records(
 def placed_records(
     directory: str,
     since: tuple[int, int] = (segments.FIRST_SEGMENT, 0),
-) -> Iterator[tuple[tuple[int, int, int], Head, dict[str, Any]]]:
+) -> Iterator[tuple[tuple[int, int, int], Head, Record]]:
     """As records, each with its place: segment, offset, and length in bytes. The next one begins behind it, or later.
 
     Raises:
@@ -135,13 +135,13 @@ def placed_records(
         raise unusable(directory, error) from error
 
 
-def newest(directory: str, count: int) -> list[tuple[tuple[int, int, int], Head, dict[str, Any]]]:
+def newest(directory: str, count: int) -> list[tuple[tuple[int, int, int], Head, Record]]:
     """The last `count` sound records, as placed_records() tells them, without reading much of what is before them.
 
     Raises:
         AuditError: the log cannot be read.
     """
-    found: list[tuple[tuple[int, int, int], Head, dict[str, Any]]] = []
+    found: list[tuple[tuple[int, int, int], Head, Record]] = []
     try:
         numbers = segments.numbers(directory)
     except OSError as error:
@@ -153,7 +153,7 @@ def newest(directory: str, count: int) -> list[tuple[tuple[int, int, int], Head,
     return found[len(found) - min(count, len(found)) :]
 
 
-def _newest_of(directory: str, number: int, count: int) -> list[tuple[tuple[int, int, int], Head, dict[str, Any]]]:
+def _newest_of(directory: str, number: int, count: int) -> list[tuple[tuple[int, int, int], Head, Record]]:
     size, window = _size(directory, number), count * 1024
     while True:
         start = max(size - window, 0)  # in the midst of a line, mostly: the rest of that is no record
@@ -164,7 +164,7 @@ def _newest_of(directory: str, number: int, count: int) -> list[tuple[tuple[int,
         window *= 4
 
 
-def record_at(directory: str, place: tuple[int, int, int]) -> tuple[Head, dict[str, Any]]:
+def record_at(directory: str, place: tuple[int, int, int]) -> tuple[Head, Record]:
     """The record at a place that placed_records() told of.
 
     Raises:

@@ -20,8 +20,9 @@ from audit.record import UnsoundError, decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Callable
+
+    from audit.record import Record
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def let_go(directory: str) -> None:
         raise unusable(directory, error) from error
 
 
-def of(genesis: Mapping[str, Any] | None) -> tuple[int, int] | None:
+def of(genesis: Record | None) -> tuple[int, int] | None:
     """The segment and seq that a genesis says the log is kept from; None where it says nothing, or nothing that can be."""
     said = (genesis or {}).get("kept_from")
     if not isinstance(said, dict) or said.keys() != {"segment", "seq"}:
@@ -106,7 +107,7 @@ def _before(directory: str, limits: Limits) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(min(last_s, limits.now_s) - limits.keep_s))
 
 
-def _genesis(directory: str, number: int) -> dict[str, Any] | None:
+def _genesis(directory: str, number: int) -> Record | None:
     """A segment's first sound record, if it is a genesis."""
     with segments.open_to_read(directory, number) as source:
         for _offset, piece, begins in segments.pieces(source):

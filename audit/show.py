@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from audit.filters import of_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from audit.chain import Head
+    from audit.record import Record
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+-]+")
 _CHAIN_KEYS = frozenset({"v", "log_id", "seq", "prev", "time", "boottime", "host", "version"})
 _PLACED_KEYS = ("event", "request", "job", "decision", "by", "comment")
 
 
-def as_line(record: Mapping[str, Any], deceives: Callable[[str], bool]) -> str:
+def as_line(record: Record, deceives: Callable[[str], bool]) -> str:
     r"""A record as `time #seq event request job decision "by" person (via) comment="…"`, then whatever else it holds.
 
     Text that could be taken for another field, or is more than plain ASCII, stands in double quotes. Within them line ends
@@ -43,12 +44,12 @@ def as_line(record: Mapping[str, Any], deceives: Callable[[str], bool]) -> str:
 
 
 def select(
-    records: Iterable[tuple[Head, dict[str, Any]]],
+    records: Iterable[tuple[Head, Record]],
     *,
     is_wanted: Callable[[str], bool] | None = None,
     event: str | None = None,
     rehearsals: str = "",
-) -> Iterator[tuple[Head, dict[str, Any]]]:
+) -> Iterator[tuple[Head, Record]]:
     """Those records whose request's key is wanted, of one event, and of that kind (see `of_kind`)."""
     for head, record in records:
         if is_wanted and not is_wanted(str(record.get("request", ""))):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from audit.record import OWN_KEYS, canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from audit.chain import Head
+    from audit.record import Record
 
 _JOB = {
     "instance": "instance",
@@ -47,7 +48,7 @@ def lines(rows: Iterable[Iterable[str]]) -> str:
     return target.getvalue()
 
 
-def row_of(head: Head, record: Mapping[str, Any]) -> list[str]:
+def row_of(head: Head, record: Record) -> list[str]:
     """A record as a row under COLUMNS. `more` is JSON of what has no column; what is the chain's own is left out."""
     job, by = _part(record, "job"), _part(record, "by")
     values = {"seq": record["seq"], "time": record["time"], "event": record["event"], "sha256": head.sha256}
@@ -58,12 +59,12 @@ def row_of(head: Head, record: Mapping[str, Any]) -> list[str]:
     return [safe(_shown(values[column])) for column in COLUMNS]
 
 
-def _part(record: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _part(record: Record, key: str) -> Record:
     found = record.get(key)
     return found if isinstance(found, dict) else {}
 
 
-def _more(record: Mapping[str, Any]) -> dict[str, Any]:
+def _more(record: Record) -> Record:
     known = {"event", *_OWN, *(OWN_KEYS - {"torn"})}
     rest = {key: value for key, value in record.items() if key not in known}
     for name, columns in (("job", _JOB), ("by", _BY)):

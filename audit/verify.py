@@ -7,7 +7,7 @@ So a line that a writer is in the middle of may be met: an unfinished end is tol
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from audit import chain, segments
 from audit.anchors import Anchor
@@ -21,6 +21,8 @@ from audit.torn_lines import Torn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from audit.record import Record
 
 __all__ = ["PROBLEMS_MAX", "Problem", "Report", "verify"]
 
@@ -125,7 +127,7 @@ class _Reading:
             unfinished=self._unfinished,
         )
 
-    def _begin(self, record: dict[str, Any]) -> None:
+    def _begin(self, record: Record) -> None:
         """Take the first record there is; what was before its segment may have been let go."""
         if self._number == self._start.segment > segments.FIRST_SEGMENT:
             self._start.seq, self._log_id = record["seq"], record["log_id"]
@@ -144,12 +146,12 @@ class _Reading:
             self._torn = Torn(self._line, offset, fault)
         self._torn.add(piece)
 
-    def _follows(self, record: dict[str, Any]) -> bool:
+    def _follows(self, record: Record) -> bool:
         return bool(
             record["prev"] == self._sha256 and record["seq"] == self._seq + 1 and record["log_id"] == self._named
         )
 
-    def _look_closely(self, record: dict[str, Any], *, first: bool) -> None:
+    def _look_closely(self, record: Record, *, first: bool) -> None:
         """At a record that is not simply one more in its segment."""
         if record["event"] == "genesis":
             self._start.take(self._number, record)
@@ -169,11 +171,11 @@ class _Reading:
                 self._runs.deny()
         self._link(record, first=first, spoilt_before=unnamed)
 
-    def _link(self, record: dict[str, Any], *, first: bool, spoilt_before: bool) -> None:
+    def _link(self, record: Record, *, first: bool, spoilt_before: bool) -> None:
         """Compare a record with the one before it, which it cannot match where lines between them are spoilt."""
         # Another log's records are told where they begin, and then by what is wrong among themselves.
         alien = record["log_id"] == self._named != self._log_id
-        wanted: dict[str, Any] = {} if alien else {"log_id": self._log_id}
+        wanted: Record = {} if alien else {"log_id": self._log_id}
         if not spoilt_before:
             wanted |= {"seq": self._seq + 1, "prev": self._sha256}
         # The first difference is enough: a line that was taken out changes both seq and prev of the next.
@@ -187,7 +189,7 @@ class _Reading:
             )
             self._problem(wanted_event, record["event"])
 
-    def _take(self, record: dict[str, Any], sha256: str) -> None:
+    def _take(self, record: Record, sha256: str) -> None:
         self._records += 1
         self._seq, self._sha256, self._named = record["seq"], sha256, record["log_id"]
         for anchor in self._anchors.pop(self._seq, ()):

@@ -18,6 +18,7 @@ from config.syntax import explain
 MAX_DEPTH = 32
 Path = tuple[str | int, ...]
 Place = tuple[int, int]
+Yaml = dict[str, Any]  # what is in a file: until it is checked, anything may be missing, or be of another type
 
 _TAG = "tag:yaml.org,2002:"
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,17})")

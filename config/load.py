@@ -4,17 +4,22 @@ Whoever can write this file decides who approves, so it must be R's (the uid tha
 or root's, writable by nobody else, in directories of which the same is true. That is looked at on every load.
 """
 
+from __future__ import annotations
+
 import errno
 import hashlib
 import os
 import stat
-from typing import Any
+from typing import TYPE_CHECKING
 
 from config import notice, policy, schema, semantics
 from config.accounts import Host, SystemHost, look_up
 from config.document import Document, parse
 from config.faults import ConfigError, Fault
 from config.host import path_problems, reason
+
+if TYPE_CHECKING:
+    from config.shapes import Aside, Policy
 
 __all__ = ["ConfigError", "Fault", "load_policy", "load_policy_as_reader", "policy_from"]
 
@@ -27,7 +32,7 @@ _ADVICE = {
 }
 
 
-def load_policy(path: str, *, owner: int | None = None, host: Host = _SYSTEM) -> tuple[dict[str, Any], str]:
+def load_policy(path: str, *, owner: int | None = None, host: Host = _SYSTEM) -> tuple[Policy, str]:
     """Return the policy in the file at `path`, and the SHA-256 (hex) of the very bytes that it was made from.
 
     `owner` is R. None means the caller's own effective uid, which is right for every stage, because they run as R, and
@@ -52,7 +57,7 @@ def load_policy(path: str, *, owner: int | None = None, host: Host = _SYSTEM) ->
     return found, digest
 
 
-def load_file(path: str, owner: int, *, host: Host = _SYSTEM) -> tuple[dict[str, Any], str]:
+def load_file(path: str, owner: int, *, host: Host = _SYSTEM) -> tuple[Policy, str]:
     """Return what `load_policy` does, without a look at the command of `on_event`: for `gate check`, which tells of it apart.
 
     Raises:
@@ -62,7 +67,7 @@ def load_file(path: str, owner: int, *, host: Host = _SYSTEM) -> tuple[dict[str,
     return policy_from(data, path, runner_uid=owner, host=host), hashlib.sha256(data).hexdigest()
 
 
-def load_policy_as_reader(path: str, *, host: Host = _SYSTEM) -> tuple[dict[str, Any], str]:
+def load_policy_as_reader(path: str, *, host: Host = _SYSTEM) -> tuple[Policy, str]:
     """Return what `load_policy` does, for a caller who is not R and cannot know who is, such as `gate approve`.
 
     R is taken to be the owner of the file's state directory, and the file must then be R's or root's as ever. This
@@ -75,7 +80,7 @@ def load_policy_as_reader(path: str, *, host: Host = _SYSTEM) -> tuple[dict[str,
     return load_policy(path, owner=_state_owner(path), host=host)
 
 
-def policy_from(data: bytes, file: str, *, runner_uid: int, host: Host = _SYSTEM) -> dict[str, Any]:
+def policy_from(data: bytes, file: str, *, runner_uid: int, host: Host = _SYSTEM) -> Policy:
     """Return the policy in `data`; `file` is what its faults call it, `runner_uid` is R.
 
     What has gone from the host, and concerns only some people or jobs, is in the policy's `asides`, and off.
@@ -94,7 +99,7 @@ def policy_from(data: bytes, file: str, *, runner_uid: int, host: Host = _SYSTEM
     return policy.make(schema.with_defaults(value), accounts) | {"asides": [_aside(fault) for fault in faults]}
 
 
-def _aside(fault: Fault) -> dict[str, str]:
+def _aside(fault: Fault) -> Aside:
     """Return a fault that stops no job, for the policy: `of` is the section of gate.yaml that it is about."""
     return {"of": str(fault.path[0]), "message": str(fault), "fix": fault.fix}
 

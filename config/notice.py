@@ -7,14 +7,13 @@ for a notice.
 import os
 import stat
 from collections.abc import Iterator
-from typing import Any
 
-from config.document import Document
+from config.document import Document, Yaml
 from config.faults import Fault, quoted
 from config.host import reason, weaknesses_so_far
 
 
-def check(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
+def check(document: Document, value: Yaml) -> Iterator[Fault]:
     """Yield the faults of meaning in `on_event`."""
     command = value.get("on_event") or [None]
     if command[0] is not None and not os.path.isabs(command[0]):

@@ -3,18 +3,21 @@
 import os
 import shlex
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config.accounts import Accounts, User
-from config.document import Document, Path
+from config.document import Document, Path, Yaml
 from config.faults import Fault, quoted
 from config.run_as import leave
+
+if TYPE_CHECKING:
+    from config.shapes import Policy
 
 DEFAULT_PORT = 8420
 WAYS_IN = ("socket", "listen", "proxy_socket")
 
 
-def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iterator[Fault]:
+def check(document: Document, value: Yaml, accounts: Accounts) -> Iterator[Fault]:
     """Yield the faults of meaning in `page`."""
     page = value.get("page")
     if page is None:
@@ -37,7 +40,7 @@ def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iter
         yield document.fault(("page", "socket"), message)
 
 
-def listen_of(page: dict[str, Any]) -> list[Any] | None:
+def listen_of(page: Yaml) -> list[Any] | None:
     """Return [host, port] of `listen`, None where the page is not on TCP."""
     if "listen" not in page:
         return None
@@ -45,7 +48,7 @@ def listen_of(page: dict[str, Any]) -> list[Any] | None:
     return [host.strip("[]"), int(port)]
 
 
-def link_socket_of(page: dict[str, Any]) -> str | None:
+def link_socket_of(page: Yaml) -> str | None:
     """Return the path of the socket that hands out login links, beside `socket`; None where the page has no `socket`."""
     if not page.get("socket"):
         return None
@@ -53,7 +56,7 @@ def link_socket_of(page: dict[str, Any]) -> str | None:
     return f"{start}-link{end}"
 
 
-def url_of(page: dict[str, Any]) -> str:
+def url_of(page: Yaml) -> str:
     """Return the address that people use, without a slash at its end."""
     listen = listen_of(page)
     default = f"http://gate.localhost:{listen[1] if listen else DEFAULT_PORT}"
@@ -66,13 +69,13 @@ def shares_group(user: User, accounts: Accounts) -> bool:
     return accounts.runner.uid in (0, user.uid) or user.gid in accounts.runner_gids
 
 
-def absence(policy: dict[str, Any], file: str) -> str:
+def absence(policy: "Policy", file: str) -> str:
     """Return why a policy has no page: what has gone from the host, or that none is written in `file`."""
     message = "; ".join(aside["message"] for aside in policy["asides"] if aside["of"] == "page")
     return message or f"{file} has no page: add one, see docs/how-to/page.md"
 
 
-def _user_asides(page: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> Iterator[tuple[str, str]]:
+def _user_asides(page: Yaml, value: Yaml, accounts: Accounts) -> Iterator[tuple[str, str]]:
     """Yield what keeps the page from its work and weakens nothing: people answer in other ways until it is fixed."""
     if "user" not in page:
         return
@@ -94,7 +97,7 @@ def _user_asides(page: dict[str, Any], value: dict[str, Any], accounts: Accounts
         yield message, f"usermod --append --groups {user.gid} {shlex.quote(accounts.runner.name)}"
 
 
-def _user_faults(page: dict[str, Any], accounts: Accounts, *, tolerant: bool) -> Iterator[tuple[str, str]]:
+def _user_faults(page: Yaml, accounts: Accounts, *, tolerant: bool) -> Iterator[tuple[str, str]]:
     user = accounts.page
     if user is None:
         return
@@ -120,7 +123,7 @@ def _jobs_apart(name: str, uid: int, gid: int, accounts: Accounts) -> Iterator[t
             yield message, "" if gid == job_user.gid else fix
 
 
-def _proxy(document: Document, page: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> Iterator[Fault]:
+def _proxy(document: Document, page: Yaml, value: Yaml, accounts: Accounts) -> Iterator[Fault]:
     written = document.value["page"]
     path: Path = ("page", "proxy_group")
     if "proxy_socket" in written and "proxy_group" not in written:

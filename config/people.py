@@ -7,14 +7,14 @@ from typing import Any
 
 from config import ssh_keys
 from config.accounts import Accounts, User
-from config.document import Document, Path
+from config.document import Document, Path, Yaml
 from config.faults import Fault, quoted
 
 _AT_PROXY = "the proxy's name"
 RESERVED = "signed"  # drop/signed/ is where signed drops go
 
 
-def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iterator[Fault]:
+def check(document: Document, value: Yaml, accounts: Accounts) -> Iterator[Fault]:
     """Yield the faults of meaning in the sections `people` and `groups`."""
     if RESERVED in value.get("people", {}):
         message = f"the name {RESERVED!r} is taken by the directory of signed drops: choose another"
@@ -30,14 +30,14 @@ def names(document: Document, section: str) -> list[str]:
     return list(found) if isinstance(found, dict) else []
 
 
-def members(value: dict[str, Any], of: list[Any]) -> list[str]:
+def members(value: Yaml, of: list[Any]) -> list[str]:
     """Return the people that a list of people and groups comes to, each once, in the order of the list."""
     groups = value.get("groups", {})
     everyone = chain.from_iterable(groups.get(name) or [name] for name in of)
     return list(dict.fromkeys(name for name in everyone if name in value.get("people", {})))
 
 
-def all_usable(document: Document, value: dict[str, Any]) -> bool:
+def all_usable(document: Document, value: Yaml) -> bool:
     """Return whether every list of people is as the file has it, so that counting them makes sense."""
     people = names(document, "people")
     lists = value.get("groups", {}).values()
@@ -52,7 +52,7 @@ def unknown(kind: str, name: str, known: list[str]) -> str:
     return f"no {kind} {quoted(name)}: {hint}"
 
 
-def _keys(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
+def _keys(document: Document, value: Yaml) -> Iterator[Fault]:
     for name, person in value.get("people", {}).items():
         for i, line in enumerate(person.get("ssh_keys", [])):
             message = ssh_keys.fault(line) if line is not None else None
@@ -60,7 +60,7 @@ def _keys(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
                 yield document.fault(("people", name, "ssh_keys", i), message)
 
 
-def _told_apart(document: Document, value: dict[str, Any], accounts: Accounts) -> Iterator[Fault]:
+def _told_apart(document: Document, value: Yaml, accounts: Accounts) -> Iterator[Fault]:
     """Yield a fault for each mark (uid, GitLab name or id, SSH key, proxy's name) that another person has already."""
     # A person's own name is theirs at the proxy too, wherever in the file they stand.
     holders: dict[tuple[str, Hashable], str] = {(_AT_PROXY, name): name for name in names(document, "people")}
@@ -72,7 +72,7 @@ def _told_apart(document: Document, value: dict[str, Any], accounts: Accounts) -
                 yield document.fault(path, message)
 
 
-def _marks(name: str, person: dict[str, Any], user: User | None) -> Iterator[tuple[Path, tuple[str, Hashable]]]:
+def _marks(name: str, person: Yaml, user: User | None) -> Iterator[tuple[Path, tuple[str, Hashable]]]:
     here: Path = ("people", name)
     if "unix" in person:
         not_found = ("the Unix user", person["unix"])
@@ -90,7 +90,7 @@ def _marks(name: str, person: dict[str, Any], user: User | None) -> Iterator[tup
             yield (*here, "proxy", i), (_AT_PROXY, sent)
 
 
-def _groups(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
+def _groups(document: Document, value: Yaml) -> Iterator[Fault]:
     people, groups = names(document, "people"), names(document, "groups")
     for group, listed in value.get("groups", {}).items():
         if group in people:

@@ -1,8 +1,9 @@
 """A gate.yaml without faults -> the policy: plain values, nothing left to look up, as kept with each attempt."""
 
-from typing import Any
+from __future__ import annotations
 
-from config.accounts import Accounts, User
+from typing import TYPE_CHECKING
+
 from config.page import link_socket_of, listen_of, shares_group, url_of
 from config.patterns import never
 from config.people import members
@@ -10,11 +11,16 @@ from config.rules import alternatives
 from config.ssh_keys import bare
 from config.warnings import warnings
 
+if TYPE_CHECKING:
+    from config.accounts import Accounts, User
+    from config.document import Yaml
+    from config.shapes import AuditSettings, Backend, Entry, JobUser, PageSettings, Person, Policy, Rule, Unmatchable
+
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _UNIT_BYTES = {"MiB": 1024**2, "GiB": 1024**3}
 
 
-def make(value: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
+def make(value: Yaml, accounts: Accounts) -> Policy:
     """Return the policy for `value`, a faultless gate.yaml with its defaults filled in. It is fit for JSON."""
     return {
         "version": value["version"],
@@ -29,7 +35,7 @@ def make(value: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
         "exit_codes": value["exit_codes"],
         "page": _page(value["page"], accounts) if "page" in value else None,
         "audit": _audit(value["audit"]),
-        "keep": {f"{what}_s": seconds(value["keep"][what]) for what in ("requests", "log")},
+        "keep": {"requests_s": seconds(value["keep"]["requests"]), "log_s": seconds(value["keep"]["log"])},
         "on_event": value.get("on_event", []),
         "warnings": warnings(value, accounts),
     }
@@ -45,7 +51,7 @@ def size_bytes(size: str) -> int:
     return int(size[:-3]) * _UNIT_BYTES[size[-3:]]
 
 
-def _person(person: dict[str, Any], user: User | None) -> dict[str, Any]:
+def _person(person: Yaml, user: User | None) -> Person:
     gitlab = person.get("gitlab", [])
     return {
         "unix": person.get("unix"),
@@ -57,11 +63,11 @@ def _person(person: dict[str, Any], user: User | None) -> dict[str, Any]:
     }
 
 
-def _rule(rule: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
+def _rule(rule: Yaml, value: Yaml, accounts: Accounts) -> Rule:
     return {
         "name": rule["name"],
         "match": {key: alternatives(criterion) for key, criterion in rule["match"].items()},
-        "approvals": [{**each, "people": members(value, each["of"])} for each in rule["approvals"]],
+        "approvals": [_entry(each, value) for each in rule["approvals"]],
         "rejections": rule["rejections"],
         "decide_within_s": seconds(rule["decide_within"]),
         "early": rule["early"],
@@ -79,13 +85,17 @@ def _rule(rule: dict[str, Any], value: dict[str, Any], accounts: Accounts) -> di
     }
 
 
-def _never(rule: dict[str, Any]) -> dict[str, Any]:
+def _entry(entry: Yaml, value: Yaml) -> Entry:
+    return {"count": entry["count"], "of": entry["of"], "people": members(value, entry["of"])}
+
+
+def _never(rule: Yaml) -> Unmatchable:
     """Return what no job can be, of a rule that has such a pattern: a job is then not judged by it (gate.model.matching)."""
     found = never({key: alternatives(criterion) for key, criterion in rule["match"].items()})
     return {"never": found} if found else {}
 
 
-def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
+def _backend(backend: Yaml, accounts: Accounts) -> Backend:
     return {
         "type": backend["type"],
         **_job_user(backend.get("run_as"), accounts),
@@ -100,7 +110,7 @@ def _backend(backend: dict[str, Any], accounts: Accounts) -> dict[str, Any]:
     }
 
 
-def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any] | None:
+def _page(page: Yaml, accounts: Accounts) -> PageSettings | None:
     """None where the page cannot be served, see `config.page`."""
     user, proxied = accounts.page, page.get("proxy_socket") if accounts.proxy_gid is not None else None
     has_door = bool(proxied or "socket" in page or "listen" in page)
@@ -122,16 +132,16 @@ def _page(page: dict[str, Any], accounts: Accounts) -> dict[str, Any] | None:
     }
 
 
-def _audit(audit: dict[str, Any]) -> dict[str, Any]:
+def _audit(audit: Yaml) -> AuditSettings:
     return {"rotate_at_bytes": size_bytes(audit["rotate_at"]), "copy_to": audit.get("copy_to")}
 
 
-def _limits(limits: dict[str, Any]) -> dict[str, Any]:
+def _limits(limits: Yaml) -> dict[str, int]:
     memory = {"memory_bytes": size_bytes(limits["memory"])} if "memory" in limits else {}
     return {key: value for key, value in limits.items() if key == "processes"} | memory
 
 
-def _job_user(run_as: str | None, accounts: Accounts) -> dict[str, Any]:
+def _job_user(run_as: str | None, accounts: Accounts) -> JobUser:
     user = accounts.run_as[run_as] if run_as else accounts.runner
     if user is None:  # gone from this host: the backend refuses, and only what would run as them
         return {"run_as": run_as, "uid": None, "gid": None, "home": "/"}

@@ -2,9 +2,8 @@
 
 import textwrap
 from collections.abc import Iterator
-from typing import Any
 
-from config.schema import as_yaml, resolved, schema
+from config.schema import Part, as_yaml, resolved, schema
 
 _TYPES = {"object": "keys", "array": "list", "string": "text", "integer": "whole number", "boolean": "true or false"}
 _HEAD = """# gate.yaml
@@ -71,7 +70,7 @@ def render() -> str:
     return _HEAD.replace("{about}", about) + rows + _FOOT
 
 
-def _entries(prefix: str, part: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], bool]]:
+def _entries(prefix: str, part: Part) -> Iterator[tuple[str, Part, bool]]:
     """Yield dotted name, schema, and whether it is required, for every key under `part`, in the schema's order."""
     for key, child in part.get("properties", {}).items():
         yield prefix + key, resolved(child), key in part.get("required", [])
@@ -85,20 +84,20 @@ def _entries(prefix: str, part: dict[str, Any]) -> Iterator[tuple[str, dict[str,
         yield from _entries(f"{prefix.removesuffix('.')}[].", part["items"])
 
 
-def _row(name: str, part: dict[str, Any], required: bool) -> str:
+def _row(name: str, part: Part, required: bool) -> str:
     example = f"`{name.rpartition('.')[2]}: {as_yaml(part['examples'][0])}`"
     default = "**Required.** " if required else _default(part)
     text = f"- `{name}` ({_value(part)}): {default}{part['description']} Example: {example}"
     return _WRAPPER.fill(text) + "\n"
 
 
-def _default(part: dict[str, Any]) -> str:
+def _default(part: Part) -> str:
     if part.get("default", {}) == {}:
         return ""
     return f"Default `{as_yaml(part['default'])}`. "
 
 
-def _value(part: dict[str, Any]) -> str:
+def _value(part: Part) -> str:
     if "const" in part or "enum" in part:
         return " or ".join(f"`{choice}`" for choice in part.get("enum", [part.get("const")]))
     if part["type"] == "integer":
@@ -106,13 +105,13 @@ def _value(part: dict[str, Any]) -> str:
     return " or ".join(_kind(kind, part) for kind in _kinds(part))
 
 
-def _kind(kind: str, part: dict[str, Any]) -> str:
+def _kind(kind: str, part: Part) -> str:
     if kind != "array":
         return _TYPES[kind]
     return "list of " + " or ".join(_TYPES[name] for name in _kinds(resolved(part["items"])))
 
 
-def _kinds(part: dict[str, Any]) -> list[str]:
+def _kinds(part: Part) -> list[str]:
     return [part["type"]] if isinstance(part["type"], str) else list(part["type"])
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from config import people
-from config.document import Document, Path
+from config.document import Document, Path, Yaml
 from config.faults import Fault, quoted
 from config.seating import Entry, Shortage, shortage
 
@@ -12,7 +12,7 @@ _CASELESS = ("project", "instance")
 Match = dict[str, frozenset[Any]]  # per criterion, the values that it is true for
 
 
-def check(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
+def check(document: Document, value: Yaml) -> Iterator[Fault]:
     """Yield the faults of meaning in the section `rules`, but those of `run_as`."""
     yield from _names(document, value)
     for i, rule in enumerate(value.get("rules", [])):
@@ -27,13 +27,13 @@ def alternatives(criterion: Any) -> Any:
     return list(dict.fromkeys(criterion if isinstance(criterion, list) else [criterion]))
 
 
-def approvers(value: dict[str, Any], rule: dict[str, Any]) -> list[str]:
+def approvers(value: Yaml, rule: Yaml) -> list[str]:
     """Return everybody on any list of a rule, once."""
     entries = rule.get("approvals", [])
     return people.members(value, [name for entry in entries for name in (entry or {}).get("of", [])])
 
 
-def _names(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
+def _names(document: Document, value: Yaml) -> Iterator[Fault]:
     seen: set[str] = set()
     for i, rule in enumerate(value.get("rules", [])):
         name = (rule or {}).get("name")
@@ -42,7 +42,7 @@ def _names(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
         seen.update([name] if name else [])
 
 
-def _numbers(document: Document, value: dict[str, Any], path: Path, rule: dict[str, Any]) -> Iterator[Fault]:
+def _numbers(document: Document, value: Yaml, path: Path, rule: Yaml) -> Iterator[Fault]:
     """Yield the approvals and rejections that a rule's people cannot give, the most telling one of each."""
     entries = rule.get("approvals", [])
     strangers = list(_strangers(document, entries, path))
@@ -57,7 +57,7 @@ def _numbers(document: Document, value: dict[str, Any], path: Path, rule: dict[s
         yield document.fault((*path, "rejections"), message)
 
 
-def _strangers(document: Document, entries: list[Any], path: Path) -> Iterator[Fault]:
+def _strangers(document: Document, entries: list[Yaml], path: Path) -> Iterator[Fault]:
     known = [*people.names(document, "people"), *people.names(document, "groups")]
     for j, entry in enumerate(entries):
         for i, name in enumerate((entry or {}).get("of", [])):
@@ -66,7 +66,7 @@ def _strangers(document: Document, entries: list[Any], path: Path) -> Iterator[F
                 yield document.fault((*path, "approvals", j, "of", i), message)
 
 
-def _too_few(document: Document, value: dict[str, Any], path: Path, entries: list[Any]) -> Iterator[Fault]:
+def _too_few(document: Document, value: Yaml, path: Path, entries: list[Yaml]) -> Iterator[Fault]:
     wanted = [Entry(entry["count"], people.members(value, entry["of"])) for entry in entries]
     alone = [j for j, entry in enumerate(wanted) if entry.wanted > len(entry.people)]
     for j in alone:
@@ -78,7 +78,7 @@ def _too_few(document: Document, value: dict[str, Any], path: Path, entries: lis
         yield document.fault((*path, "approvals"), _shortage_words(entries, short))
 
 
-def _shortage_words(entries: list[Any], short: Shortage) -> str:
+def _shortage_words(entries: list[Yaml], short: Shortage) -> str:
     asked = [f"{entries[j]['count']} of {', '.join(entries[j]['of'])}" for j in short.entries]
     count = sum(entries[j]["count"] for j in short.entries)
     return (
@@ -87,7 +87,7 @@ def _shortage_words(entries: list[Any], short: Shortage) -> str:
     )
 
 
-def _hidden(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
+def _hidden(document: Document, value: Yaml) -> Iterator[Fault]:
     """Yield a fault for each rule that an earlier one takes every job from, also the jobs of which too little is known."""
     earlier: list[tuple[int, Match]] = []
     for i in range(len(value.get("rules", []))):
@@ -102,7 +102,7 @@ def _hidden(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
         earlier.append((i, match))
 
 
-def _match(document: Document, value: dict[str, Any], i: int) -> Match | None:
+def _match(document: Document, value: Yaml, i: int) -> Match | None:
     """Return the criteria of a rule, None where one has a fault, so that it is not taken for wider than it is."""
     match = (value["rules"][i] or {}).get("match")
     if match is None or match != document.value["rules"][i]["match"] or [] in match.values():

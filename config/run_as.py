@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from config.accounts import Accounts
-from config.document import Document, Path
+from config.document import Document, Path, Yaml
 from config.faults import Fault, quoted
 
 
-def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iterator[Fault]:
+def check(document: Document, value: Yaml, accounts: Accounts) -> Iterator[Fault]:
     """Yield the faults of meaning in `backend`, and in the `run_as` of the rules."""
     backend = value.get("backend")
     written = document.value["backend"] if backend is not None else {}
@@ -28,7 +28,7 @@ def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iter
             yield document.fault(path, message, fix)
 
 
-def _named(value: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+def _named(value: Yaml) -> Iterator[tuple[Path, str]]:
     owners: list[tuple[Path, Any]] = [(("backend",), value.get("backend"))]
     owners += [(("rules", i), rule) for i, rule in enumerate(value.get("rules", []))]
     for path, owner in owners:
@@ -43,7 +43,7 @@ def _gone(document: Document, path: Path, run_as: str) -> Fault:
     return document.fault(path, message, fix, aside=path[0] == "rules")
 
 
-def _faults(run_as: str, value: dict[str, Any], accounts: Accounts, *, tolerant: bool) -> Iterator[tuple[str, str]]:
+def _faults(run_as: str, value: Yaml, accounts: Accounts, *, tolerant: bool) -> Iterator[tuple[str, str]]:
     user, name = accounts.run_as[run_as], quoted(run_as)
     if user is None:
         return

@@ -31,16 +31,18 @@ _TYPES = {
     "boolean": "true or false",
 }
 
+Part = dict[str, Any]  # of schema.json
+
 
 @cache
-def schema() -> dict[str, Any]:
+def schema() -> Part:
     """Return schema.json, parsed."""
     with open(SCHEMA_FILE, encoding="utf-8") as file:
-        loaded: dict[str, Any] = json.load(file)
+        loaded: Part = json.load(file)
     return loaded
 
 
-def resolved(part: dict[str, Any]) -> dict[str, Any]:
+def resolved(part: Part) -> Part:
     """Return a part of the schema with its `$ref` followed; keys beside the `$ref` win."""
     if "$ref" not in part:
         return part
@@ -53,7 +55,7 @@ def check(document: Document) -> tuple[list[Fault], Any]:
     return [fault for fault, _ in found], _without(document.value, {path for _, path in found if path is not None}, ())
 
 
-def with_defaults(value: Any, part: dict[str, Any] | None = None) -> Any:
+def with_defaults(value: Any, part: Part | None = None) -> Any:
     """Return `value`, which fits the schema, with what it leaves out filled in where the schema has a default."""
     part = resolved(schema() if part is None else part)
     if isinstance(value, list):
@@ -177,7 +179,7 @@ def _name(path: Path) -> str:
     return repr(path[-1]) if isinstance(path[-1], str) else "an entry of " + _name(path[:-1])
 
 
-def _example(path: Path, part: dict[str, Any]) -> str:
+def _example(path: Path, part: Part) -> str:
     """Return what the operator could write, from the schema's examples where it has one."""
     if "examples" not in part:
         wanted = part["type"]

@@ -7,17 +7,16 @@ mistake is told once.
 
 import shlex
 from collections.abc import Iterator
-from typing import Any
 
 from config import notice, page, people, rules, run_as
 from config.accounts import Accounts
-from config.document import Document
+from config.document import Document, Yaml
 from config.faults import Fault, quoted
 from config.policy import seconds
 from config.schema import schema, with_defaults
 
 
-def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iterator[Fault]:
+def check(document: Document, value: Yaml, accounts: Accounts) -> Iterator[Fault]:
     """Yield the faults of meaning in `value`, which is `document.value` without what has a fault of form."""
     yield from people.check(document, value, accounts)
     yield from rules.check(document, value)
@@ -34,7 +33,7 @@ def check(document: Document, value: dict[str, Any], accounts: Accounts) -> Iter
     yield from _keep(document, value)
 
 
-def _exit_codes(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
+def _exit_codes(document: Document, value: Yaml) -> Iterator[Fault]:
     written = value.get("exit_codes", {})
     known = schema()["properties"]["exit_codes"]["properties"]
     named = people.names(document, "exit_codes")
@@ -46,7 +45,7 @@ def _exit_codes(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
         users.setdefault(code, f"the code of {name!r}")
 
 
-def _keep(document: Document, value: dict[str, Any]) -> Iterator[Fault]:
+def _keep(document: Document, value: Yaml) -> Iterator[Fault]:
     keep = with_defaults({"keep": value.get("keep", {})})["keep"]
     if seconds(keep["log"]) < seconds(keep["requests"]):
         message = f"log: {keep['log']} is less than requests: {keep['requests']}: the log is what is left of a request, so keep it as long"

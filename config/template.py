@@ -4,7 +4,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from config.schema import as_yaml, resolved, schema
+from config.document import Yaml
+from config.schema import Part, as_yaml, resolved, schema
 
 _WIDTH = 120
 _HEAD = """\
@@ -14,7 +15,7 @@ _HEAD = """\
 """
 
 
-def written(value: dict[str, Any], notes: Mapping[str, str]) -> str:
+def written(value: Yaml, notes: Mapping[str, str]) -> str:
     """Return `value` as a commented gate.yaml; `notes` are what is to be said of rules, by their names.
 
     The first rule shows what else a rule can have. Whatever YAML could take for something else stands in quotes.
@@ -39,7 +40,7 @@ def _section(key: str, value: Any, notes: Mapping[str, str]) -> Iterator[str]:
         yield _line(key, value)
 
 
-def _rule(rule: dict[str, Any], note: str, *, is_first: bool) -> Iterator[str]:
+def _rule(rule: Yaml, note: str, *, is_first: bool) -> Iterator[str]:
     yield from _comment(note, "  ")
     start = "  - "
     for key, part in schema()["properties"]["rules"]["items"]["properties"].items():
@@ -52,7 +53,7 @@ def _rule(rule: dict[str, Any], note: str, *, is_first: bool) -> Iterator[str]:
             yield f"    #{_line(key, _example(part))}"
 
 
-def _example(part: dict[str, Any]) -> Any:
+def _example(part: Part) -> Any:
     return resolved(part)["examples"][0]
 
 

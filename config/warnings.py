@@ -1,13 +1,13 @@
 """What is odd in a gate.yaml but usable: warnings, a line each."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from config.accounts import Accounts
+from config.document import Yaml
 from config.rules import approvers
 
 
-def warnings(value: dict[str, Any], accounts: Accounts) -> list[str]:
+def warnings(value: Yaml, accounts: Accounts) -> list[str]:
     """Return the warnings for `value`, a faultless gate.yaml with its defaults filled in."""
     return [
         *_no_user(value, accounts),
@@ -18,7 +18,7 @@ def warnings(value: dict[str, Any], accounts: Accounts) -> list[str]:
     ]
 
 
-def _no_user(value: dict[str, Any], accounts: Accounts) -> Iterator[str]:
+def _no_user(value: Yaml, accounts: Accounts) -> Iterator[str]:
     for name, person in value["people"].items():
         if accounts.people[name] is None:
             missing = f"no Unix user {person['unix']!a} on this host" if "unix" in person else "no `unix` user given"
@@ -35,7 +35,7 @@ def _root(accounts: Accounts) -> Iterator[str]:
             yield f"{name}: the Unix user is root: everybody who may use sudo answers as {name}; name a user of their own"
 
 
-def _no_gitlab_id(value: dict[str, Any]) -> Iterator[str]:
+def _no_gitlab_id(value: Yaml) -> Iterator[str]:
     """Who triggered a job is surest told by id: a name can be changed in GitLab, the id stays."""
     asked = {name for rule in value["rules"] if not rule["self_approval"] for name in approvers(value, rule)}
     for name, person in value["people"].items():
@@ -43,7 +43,7 @@ def _no_gitlab_id(value: dict[str, Any]) -> Iterator[str]:
             yield f"{name}: no numeric GitLab id given: a job that {name} triggered may not be known as theirs to approve"
 
 
-def _claimed_only(value: dict[str, Any]) -> Iterator[str]:
+def _claimed_only(value: Yaml) -> Iterator[str]:
     for rule in value["rules"]:
         if set(rule["match"]) == {"environment"}:
             yield (
@@ -52,7 +52,7 @@ def _claimed_only(value: dict[str, Any]) -> Iterator[str]:
             )
 
 
-def _privileges(value: dict[str, Any]) -> Iterator[str]:
+def _privileges(value: Yaml) -> Iterator[str]:
     if not value["backend"]["no_new_privileges"]:
         yield (
             "backend: no_new_privileges is off: what sudo allows the job's user, any approved job may do; one that "

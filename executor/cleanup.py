@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from executor import forked
 from executor.config_stage import load_policy
@@ -15,6 +15,9 @@ from gate.store import layout
 from gate.store.files import StateError, read_json
 from gate.store.request import load
 from gate.upkeep.sweep import sweep
+
+if TYPE_CHECKING:
+    from gate.shapes import Plan, Policy
 
 SWEEP_WITHIN_MS = 15_000
 FAULTS_MAX_BYTES = 60_000  # a pipe takes them at once
@@ -39,13 +42,13 @@ def cleanup(config_file: str) -> int:
 
 
 def _clean(config_file: str) -> list[str]:
-    plan = read_json(os.environ["GATE_PLAN"]) if os.environ.get("GATE_PLAN") else None
+    plan: Plan | None = read_json(os.environ["GATE_PLAN"]) if os.environ.get("GATE_PLAN") else None
     policy = plan["policy"] if plan else load_policy(config_file)[0]
     faults = _end(plan["policy"], plan["key"], plan["work_dir"]) if plan else []
     return faults + _some(_swept(policy, plan["key"] if plan else "")) + _sweep_cgroups(policy["state_dir"])
 
 
-def _swept(policy: dict[str, Any], own_key: str) -> list[str]:
+def _swept(policy: Policy, own_key: str) -> list[str]:
     """The faults of a sweep in a process of its own: what others left may take long, or hang, and the runner waits."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
@@ -62,7 +65,7 @@ def _swept(policy: dict[str, Any], own_key: str) -> list[str]:
     return content.decode("utf-8", "replace").splitlines() + late
 
 
-def _sweep(policy: dict[str, Any], own_key: str) -> list[str]:
+def _sweep(policy: Policy, own_key: str) -> list[str]:
     try:
         return sweep(policy, own_key)
     except Exception as error:  # noqa: BLE001
@@ -78,7 +81,7 @@ def _some(lines: list[str]) -> list[str]:
     ]
 
 
-def _end(policy: dict[str, Any], key: str, work_dir: str) -> list[str]:
+def _end(policy: Policy, key: str, work_dir: str) -> list[str]:
     request = load(policy["state_dir"], key)
     if request is None:
         return []

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 from audit import copies
 from config.faults import ConfigError
@@ -29,6 +29,9 @@ from gate.store.files import make_directory, write_json_once
 from gate.store.request import keyed_hash
 from gate.upkeep import archive
 from gate.upkeep.sweep import sweep
+
+if TYPE_CHECKING:
+    from gate.shapes import Backend, Chosen, Facts, Json, KeptContent, Plan, Planned, Policy
 
 MAX_ATTEMPTS = 1000
 SWEEP_NICE = 19  # whoever is answered meanwhile goes first
@@ -57,9 +60,10 @@ def config(config_file: str, *, rehearsal: bool = False) -> int:
     if archive.is_archived(policy["state_dir"], key):
         raise StageError(archive.refusal(key))
     job_dir = layout.make_job(policy, key)
-    plan = _plan(policy, choice, facts)
-    plan |= {
-        "refused": plan["refused"] or needs.refusal(parsed, job_backend, facts["runner"]),
+    chosen = _plan(policy, choice, facts)
+    plan: Planned = {
+        **chosen,
+        "refused": chosen["refused"] or needs.refusal(parsed, job_backend, facts["runner"]),
         "config_file": config_file,
         "config_sha256": digest,
         "response_sha256": sha256(response),
@@ -69,9 +73,9 @@ def config(config_file: str, *, rehearsal: bool = False) -> int:
         "token_hash": keyed_hash(policy["state_dir"], str(parsed.get("token", ""))),
     }
     content = shown_content(parsed, layout.secret(policy["state_dir"]))
-    content |= earlier.compared(policy["state_dir"], key, facts, plan["rule"], content["variables"])
-    own = {"v": 1, "key": key, "response_sha256": plan["response_sha256"]}
-    write_json_once(job_dir, "content.json", own | content)
+    compared = earlier.compared(policy["state_dir"], key, facts, plan["rule"], content["variables"])
+    own: KeptContent = {**content, **compared, "v": 1, "key": key, "response_sha256": plan["response_sha256"]}
+    write_json_once(job_dir, "content.json", own)
     plan_file = _write_plan(job_dir, plan)
     print(json.dumps(_answer(policy, plan, plan_file, job_dir)))
     sys.stdout.flush()
@@ -81,7 +85,7 @@ def config(config_file: str, *, rehearsal: bool = False) -> int:
     return 0
 
 
-def _sweep(policy: dict[str, Any], own_key: str) -> None:
+def _sweep(policy: Policy, own_key: str) -> None:
     os.nice(SWEEP_NICE)
     sweep(policy, own_key=own_key)
 
@@ -94,7 +98,7 @@ def print_policy(config_file: str) -> int:
     return 0
 
 
-def load_policy(config_file: str) -> tuple[dict[str, Any], str]:
+def load_policy(config_file: str) -> tuple[Policy, str]:
     """As config.load.load_policy, with all its faults in one line.
 
     Raises:
@@ -110,7 +114,7 @@ def load_policy(config_file: str) -> tuple[dict[str, Any], str]:
         raise StageError(f"{first}{more}") from error
 
 
-def _parsed(response: bytes) -> dict[str, Any]:
+def _parsed(response: bytes) -> Json:
     try:
         parsed = json.loads(response)
     except (ValueError, RecursionError) as error:
@@ -120,14 +124,14 @@ def _parsed(response: bytes) -> dict[str, Any]:
     return parsed
 
 
-def _digest(parsed: dict[str, Any], key: bytes) -> str:
+def _digest(parsed: Json, key: bytes) -> str:
     try:
         return content_digest(parsed, key)
     except RecursionError as error:
         raise StageError("the job response is nested too deeply to be judged: make its `run` steps simpler") from error
 
 
-def _prepare_host(policy: dict[str, Any], job_backend: dict[str, Any]) -> list[str]:
+def _prepare_host(policy: Policy, job_backend: Backend) -> list[str]:
     from config.host import check_state_dir
 
     if not os.path.lexists(policy["state_dir"]):
@@ -140,7 +144,7 @@ def _prepare_host(policy: dict[str, Any], job_backend: dict[str, Any]) -> list[s
     return layout.make(policy)
 
 
-def _plan(policy: dict[str, Any], choice: Choice, facts: dict[str, Any]) -> dict[str, Any]:
+def _plan(policy: Policy, choice: Choice, facts: Facts) -> Chosen:
     return {
         "v": 1,
         "key": key_of(facts),
@@ -154,22 +158,23 @@ def _plan(policy: dict[str, Any], choice: Choice, facts: dict[str, Any]) -> dict
     }
 
 
-def _write_plan(job_dir: str, plan: dict[str, Any]) -> str:
+def _write_plan(job_dir: str, plan: Planned) -> str:
     for attempt in range(1, MAX_ATTEMPTS):
         name = f"plan.{attempt}.json"
-        if write_json_once(job_dir, name, plan | {"attempt": attempt}):
+        whole: Plan = {**plan, "attempt": attempt}
+        if write_json_once(job_dir, name, whole):
             return os.path.join(job_dir, name)
     raise StageError(
         f"{job_dir} holds {MAX_ATTEMPTS} plans: this job is tried again and again, look into the runner's log"
     )
 
 
-def _marks(facts: dict[str, Any]) -> dict[str, str]:
+def _marks(facts: Facts) -> dict[str, str]:
     """What a rehearsal looks for, so that it goes on with nothing that would be recorded as a real job."""
     return {"GATE_REHEARSAL": "1"} if is_rehearsal(facts) else {}
 
 
-def _answer(policy: dict[str, Any], plan: dict[str, Any], plan_file: str, job_dir: str) -> dict[str, Any]:
+def _answer(policy: Policy, plan: Planned, plan_file: str, job_dir: str) -> dict[str, object]:
     return {
         "driver": {"name": "gitlab-runner-gate", "version": f"v{__version__}"},
         "hostname": policy["site"],

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Callable
     from typing import Any
+
+    from gate.shapes import StepContext, StepName, StepResult
 else:
     import _signal as signal  # what `signal` wraps: its enums bring in collections and re, half a MiB that waits
 
@@ -100,7 +102,7 @@ class Signals:
 def prepare(config_file: str, arguments: list[str]) -> int:
     """Hold the job; returns prepare's exit code."""
     signals = Signals()
-    context = {
+    context: StepContext = {
         "config_file": config_file,
         "prepare_timeout_s": _prepare_timeout(arguments),
         "runner_pid": signals.parent,
@@ -139,7 +141,7 @@ def _prepare_timeout(arguments: list[str]) -> int:
 class Wait:
     """The wait of one attempt, from the opened request until a step says that it is over."""
 
-    def __init__(self, opened: dict[str, Any], context: dict[str, Any], signals: Signals, talk: Talk) -> None:
+    def __init__(self, opened: StepResult, context: StepContext, signals: Signals, talk: Talk) -> None:
         """`opened` is the result of the step `opening`."""
         self.now, self.context, self.signals, self.talk = opened, context, signals, talk
         self.beat = heartbeat.start_beating(opened["job_dir"], opened["attempt"])
@@ -166,7 +168,7 @@ class Wait:
         else:
             self.poller.register(self.inotify.descriptor, select.POLLIN)
 
-    def until_over(self) -> dict[str, Any]:
+    def until_over(self) -> StepResult:
         """Wait; returns the result of the last step."""
         while True:
             self._watch()
@@ -183,7 +185,7 @@ class Wait:
             self.inotify.watch_beneath(root, directory)
         _close_root(root)
 
-    def _turn(self) -> dict[str, Any] | None:
+    def _turn(self) -> StepResult | None:
         if self.signals.orphaned():
             return self._last_step("abandoning")
         if self.signals.has_ended():
@@ -212,8 +214,8 @@ class Wait:
         self.look_at_ms = min(filter(None, (self.look_at_ms, may_ms)), default=0)
         return False
 
-    def _look(self) -> dict[str, Any] | None:
-        more = {
+    def _look(self) -> StepResult | None:
+        more: StepContext = {
             "deadline_ms": self.now["deadline_ms"],
             "recorded": self.recorded,
             "hung": sorted(self.hung),
@@ -236,10 +238,10 @@ class Wait:
         self.look_at_ms = self.pace.again_at_ms(self.looked_ms)
         return None
 
-    def _step(self, name: str, more: dict[str, Any], within_ms: int) -> dict[str, Any]:
+    def _step(self, name: StepName, more: StepContext, within_ms: int) -> StepResult:
         return step(name, self.context | more, self.signals, within_ms, self.beat)
 
-    def _wait_out(self, result: dict[str, Any], *, late: bool) -> dict[str, Any] | None:
+    def _wait_out(self, result: StepResult, *, late: bool) -> StepResult | None:
         """A fault of the gate while it waits: say why, keep what was answered, try again until the deadline."""
         self.fault = result["lines"][0]
         self.talk.once(f"cannot decide now: {self.fault}")
@@ -251,7 +253,7 @@ class Wait:
             self.look_at_ms = boottime_ms()
         return None
 
-    def _expire(self, looked: dict[str, Any]) -> dict[str, Any]:
+    def _expire(self, looked: StepResult) -> StepResult:
         """The time is up, and the last look failed: decide without one."""
         result = self._step("expiring", {"why": self.fault}, STEP_WITHIN_MS)
         if result["state"] == "fault":
@@ -264,12 +266,12 @@ class Wait:
         """Only where nothing is to be looked at: no answer waits for a reminder."""
         if not self.now["remind_ms"] or boottime_ms() < self.now["remind_ms"]:
             return
-        about = {name: self.now[name] for name in ("deadline_ms", "progress")}
+        about: StepContext = {"deadline_ms": self.now["deadline_ms"], "progress": self.now["progress"]}
         result = self._step("reminding", about, min(LOOK_WITHIN_MS, self.now["deadline_ms"] - boottime_ms()))
         # A fault of it is no fault of the wait, so it is not said here.
         self.now["remind_ms"] = result.get("remind_ms", boottime_ms() + FAULT_RETRY_MS)
 
-    def _last_step(self, name: str) -> dict[str, Any]:
+    def _last_step(self, name: StepName) -> StepResult:
         result = self._step(name, {}, STEP_WITHIN_MS)
         self.talk.about(result)
         return result
@@ -333,12 +335,12 @@ class Talk:
         self.said.discard(f"cannot decide now: {fault}")
         say("that is mended; the wait goes on")
 
-    def about(self, result: dict[str, Any]) -> None:
+    def about(self, result: StepResult) -> None:
         """Say what a step has to say."""
         for line in result["lines"]:
             self.once(line)
 
-    def at_intervals(self, now: dict[str, Any]) -> None:
+    def at_intervals(self, now: StepResult) -> None:
         """Say that the job still waits, when it is time for that."""
         waited_ms = boottime_ms() - self.started_ms
         index = min(self.signs, len(TALK_AFTER_MS) - 1)
@@ -350,7 +352,7 @@ class Talk:
         say(f"still waiting, {duration(waited_ms / 1000)} by now, {duration(left_s)} left: {now['progress']}")
 
 
-def step(name: str, context: dict[str, Any], signals: Signals, within_ms: int, beat: int) -> dict[str, Any]:
+def step(name: StepName, context: StepContext, signals: Signals, within_ms: int, beat: int) -> StepResult:
     """Do one step of work in a forked child; returns its result, or state "fault" where it failed, died or hung.
 
     `beat` is the descriptor of the heartbeat, which no child keeps; -1 where there is none. `hung` in the result is the
@@ -379,18 +381,18 @@ def step(name: str, context: dict[str, Any], signals: Signals, within_ms: int, b
             "hung": at
         }
     try:
-        result: dict[str, Any] = marshal.loads(content)  # noqa: S302  it needs no import, and comes from our own child
+        result: StepResult = marshal.loads(content)  # noqa: S302  it needs no import, and comes from our own child
     except (EOFError, ValueError, TypeError):
         return fault(f"a process of the gate died while {name}")
     return result
 
 
-def fault(why: str) -> dict[str, Any]:
+def fault(why: str) -> StepResult:
     """The result of a step that could not do its work."""
     return {"state": "fault", "lines": [why]}
 
 
-def _in_child(name: str, context: dict[str, Any], interrupted: Callable[[], bool], writer: int, beat: int) -> None:
+def _in_child(name: StepName, context: StepContext, interrupted: Callable[[], bool], writer: int, beat: int) -> None:
     """Never returns: whatever happens, the child ends here and says only what it wrote to the pipe.
 
     That is a line for each source that it comes to, and then the result.
@@ -398,14 +400,15 @@ def _in_child(name: str, context: dict[str, Any], interrupted: Callable[[], bool
     try:
         forked.let_go(*([beat] if beat >= 0 else []))
         context["at"] = lambda source: os.write(writer, f"{source}\n".encode())
-        content = _END_OF_PROGRESS + marshal.dumps(_result(name, context, interrupted))
+        result: Any = _result(name, context, interrupted)  # marshal's types know no TypedDict
+        content = _END_OF_PROGRESS + marshal.dumps(result)
         while content:
             content = content[os.write(writer, content) :]
     finally:
         os._exit(0)
 
 
-def _result(name: str, context: dict[str, Any], interrupted: Callable[[], bool]) -> dict[str, Any]:
+def _result(name: StepName, context: StepContext, interrupted: Callable[[], bool]) -> StepResult:
     _forget_own_code()
     try:
         from executor import steps
@@ -413,7 +416,7 @@ def _result(name: str, context: dict[str, Any], interrupted: Callable[[], bool])
     except (ImportError, SyntaxError, OSError) as error:
         return fault(f"the gate's own code cannot be read; is it being upgraded? ({error})")
     try:
-        result: dict[str, Any] = getattr(steps, name)(context, interrupted)
+        result: StepResult = getattr(steps, name)(context, interrupted)
     except Exception as error:  # noqa: BLE001
         return fault(in_words(error))
     return result

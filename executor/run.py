@@ -16,7 +16,7 @@ from gate.store.files import exists, read_json, write_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from gate.shapes import Release
 
 
 def run(arguments: list[str]) -> int:
@@ -46,13 +46,13 @@ def run(arguments: list[str]) -> int:
     return build_failure_code()
 
 
-def _release(job_dir: str) -> dict[str, Any]:
+def _release(job_dir: str) -> Release:
     """The release of this job.
 
     Raises:
         StageError: there is none, or it is another job's, or the request has ended.
     """
-    released = read_json(os.path.join(job_dir, "release.json"))
+    released: Release | None = read_json(os.path.join(job_dir, "release.json"))
     if released is None:
         raise StageError("refused: nobody has let this job through; is prepare_exec wired in the runner's config.toml?")
     if released["key"] != os.path.basename(job_dir) or released["response_sha256"] != sha256(read_response()):

@@ -48,12 +48,11 @@ INIT_PID = 1  # who gets the children of a process that dies
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
-    Result = dict[str, Any]
+    from gate.shapes import Decision, KeptPolicy, Opened, Outcome, Plan, Policy, Rule, StepContext, StepResult
 
 
-def opening(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
+def opening(context: StepContext, interrupted: Callable[[], bool]) -> StepResult:
     """Open the request, or resume it; or finish what an earlier attempt decided."""
     plan = _plan()
     response = sha256(read_response())
@@ -90,7 +89,7 @@ def opening(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     return _waiting(request, plan, rule, [*lines, _head_line(head)], deadline_ms, "nobody has answered")
 
 
-def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
+def looking(context: StepContext, interrupted: Callable[[], bool]) -> StepResult:
     """Take in what has been answered, weigh it, and decide if that decides."""
     plan = _plan()
     request = _request(plan)
@@ -148,7 +147,7 @@ def looking(context: dict[str, Any], interrupted: Callable[[], bool]) -> Result:
     return _settle(request, decision, plan | {"policy": policy}, interrupted, lines)
 
 
-def reminding(context: dict[str, Any], _interrupted: Callable[[], bool]) -> Result:
+def reminding(context: StepContext, _interrupted: Callable[[], bool]) -> StepResult:
     """Tell on_event that the job still waits; `remind_ms` is when to do so again."""
     plan = _plan()
     try:
@@ -159,18 +158,18 @@ def reminding(context: dict[str, Any], _interrupted: Callable[[], bool]) -> Resu
     return {"state": "waiting", "lines": [], "remind_ms": remind_ms}
 
 
-def expiring(context: dict[str, Any], _interrupted: Callable[[], bool]) -> Result:
+def expiring(context: StepContext, _interrupted: Callable[[], bool]) -> StepResult:
     """The time is up, and a look failed, or hung: decide by the votes that were counted, and look nowhere."""
     return _at_any_cost(lambda: _expire(context["why"]))
 
 
-def canceling(_context: dict[str, Any], _interrupted: Callable[[], bool]) -> Result:
+def canceling(_context: StepContext, _interrupted: Callable[[], bool]) -> StepResult:
     """The runner has ended the wait: by a cancel, a timeout or its own end, it does not say which."""
     why = "the runner ended the wait (a cancel, a timeout, or the runner's own end)"
     return _at_any_cost(lambda: _give_up("canceled", why))
 
 
-def abandoning(_context: dict[str, Any], _interrupted: Callable[[], bool]) -> Result:
+def abandoning(_context: StepContext, _interrupted: Callable[[], bool]) -> StepResult:
     """The runner that started us is gone, and nobody will run this job."""
     why = "the runner that held this job is gone"
     result = _at_any_cost(lambda: _give_up("abandoned", why))
@@ -178,7 +177,7 @@ def abandoning(_context: dict[str, Any], _interrupted: Callable[[], bool]) -> Re
     return result
 
 
-def _at_any_cost(work: Callable[[], Result]) -> Result:
+def _at_any_cost(work: Callable[[], StepResult]) -> StepResult:
     """Do what ends a wait; again, with the reserve freed, where it cannot be written."""
     try:
         return work()
@@ -188,7 +187,7 @@ def _at_any_cost(work: Callable[[], Result]) -> Result:
         return work()
 
 
-def _expire(why: str) -> Result:
+def _expire(why: str) -> StepResult:
     plan = _plan()
     request, policy = _request(plan), plan["policy"]
     decision = request.file("decision.json")
@@ -199,7 +198,7 @@ def _expire(why: str) -> Result:
         words = verdict.why if verdict.state == "rejected" else f"{verdict.why}; the last look failed: {why}"
         decision = decide(
             request,
-            verdict.state,
+            "rejected" if verdict.state == "rejected" else "expired",
             words,
             rule=plan["rule"],
             config=plan["config_sha256"],
@@ -210,7 +209,7 @@ def _expire(why: str) -> Result:
     return _settle(request, decision, plan, interrupted=lambda: False)
 
 
-def current_policy(plan: dict[str, Any], config_file: str) -> tuple[dict[str, Any], str]:
+def current_policy(plan: Plan, config_file: str) -> tuple[Policy, str]:
     """The policy of gate.yaml as it is now, and the file's SHA-256.
 
     A changed file is read and checked by the config package in a process of its own; what comes out is kept beside the
@@ -228,14 +227,14 @@ def current_policy(plan: dict[str, Any], config_file: str) -> tuple[dict[str, An
         return plan["policy"], digest
     directory = layout.job(plan["policy"]["state_dir"], plan["key"])
     name = f"policy.{digest}.json"
-    kept = read_json(os.path.join(directory, name))
+    kept: KeptPolicy | None = read_json(os.path.join(directory, name))
     if kept is None:
         kept = _compile(config_file)
         write_json_once(directory, f"policy.{kept['sha256']}.json", kept)
     return kept["policy"], kept["sha256"]
 
 
-def _compile(config_file: str) -> dict[str, Any]:
+def _compile(config_file: str) -> KeptPolicy:
     import json
     import subprocess
 
@@ -244,30 +243,31 @@ def _compile(config_file: str) -> dict[str, Any]:
     if done.returncode != 0:
         why = done.stderr.decode("utf-8", "replace").strip().removeprefix("gate: ")
         raise StageError(why or f"{config_file} could not be checked")
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
+    made: KeptPolicy = json.loads(done.stdout)
+    return made
 
 
-def _plan() -> dict[str, Any]:
-    plan = read_json(from_config("GATE_PLAN"))
+def _plan() -> Plan:
+    plan: Plan | None = read_json(from_config("GATE_PLAN"))
     if plan is None:
         raise StateError(f"{from_config('GATE_PLAN')} has gone; look who removed it")
     return plan
 
 
-def _request(plan: dict[str, Any]) -> Request:
+def _request(plan: Plan) -> Request:
     request = load(plan["policy"]["state_dir"], plan["key"])
     if request is None:
         raise StateError(f"the request {plan['key']} has gone from {layout.jobs(plan['policy']['state_dir'])}")
     return request
 
 
-def _open(plan: dict[str, Any], rule: dict[str, Any] | None, context: dict[str, Any]) -> Request:
+def _open(plan: Plan, rule: Rule | None, context: StepContext) -> Request:
     policy, facts, key = plan["policy"], plan["facts"], plan["key"]
     opened_ms = boottime_ms()
     deadline = rules.Deadline(opened_ms, "its refusal", opened_ms, False)
     if rule:
         deadline = rules.deadline(rule, opened_ms, context["prepare_timeout_s"], facts["timeout_s"])
-    opened = {
+    opened: Opened = {
         "v": 1,
         "key": key,
         "facts": facts,
@@ -289,13 +289,13 @@ def _open(plan: dict[str, Any], rule: dict[str, Any] | None, context: dict[str, 
     return _request(plan)
 
 
-def _check_not_archived(plan: dict[str, Any]) -> None:
+def _check_not_archived(plan: Plan) -> None:
     """Asked after the request was looked for: its name is in the archive before its directory goes."""
     if archive.is_archived(plan["policy"]["state_dir"], plan["key"]):
         raise StageError(archive.refusal(plan["key"]))
 
 
-def _check_resumable(request: Request, plan: dict[str, Any], response: str) -> None:
+def _check_resumable(request: Request, plan: Plan, response: str) -> None:
     if request.opened["token_hash"] != plan["token_hash"] or request.opened["response_sha256"] != response:
         raise StageError(
             f"{request.key} was another job here before, with another token or content (a restored GitLab?): refused;"
@@ -309,8 +309,8 @@ def _check_resumable(request: Request, plan: dict[str, Any], response: str) -> N
         )
 
 
-def _waiting(request: Request, plan: dict[str, Any], rule: dict[str, Any], lines: list[str], deadline_ms: int,
-             progress: str) -> Result:  # fmt: skip
+def _waiting(request: Request, plan: Plan, rule: Rule, lines: list[str], deadline_ms: int,
+             progress: str) -> StepResult:  # fmt: skip
     policy, root, votes = plan["policy"], layout.drops(request.state_dir), layout.votes(request.directory)
     own = [votes, request.directory, os.path.dirname(plan["config_file"])]
     drops = [os.path.join(root, person) for person in droppers(policy, rule, request.facts)]
@@ -336,28 +336,28 @@ def _waiting(request: Request, plan: dict[str, Any], rule: dict[str, Any], lines
     }
 
 
-def _settle(request: Request, decision: dict[str, Any], plan: dict[str, Any], interrupted: Callable[[], bool],
-            lines: list[str] | None = None) -> Result:  # fmt: skip
+def _settle(request: Request, decision: Decision, plan: Plan, interrupted: Callable[[], bool],
+            lines: list[str] | None = None) -> StepResult:  # fmt: skip
     """Finish a decision, whoever made it: record it, release or fail the job, and then tell of it."""
     result = _finish(request, decision, plan, interrupted, lines or [])
     on_event.decided(request, plan["policy"], decision, result.get("why"))
     return result
 
 
-def _finish(request: Request, decision: dict[str, Any], plan: dict[str, Any], interrupted: Callable[[], bool],
-            said: list[str]) -> Result:  # fmt: skip
+def _finish(request: Request, decision: Decision, plan: Plan, interrupted: Callable[[], bool],
+            said: list[str]) -> StepResult:  # fmt: skip
     word, codes = decision["decision"], plan["policy"]["exit_codes"]
     if word == "approved":
         return _let_through(request, decision, plan, interrupted, said)
     head = record_decided(request, decision)
-    result = {"lines": [*said, shown_outcome(decision), _head_line(head)]}
+    result: StepResult = {"state": "over", "lines": [*said, shown_outcome(decision), _head_line(head)]}
     if word in BUILD_FAILURES:
         return result | {"state": "failed", "exit_code": codes[word]}
-    return result | {"state": "over"}
+    return result
 
 
-def _let_through(request: Request, decision: dict[str, Any], plan: dict[str, Any], interrupted: Callable[[], bool],
-                 said: list[str]) -> Result:  # fmt: skip
+def _let_through(request: Request, decision: Decision, plan: Plan, interrupted: Callable[[], bool],
+                 said: list[str]) -> StepResult:  # fmt: skip
     try:
         head = release(request, decision, plan, interrupted)
     except TooLate as error:
@@ -374,7 +374,7 @@ def _let_through(request: Request, decision: dict[str, Any], plan: dict[str, Any
     }
 
 
-def _give_up(word: str, why: str) -> Result:
+def _give_up(word: Outcome, why: str) -> StepResult:
     """Decide that nobody waits any more; where it was approved before, that stands, and is not released from here."""
     plan = _plan()
     request = _request(plan)
@@ -382,13 +382,13 @@ def _give_up(word: str, why: str) -> Result:
     return _settle(request, decision, plan, interrupted=lambda: True)
 
 
-def _changed_lines(plan: dict[str, Any], config: str, rule: dict[str, Any]) -> list[str]:
+def _changed_lines(plan: Plan, config: str, rule: Rule) -> list[str]:
     if config == plan["config_sha256"]:
         return []
     return [f"gate.yaml has changed; what counts now: {rules.wanted_words(rule)}"]
 
 
-def shown_outcome(decision: dict[str, Any]) -> str:
+def shown_outcome(decision: Decision) -> str:
     """A decision for the job log."""
     return shown(outcome_words(decision), 1500)
 

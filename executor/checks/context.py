@@ -4,7 +4,7 @@ import os
 import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 from config.accounts import Host, SystemHost
 from config.faults import ConfigError
@@ -12,13 +12,16 @@ from executor.checks.runner_config import Runner, RunnerConfig
 from executor.checks.runner_unit import Unit
 from executor.checks.system import HostSystem, System
 
+if TYPE_CHECKING:
+    from gate.shapes import Policy
+
 
 @dataclass(frozen=True)
 class GateYaml:
     """gate.yaml as it was loaded: its policy and the SHA-256 of its bytes, or its faults."""
 
     path: str
-    policy: dict[str, Any] | None = None
+    policy: "Policy | None" = None
     digest: str = ""
     faults: ConfigError | None = None
 
@@ -60,7 +63,7 @@ class Context:
         return tuple(each for each in self.runner_config.gated() if os.path.realpath(each.gate_yaml) == path)
 
     @property
-    def policy(self) -> dict[str, Any]:
+    def policy(self) -> "Policy":
         """What gate.yaml comes to, for a check that needs it."""
         assert self.gate_yaml.policy is not None  # noqa: S101  Need.POLICY
         return self.gate_yaml.policy

@@ -41,8 +41,9 @@ def weak(context: Context, each: Weakness, why: str = "") -> Finding:
 
 
 def _own(context: Context) -> Iterator[str]:
-    policy, page = context.gate_yaml.policy or {}, (context.gate_yaml.policy or {}).get("page") or {}
-    sockets = [page[kind] for kind in ("socket", "proxy_socket") if page.get(kind)]
+    policy = context.gate_yaml.policy
+    page = policy.get("page") if policy else None
+    sockets = [path for path in (page["socket"], page["proxy_socket"]) if path] if page else []
     files = [context.gate_yaml.path, context.runner_config.path, *sockets]
     yield from (*files, *context.code, *([policy["state_dir"]] if policy else []))
     for directory in map(os.path.dirname, files):

@@ -16,10 +16,10 @@ from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from config.accounts import User
     from executor.checks.context import Context
+    from gate.shapes import Backend
 
 _NO_LOGIN = ("nologin", "false")
 _TABLES = ("/var/spool/cron/crontabs", "/var/spool/cron")  # crontab(1), Debian's and others'
@@ -45,7 +45,7 @@ def find(context: Context) -> Iterator[Finding]:
         )
 
 
-def _distinct(backends: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _distinct(backends: list[Backend]) -> list[Backend]:
     seen = {(each["run_as"], each.get("named_home")): each for each in backends}
     return list(seen.values())
 
@@ -78,7 +78,7 @@ def _owned(directories: tuple[str, ...], uid: int) -> list[str]:
     return sorted(found)
 
 
-def _home(job: dict[str, Any], context: Context) -> Iterator[Finding]:
+def _home(job: Backend, context: Context) -> Iterator[Finding]:
     home, named = job["home"], job.get("named_home")
     here = in_editor(context.gate_yaml.path)
     if not named and home != "/" and job["uid"] != context.runner_uid:
@@ -93,7 +93,7 @@ def _home(job: dict[str, Any], context: Context) -> Iterator[Finding]:
             yield warn(message, f"chown -R root: {shlex.quote(named)} && chmod -R go-w {shlex.quote(named)}")
 
 
-def _tools(job: dict[str, Any], context: Context) -> Iterator[Finding]:
+def _tools(job: Backend, context: Context) -> Iterator[Finding]:
     path, here = backend.job_path(job), in_editor(context.gate_yaml.path)
     if not backend.found(job, "git"):
         yield warn(

@@ -22,10 +22,10 @@ from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
 
     from config.accounts import User
     from executor.checks.context import Context
+    from gate.shapes import PageSettings
 
 READ, WRITE, CONNECT, SIGNAL = "read", "write", "connect to", "signal"
 _BITS = {READ: 4, WRITE: 2, CONNECT: 2}
@@ -128,11 +128,11 @@ def _numbers(directory: str) -> list[int]:
     return segments.numbers(directory) if os.path.isdir(directory) else []
 
 
-def _doors(page: dict[str, Any] | None) -> list[str]:
+def _doors(page: PageSettings | None) -> list[str]:
     if page is None:
         return []
     sockets = [
-        page[kind] for kind in ("socket", "link_socket", "proxy_socket") if page[kind] and os.path.exists(page[kind])
+        path for path in (page["socket"], page["link_socket"], page["proxy_socket"]) if path and os.path.exists(path)
     ]
     return sockets + ([f"{page['listen'][0]} port {page['listen'][1]}"] if page["listen"] else [])
 

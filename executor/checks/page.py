@@ -21,9 +21,9 @@ from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from executor.checks.context import Context
+    from gate.shapes import PageSettings
 
 ANSWERS_WITHIN_S = 10
 READY_WITHIN_S, LOOK_EVERY_S = 5, 0.2  # one that was just started has still to read the log
@@ -36,24 +36,22 @@ def find(context: Context) -> Iterator[Finding]:
     if page is None:
         yield ok("there is no page: people answer by drop and on the command line")
         return
-    groups = {"socket": context.policy["approvers_gid"], "proxy_socket": page["proxy_gid"]}
-    faults = [
-        fault for kind, gid in groups.items() if page[kind] for fault in _socket(page[kind], gid, page["uid"], context)
-    ]
+    groups = ((page["socket"], context.policy["approvers_gid"]), (page["proxy_socket"], page["proxy_gid"]))
+    faults = [fault for path, gid in groups if path for fault in _socket(path, gid, page["uid"], context)]
     faults += [fault for fault in _links(page, context) if fault not in faults]  # the directory is the same
     yield from faults or [_answer(context, page, door) for door in _doors(page)]
     yield from _accounts(context)
 
 
-def _doors(page: dict[str, Any]) -> list[str | tuple[str, int]]:
-    sockets = [page[kind] for kind in ("socket", "proxy_socket") if page[kind]]
+def _doors(page: PageSettings) -> list[str | tuple[str, int]]:
+    sockets = [path for path in (page["socket"], page["proxy_socket"]) if path]
     return [*sockets, *([(page["listen"][0], page["listen"][1])] if page["listen"] else [])]
 
 
-def _links(page: dict[str, Any], context: Context) -> Iterator[Finding]:
+def _links(page: PageSettings, context: Context) -> Iterator[Finding]:
     """Yield what is wrong with the socket of `gate page link`, without which nobody gets in by `socket`."""
     path = page["link_socket"]
-    if not page["login_link"] or not path or not os.path.lexists(page["socket"]):
+    if not page["login_link"] or not path or not os.path.lexists(page["socket"] or ""):
         return
     if os.path.lexists(path):
         yield from _socket(path, context.policy["approvers_gid"], page["uid"], context)
@@ -84,7 +82,7 @@ def _socket(path: str, gid: int | None, uid: int, context: Context) -> Iterator[
         yield fail(f"{path} has mode {mode:04o}, and should have {SOCKET_MODE:04o}", f"chmod {SOCKET_MODE:04o} {place}")
 
 
-def _answer(context: Context, page: dict[str, Any], door: str | tuple[str, int]) -> Finding:
+def _answer(context: Context, page: PageSettings, door: str | tuple[str, int]) -> Finding:
     name = door if isinstance(door, str) else f"{door[0]}:{door[1]}"
     try:
         status = _settled_status(door, urlsplit(page["url"]).netloc)
@@ -127,7 +125,7 @@ def _status(door: str | tuple[str, int], host: str) -> int:
 def _accounts(context: Context) -> Iterator[Finding]:
     """Behind `listen` people log in; `page/` is its user's alone, so only they and root can tell."""
     policy = context.policy
-    if not policy["page"]["listen"]:
+    if not layout.page_settings(policy)["listen"]:
         return
     try:
         found = os.listdir(layout.accounts(layout.page(policy["state_dir"])))
@@ -153,8 +151,8 @@ def _restart(context: Context) -> str:
 def _start(context: Context) -> str:
     if _has_unit(context):
         return f"systemctl enable --now gate-page.socket {_UNIT}"
-    page = context.policy["page"]
-    user, places = shlex.quote(page["user"]), [page[kind] for kind in ("socket", "proxy_socket") if page[kind]]
+    page = layout.page_settings(context.policy)
+    user, places = shlex.quote(page["user"]), [path for path in (page["socket"], page["proxy_socket"]) if path]
     # Of a directory that is there, install(1) would change owner and mode: /run is not the page's.
     directories = [
         place for place in map(os.path.dirname, places) if owns(context, place) or not os.path.lexists(place)

@@ -19,8 +19,8 @@ ROOT_GROUPS = ("root", "docker", "lxd", "incus-admin", "libvirt", "disk", "shado
 def approvers(context: Context) -> Iterator[Finding]:
     """People who are in the group see what waits, and what comes of their answers."""
     policy = context.policy
-    group = policy["approvers_group"]
-    if group is None:
+    group, gid = policy["approvers_group"], policy["approvers_gid"]
+    if group is None or gid is None:
         yield warn(
             f"no approvers_group: nobody but {context.runner_user} sees what waits, or what came of an answer",
             in_editor(context.gate_yaml.path),
@@ -29,9 +29,9 @@ def approvers(context: Context) -> Iterator[Finding]:
     users = [
         user for person in policy["people"].values() if person["unix"] and (user := context.host.user(person["unix"]))
     ]
-    shut = [*_shut_out(context, policy["approvers_gid"]), *_unusable(context, policy["approvers_gid"])] if users else []
+    shut = [*_shut_out(context, group, gid), *_unusable(context, gid)] if users else []
     yield from shut
-    outside = [user for user in users if policy["approvers_gid"] not in context.host.gids_of(user)]
+    outside = [user for user in users if gid not in context.host.gids_of(user)]
     for user in outside:
         fix = f"usermod --append --groups {shlex.quote(group)} {shlex.quote(user.name)}"
         yield warn(
@@ -41,13 +41,14 @@ def approvers(context: Context) -> Iterator[Finding]:
         yield ok(f"{len(users)} of {len(policy['people'])} people have a user here, and all of these are in {group}")
 
 
-def _shut_out(context: Context, gid: int) -> Iterator[Finding]:
+def _shut_out(context: Context, group: str, gid: int) -> Iterator[Finding]:
     """Yield what keeps people from gate.yaml, which their commands read, and from their drop directories."""
     for path in (context.gate_yaml.path, os.path.dirname(context.policy["state_dir"])):
         for place, found in _closed(path, gid):
-            quoted, group = shlex.quote(place), shlex.quote(context.policy["approvers_group"])
+            quoted = shlex.quote(place)
             is_directory = stat.S_ISDIR(found.st_mode)
-            fix = f"chmod o+x {quoted}" if is_directory else f"chgrp {group} {quoted} && chmod 0640 {quoted}"
+            allow = f"chgrp {shlex.quote(group)} {quoted} && chmod 0640 {quoted}"
+            fix = f"chmod o+x {quoted}" if is_directory else allow
             why = "people cannot get at it, so `gate approve` and drops do not work"
             if not owns(context, place):
                 why += ": let people pass it, if that is right for this host, or move what the gate has there elsewhere"
@@ -92,7 +93,7 @@ def job_users(context: Context) -> list[User]:
     found = {
         job["uid"]: User(job["run_as"] or context.runner_user, job["uid"], job["gid"], job["home"])
         for job in asked
-        if job["uid"] is not None
+        if job["uid"] is not None and job["gid"] is not None
     }
     return list(found.values())
 

@@ -15,10 +15,10 @@ from gate.model.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from executor.checks.context import Context
     from gate.model.looser import Looser
+    from gate.shapes import Rule
 
 
 def find(context: Context) -> Iterator[Finding]:
@@ -31,18 +31,18 @@ def find(context: Context) -> Iterator[Finding]:
     yield from (warn(_words(each), editor) for each in looser(context.policy))
 
 
-def _never(rule: dict[str, Any]) -> Iterator[str]:
+def _never(rule: Rule) -> Iterator[str]:
     for why in rule.get("never", {}).values():
         yield f"rule {rule['name']!r}: {why}; until then, jobs that it may be meant for are refused"
 
 
-def _odd(rule: dict[str, Any]) -> Iterator[str]:
+def _odd(rule: Rule) -> Iterator[str]:
     for criterion, wanted in rule["match"].items():
         texts = [] if isinstance(wanted, bool) else [each for each in wanted if isinstance(each, str)]
         yield from filter(None, (patterns.odd(criterion, each) for each in texts))
 
 
-def _out_of_reach(rule: dict[str, Any], context: Context) -> Iterator[str]:
+def _out_of_reach(rule: Rule, context: Context) -> Iterator[str]:
     """Yield why so many people as are asked for cannot answer, by whatever way."""
     able = {person for person in people_of(rule) if ways_in(person, context)}
     wanted = [Entry(each["count"], [name for name in each["people"] if name in able]) for each in rule["approvals"]]

@@ -12,6 +12,8 @@ from typing import Any
 from config.host import reason
 from gate import DEFAULT_CONFIG
 
+Toml = dict[str, Any]  # a table of config.toml, as it was written: anything may be missing, or be of another type
+
 DEFAULT_PATH = "/etc/gitlab-runner/config.toml"
 STAGES = ("config", "prepare", "run", "cleanup")
 SHUTDOWN_TIMEOUT_S = 30
@@ -25,7 +27,7 @@ class Runner:
     """One entry of [[runners]], the `number`th from 0."""
 
     number: int
-    table: dict[str, Any]
+    table: Toml
 
     @property
     def name(self) -> str:
@@ -33,7 +35,7 @@ class Runner:
         return repr(self.table.get("name") or f"number {self.number + 1}")
 
     @property
-    def custom(self) -> dict[str, Any]:
+    def custom(self) -> Toml:
         """Its [runners.custom]."""
         found = self.table.get("custom")
         return found if isinstance(found, dict) else {}
@@ -75,7 +77,7 @@ class RunnerConfig:
     path: str
     named: bool = False
     text: str = ""
-    tables: dict[str, Any] | None = None
+    tables: Toml | None = None
     fault: str = ""
     may_be_there: bool = True
 
@@ -104,7 +106,7 @@ class RunnerConfig:
         return positive(self.tables or {}, "shutdown_timeout", SHUTDOWN_TIMEOUT_S)
 
 
-def positive(table: dict[str, Any], key: str, default: int) -> int:
+def positive(table: Toml, key: str, default: int) -> int:
     """Return a whole number above 0 of a table, else the default, as the runner does; in quotes it is told of apart."""
     found = table.get(key)
     found = int(found) if isinstance(found, str) and found.isascii() and found.isdigit() else found

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from executor.rehearsal.errors import BuildError, DriverError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from executor.rehearsal.job_log import JobLog
     from executor.rehearsal.process import Sink
+    from executor.rehearsal.sample import Response
     from executor.rehearsal.wiring import Wiring
 
 _GATE = "gitlab-runner-gate"  # the driver's name in config's answer
@@ -57,7 +58,7 @@ class _Passed:
 class Attempt:
     """What one attempt knows; `directories` outlive it, as in the runner, `job_env` does not."""
 
-    job: dict[str, Any]
+    job: Response
     wiring: Wiring
     log: JobLog
     runner_log: Callable[[bytes], None]
@@ -112,7 +113,7 @@ class Attempt:
         """How this runner's stage scripts run what is in them."""
         return Bash(passes_codes_on=passes_codes_on(self.wiring.version, {v.key: v.value for v in self.variables}))
 
-    def _config(self, context: Context) -> dict[str, Any]:
+    def _config(self, context: Context) -> Response:
         if not self.wiring.config:
             return {}
         stdout = _Collected()
@@ -121,7 +122,7 @@ class Attempt:
         )
         return parse_config(stdout.data)
 
-    def _set_directories(self, answer: dict[str, Any]) -> None:
+    def _set_directories(self, answer: Response) -> None:
         builds = answer.get("builds_dir", self.wiring.builds_dir)
         cache = answer.get("cache_dir", self.wiring.cache_dir)
         for key, value in (("builds_dir", builds), ("cache_dir", cache)):
@@ -157,7 +158,7 @@ class Attempt:
         return os.path.join(self.temporary, name)
 
 
-def parse_config(output: bytes) -> dict[str, Any]:
+def parse_config(output: bytes) -> Response:
     """What config_exec printed; nothing at all is allowed.
 
     Raises:
@@ -182,12 +183,12 @@ def parse_config(output: bytes) -> dict[str, Any]:
     return answer
 
 
-def _expect(answer: dict[str, Any], key: str, kind: type) -> None:
+def _expect(answer: Response, key: str, kind: type) -> None:
     if key in answer and not isinstance(answer[key], kind):
         raise DriverError(f"error while parsing JSON output: {key} is {answer[key]!r}, not a {kind.__name__}")
 
 
-def _refuse_real(answer: dict[str, Any]) -> None:
+def _refuse_real(answer: Response) -> None:
     """A gate that was not told that this is a rehearsal would record it as a job of GitLab's."""
     if (answer.get("driver") or {}).get("name") == _GATE and "GATE_REHEARSAL" not in (answer.get("job_env") or {}):
         raise BuildError(
@@ -200,7 +201,7 @@ def _startup(driver: dict[str, str]) -> str:
     return f"Using Custom executor{' with driver ' + told if told else ''}..."
 
 
-def _project_directory(job: dict[str, Any], shared: bool) -> str:
+def _project_directory(job: Response, shared: bool) -> str:
     """As the runner: the path of git_info.repo_url; behind the runner and slot where builds_dir is shared."""
     url = urlsplit(str((job.get("git_info") or {}).get("repo_url") or ""))
     path = os.path.normpath(url.path.removesuffix(".git")) if url.netloc else "."

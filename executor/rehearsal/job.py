@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import select
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from executor.rehearsal import scripts
 from executor.rehearsal.attempt import Attempt
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from executor.rehearsal.cancel import Cancel
+    from executor.rehearsal.sample import Response
     from executor.rehearsal.wiring import Wiring
 
 PREPARE_ATTEMPTS = 3
@@ -49,7 +50,7 @@ class Outcome:
 
 
 def rehearse(
-    job: dict[str, Any],
+    job: Response,
     wiring: Wiring,
     write: Callable[[bytes], None],
     cancel: Cancel,
@@ -177,7 +178,7 @@ def _stage(attempt: Attempt, stage: str, text: str, context: Context) -> BuildEr
     return error
 
 
-def _raise_if_done(context: Context, job: dict[str, Any]) -> None:
+def _raise_if_done(context: Context, job: Response) -> None:
     if context.is_stopped:
         raise _canceled()
     if context.is_late:

@@ -6,10 +6,13 @@ import os
 import time
 from typing import Any
 
+Response = dict[str, Any]  # a job response, or an object in one; FILE's is checked where it is read (session.py)
+
+
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
 
-def sample_job(server_url: str = "https://gitlab.example.com") -> dict[str, Any]:
+def sample_job(server_url: str = "https://gitlab.example.com") -> Response:
     """A new job at each call: its id is made of time and process id, so that no two share a request."""
     job_id = int(time.time()) * 100_000 + os.getpid() % 100_000
     project_url = f"{server_url}/shop/web"
@@ -55,7 +58,7 @@ def sample_job(server_url: str = "https://gitlab.example.com") -> dict[str, Any]
     }
 
 
-def public(key: str, value: str) -> dict[str, Any]:
+def public(key: str, value: str) -> Response:
     """A variable as GitLab sends it, neither masked nor a file."""
     return {"key": key, "value": value, "public": True, "file": False, "masked": False, "raw": False}
 
@@ -83,5 +86,5 @@ def _predefined(job_id: int, server_url: str, project_url: str) -> dict[str, str
     }
 
 
-def _script(lines: list[str]) -> dict[str, Any]:
+def _script(lines: list[str]) -> Response:
     return {"name": "script", "script": lines, "timeout": 3600, "when": "on_success", "allow_failure": False}

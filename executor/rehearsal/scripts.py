@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import re
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from executor.rehearsal.variables import file_path, scripts_see
 
 if TYPE_CHECKING:
+    from executor.rehearsal.sample import Response
     from executor.rehearsal.variables import Directories, Variable
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -33,7 +34,7 @@ def prepare_script(bash: Bash) -> str:
     return bash.script(['echo "Running on $(hostname)..."'])
 
 
-def get_sources(job: dict[str, Any], variables: list[Variable], directories: Directories, bash: Bash) -> str:
+def get_sources(job: Response, variables: list[Variable], directories: Directories, bash: Bash) -> str:
     """Makes the project's directory; the two hooks about it run in it (as in the runner, not with GIT_STRATEGY none)."""
     project = quote(directories.project)
     strategy = dict(scripts_see(variables)).get("GIT_STRATEGY")
@@ -80,5 +81,5 @@ def _say(text: str) -> str:
     return "echo " + quote(f"\x1b[32;1m{text}\x1b[0;m")
 
 
-def _hook(hooks: list[dict[str, Any]], name: str) -> list[str]:
+def _hook(hooks: list[Response], name: str) -> list[str]:
     return [line for hook in hooks if hook["name"] == name for line in hook["script"]]

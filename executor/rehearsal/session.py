@@ -25,6 +25,8 @@ from executor.rehearsal.wiring import Wiring, built_in, from_config_toml
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from executor.rehearsal.sample import Response
+
 __all__ = ["Cancel", "Outcome", "RehearsalError", "Wiring", "exit_status", "rehearse", "run"]
 
 EXIT_SYSTEM_FAILURE = 2
@@ -82,7 +84,7 @@ def exit_status(outcome: Outcome) -> int:
     return (outcome.exit_code or 1) & 0xFF or 1
 
 
-def _load(path: str) -> dict[str, Any]:
+def _load(path: str) -> Response:
     try:
         with open(path, encoding="utf-8") as file:
             job = json.load(file)
@@ -108,7 +110,7 @@ def _check(job: Any, path: str) -> None:
     _expect(job.get("runner_info") or {}, "timeout", int, f"{path}: runner_info")
 
 
-def _expect(table: dict[str, Any], key: str, kind: type, where: str) -> None:
+def _expect(table: Response, key: str, kind: type, where: str) -> None:
     if not isinstance(table.get(key), (kind, type(None))):
         raise RehearsalError(f"{where}: {key} is {table[key]!r}, not {kind.__name__}; see the runner's job response")
 
@@ -125,7 +127,7 @@ def _check_entry(entry: Any, key: str, where: str) -> None:
         raise RehearsalError(f"{where}: script is {lines!r}, not a list of lines; give one string for each")
 
 
-def _setting(text: str) -> dict[str, Any]:
+def _setting(text: str) -> Response:
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise RehearsalError(f"{text!r} is not KEY=VALUE; write it as --set KEY=VALUE")

@@ -6,11 +6,12 @@ import dataclasses
 import json
 import platform
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from executor.rehearsal.sample import Response
     from executor.rehearsal.wiring import Wiring
 
 DEFAULT_TIMEOUT_S = 7200
@@ -41,13 +42,13 @@ class Directories:
         return self.project + ".tmp"
 
 
-def timeout_of(job: dict[str, Any]) -> int:
+def timeout_of(job: Response) -> int:
     """The job's own timeout in seconds, from GitLab; 0 or less means the runner's default of two hours."""
     timeout: int = (job.get("runner_info") or {}).get("timeout") or 0
     return timeout if timeout > 0 else DEFAULT_TIMEOUT_S
 
 
-def all_variables(job: dict[str, Any], wiring: Wiring, directories: Directories, status: str) -> list[Variable]:
+def all_variables(job: Response, wiring: Wiring, directories: Directories, status: str) -> list[Variable]:
     """Expanded, in order, duplicates kept; `status` is CI_JOB_STATUS (running, success, failed, canceled, timedout)."""
     image = (job.get("image") or {}).get("name")
     own = {
@@ -100,7 +101,7 @@ def file_path(directory: str, key: str) -> str:
     return f"{directory}/{key}" if directory else key
 
 
-def driver_environment(job: dict[str, Any], variables: list[Variable]) -> dict[str, str]:
+def driver_environment(job: Response, variables: list[Variable]) -> dict[str, str]:
     """CUSTOM_ENV_*: what a driver is told of the job's variables (a file variable's value as it is)."""
     services = [_service(service) for service in job.get("services") or []]
     told = {f"CUSTOM_ENV_{variable.key}": variable.value for variable in variables}
@@ -113,7 +114,7 @@ def short_token(token: str) -> str:
     return token[5:14] if token.startswith("glrt-") else token[:8]
 
 
-def _of_job(entry: dict[str, Any]) -> Variable:
+def _of_job(entry: Response) -> Variable:
     flags = {flag: bool(entry.get(flag)) for flag in ("file", "masked", "raw")}
     return Variable(str(entry["key"]), str(entry.get("value") or ""), **flags)
 
@@ -128,7 +129,7 @@ def _expand_one(text: str, values: dict[str, str]) -> str:
     return _REFERENCE.sub(value_of, text)
 
 
-def _service(service: dict[str, Any]) -> dict[str, Any]:
+def _service(service: Response) -> Response:
     return {
         "name": service.get("name", ""),
         "alias": (str(service.get("alias") or "").replace(",", " ").split() or [""])[0],

@@ -17,6 +17,8 @@ from executor.rehearsal.errors import RehearsalError
 from executor.rehearsal.version import NEWEST_KNOWN
 from executor.runner_contract import EXEC_TIMEOUT_S, FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S
 
+Toml = dict[str, Any]  # a table of config.toml, of which nothing is promised
+
 BUILT_IN_PREPARE_TIMEOUT_S = 86400
 _GATES = ("gate-executor", os.path.basename(entry_point()))
 
@@ -89,7 +91,7 @@ def from_config_toml(path: str, name: str | None = None) -> Wiring:
     )
 
 
-def _read(path: str) -> dict[str, Any]:
+def _read(path: str) -> Toml:
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
@@ -99,7 +101,7 @@ def _read(path: str) -> dict[str, Any]:
         raise RehearsalError(f"{path}: not TOML: {error}; mend it, or name the runner's config.toml") from error
 
 
-def _choose(runners: Any, path: str, name: str | None) -> dict[str, Any]:
+def _choose(runners: Any, path: str, name: str | None) -> Toml:
     tables = [runner for runner in runners if isinstance(runner, dict)] if isinstance(runners, list) else []
     custom = [runner for runner in tables if runner.get("executor") == "custom"]
     wanted = [runner for runner in custom if name is None or runner.get("name") == name]
@@ -109,32 +111,32 @@ def _choose(runners: Any, path: str, name: str | None) -> dict[str, Any]:
     raise RehearsalError(f"{path}: no [[runners]] with {which}; add one as in runner-config.example.toml")
 
 
-def _command(custom: dict[str, Any], stage: str, path: str) -> tuple[str, ...]:
+def _command(custom: Toml, stage: str, path: str) -> tuple[str, ...]:
     program = _text(custom, f"{stage}_exec", path)
     return (program, *_texts(custom, f"{stage}_args", path)) if program else ()
 
 
-def _table(value: Any, path: str, where: str) -> dict[str, Any]:
+def _table(value: Any, path: str, where: str) -> Toml:
     if isinstance(value, dict):
         return value
     raise RehearsalError(f"{path}: {where} is {value!r}, not a table; write it as in runner-config.example.toml")
 
 
-def _text(table: dict[str, Any], key: str, path: str) -> str:
+def _text(table: Toml, key: str, path: str) -> str:
     value = table.get(key, "")
     if isinstance(value, str):
         return value
     raise RehearsalError(f"{path}: {key} is {value!r}, not a string; put it in quotes")
 
 
-def _texts(table: dict[str, Any], key: str, path: str) -> tuple[str, ...]:
+def _texts(table: Toml, key: str, path: str) -> tuple[str, ...]:
     value = table.get(key, [])
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
     raise RehearsalError(f"{path}: {key} is {value!r}, not a list of strings; write it in brackets, each in quotes")
 
 
-def _seconds(table: dict[str, Any], key: str, default: int, path: str) -> int:
+def _seconds(table: Toml, key: str, default: int, path: str) -> int:
     value = table.get(key, default)
     if isinstance(value, int) and not isinstance(value, bool):
         return value if value > 0 else default

@@ -20,7 +20,7 @@ from gate.errors import GateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from gate.shapes import Backend, ToolPath
 
 SHELLS = ("bash", "sh")
 _MFD_NOEXEC_SEAL = 0x8  # memfd_create(2), Linux 6.3; with sysctl vm.memfd_noexec=2 no other is allowed
@@ -37,7 +37,7 @@ class BackendError(GateError):
     """The backend cannot do what it was asked; one plain line for people."""
 
 
-def check(backend: dict[str, Any]) -> str | None:
+def check(backend: Backend) -> str | None:
     """Say in one line why scripts cannot be run here as `backend` asks, or None; really tries unshare and setpriv."""
     try:
         harmless = [_tool("true")]
@@ -57,12 +57,12 @@ def check(backend: dict[str, Any]) -> str | None:
     return None
 
 
-def job_path(backend: dict[str, Any]) -> str:
+def job_path(backend: ToolPath) -> str:
     """The PATH of a job."""
     return ":".join([*backend.get("path", []), TOOL_PATH])
 
 
-def _check_limits(backend: dict[str, Any]) -> None:
+def _check_limits(backend: Backend) -> None:
     from executor.shell import cgroup
 
     why = cgroup.check(backend.get("limits", {}))
@@ -70,13 +70,13 @@ def _check_limits(backend: dict[str, Any]) -> None:
         raise BackendError(why)
 
 
-def found(backend: dict[str, Any], name: str) -> str:
+def found(backend: ToolPath, name: str) -> str:
     """The path of a program on a job's PATH; empty where there is none."""
     paths = [os.path.join(directory, name) for directory in job_path(backend).split(":")]
     return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), "")
 
 
-def _check_places(backend: dict[str, Any]) -> None:
+def _check_places(backend: Backend) -> None:
     from config.host import path_problems, reason
 
     home = backend.get("named_home")
@@ -91,7 +91,7 @@ def _check_places(backend: dict[str, Any]) -> None:
             raise BackendError(f"path {directory!r} cannot be a job's: {problems[0]}")
 
 
-def make_work(backend: dict[str, Any], work_dir: str, cache_dir: str) -> None:
+def make_work(backend: Backend, work_dir: str, cache_dir: str) -> None:
     """Make the job's own tree (executor/shell/work_tree.py), and its project's cache directory if there is none yet.
 
     Raises BackendError if `work_dir` exists or something else than a directory of the job's user is at `cache_dir`.
@@ -109,7 +109,7 @@ def make_work(backend: dict[str, Any], work_dir: str, cache_dir: str) -> None:
         raise BackendError(f"cannot make the job's directories: {fault.strerror}: {fault.filename!r}") from fault
 
 
-def complete_work(backend: dict[str, Any], work_dir: str) -> None:
+def complete_work(backend: Backend, work_dir: str) -> None:
     """Make what the job's tree lacks, before another stage of it.
 
     Raises BackendError if it cannot be made.
@@ -138,7 +138,7 @@ def remove_work(work_dir: str) -> None:
         raise BackendError("; ".join(left))
 
 
-def run_script(backend: dict[str, Any], script: str, work_dir: str, cache_dir: str, env: dict[str, str]) -> int:
+def run_script(backend: Backend, script: str, work_dir: str, cache_dir: str, env: dict[str, str]) -> int:
     """Run a stage's script to its end and return its exit code, 0 to 255 (128+n: killed by signal n).
 
     Nothing that the script started is left when this returns. SIGTERM, SIGINT and SIGHUP reach the script as SIGTERM
@@ -225,7 +225,7 @@ def _tool(name: str) -> str:
     raise BackendError(f"{name!r} is not in {TOOL_PATH}: install {package}")
 
 
-def _uid(backend: dict[str, Any]) -> int:
+def _uid(backend: Backend) -> int:
     own = os.geteuid()
     uid = backend["uid"]
     if uid is None and backend["run_as"] is None:
@@ -239,7 +239,7 @@ def _uid(backend: dict[str, Any]) -> int:
     return int(uid)
 
 
-def _user(backend: dict[str, Any]) -> str:
+def _user(backend: Backend) -> str:
     if backend["run_as"] is not None:
         return str(backend["run_as"])
     import pwd
@@ -250,14 +250,17 @@ def _user(backend: dict[str, Any]) -> str:
         return str(os.geteuid())
 
 
-def _privileges(backend: dict[str, Any]) -> list[str]:
+def _privileges(backend: Backend) -> list[str]:
     uid = _uid(backend)
     is_held = backend.get("no_new_privileges", True)
     setpriv = [_tool("setpriv"), *(["--no-new-privs"] if is_held else [])]
     if uid == os.geteuid():
         return [*setpriv, "--"]
     # --init-groups would ask for the groups of whichever name the uid is found under first; these are the name's own.
-    groups = ",".join(map(str, os.getgrouplist(backend["run_as"], backend["gid"])))
+    name, gid = backend["run_as"], backend["gid"]
+    assert name is not None  # noqa: S101  another uid than our own has a name
+    assert gid is not None  # noqa: S101
+    groups = ",".join(map(str, os.getgrouplist(name, gid)))
     switch = [
         f"--reuid={uid}",
         f"--regid={backend['gid']}",
@@ -268,7 +271,7 @@ def _privileges(backend: dict[str, Any]) -> list[str]:
     return [*setpriv, *switch, "--"]
 
 
-def _namespace(backend: dict[str, Any]) -> list[str]:
+def _namespace(backend: Backend) -> list[str]:
     if backend["isolate"] == "pid_namespace":
         return [_tool("unshare"), "--pid", "--fork", "--kill-child", "--mount-proc", "--ipc", "--"]
     if backend["isolate"] == "process_group":
@@ -276,7 +279,7 @@ def _namespace(backend: dict[str, Any]) -> list[str]:
     raise BackendError(f"isolate {backend['isolate']!r} is neither pid_namespace nor process_group")
 
 
-def _environment(backend: dict[str, Any], shell: str, work_dir: str, env: dict[str, str]) -> dict[str, str]:
+def _environment(backend: Backend, shell: str, work_dir: str, env: dict[str, str]) -> dict[str, str]:
     for name in (*env, *backend.get("environment", {})):
         if name.startswith(_LOADER_VARIABLES):
             raise BackendError(f"{name!r} cannot be set for a job: it would act on the gate's own tools")
@@ -286,7 +289,7 @@ def _environment(backend: dict[str, Any], shell: str, work_dir: str, env: dict[s
     return {**backend.get("environment", {}), **own, **env}
 
 
-def _home(backend: dict[str, Any], work_dir: str) -> dict[str, str]:
+def _home(backend: Backend, work_dir: str) -> dict[str, str]:
     """HOME; where that cannot be written to, also where programs keep what they do not need to keep."""
     made, named = os.path.join(work_dir, "home"), backend.get("named_home")
     if not named:
@@ -295,7 +298,7 @@ def _home(backend: dict[str, Any], work_dir: str) -> dict[str, str]:
     return {"HOME": named, **caches}
 
 
-def _covered_home(backend: dict[str, Any]) -> str:
+def _covered_home(backend: Backend) -> str:
     """The home that the user database gives the job's user, if the job sees one of its own there; else empty.
 
     One that its user cannot write to, such as / or /bin, holds nothing of an earlier job, and is left alone.
@@ -310,7 +313,7 @@ def _covered_home(backend: dict[str, Any]) -> str:
     return str(home) if stat.S_ISDIR(found.st_mode) and found.st_uid == uid else ""
 
 
-def _tmp(backend: dict[str, Any], work_dir: str) -> str:
+def _tmp(backend: Backend, work_dir: str) -> str:
     """TMPDIR, short enough for the names of sockets in it."""
     from executor.shell import work_tree
 
@@ -320,7 +323,7 @@ def _tmp(backend: dict[str, Any], work_dir: str) -> str:
     return link if os.path.islink(link) else os.path.join(work_dir, "tmp")  # a tree of an older version has none
 
 
-def _cgroups(backend: dict[str, Any], work_dir: str) -> list[str]:
+def _cgroups(backend: Backend, work_dir: str) -> list[str]:
     from executor.shell import cgroup
 
     try:

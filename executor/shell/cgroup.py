@@ -16,7 +16,6 @@ from gate.errors import GateError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
 ROOT = "/sys/fs/cgroup"
 END_WITHIN_S = 5.0
@@ -33,7 +32,7 @@ class CgroupError(GateError):
     """A limit cannot be kept here; one plain line."""
 
 
-def make(work_dir: str, limits: dict[str, Any], root: str = ROOT) -> list[str]:
+def make(work_dir: str, limits: dict[str, int], root: str = ROOT) -> list[str]:
     """Make the cgroup of the job with this tree, unless it is there; returns its directories.
 
     Raises:
@@ -95,7 +94,7 @@ def sweep(state_dir: str, kept: list[str], root: str = ROOT) -> list[str]:
     return faults
 
 
-def check(limits: dict[str, Any], root: str = ROOT) -> str | None:
+def check(limits: dict[str, int], root: str = ROOT) -> str | None:
     """Say in one line why these limits cannot be kept here, or None; really makes a cgroup with them."""
     if not any(limits.values()):
         return None

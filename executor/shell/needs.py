@@ -8,16 +8,19 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING
 
 from executor.shell import backend
+
+if TYPE_CHECKING:
+    from gate.shapes import Backend, Json
 
 DEFAULT_CONFIG_TOML = "/etc/gitlab-runner/config.toml"
 _SHELL = re.compile(rb"""^\s*shell\s*=\s*["'](?!(?:bash|sh)["'])""", re.MULTILINE)
 _OWN_PATH_SINCE = 19  # from here on the runner's scripts call it by its whole path (seen: 17.9 by name, 19.3 by path)
 
 
-def refusal(response: dict[str, Any], job_backend: dict[str, Any], runner: int | None) -> str:
+def refusal(response: Json, job_backend: Backend, runner: int | None) -> str:
     """Why this job cannot run here, whoever approves it; else empty. `runner` is the id of the runner that took it."""
     shell = _other_shell(runner)
     if shell:
@@ -27,7 +30,7 @@ def refusal(response: dict[str, Any], job_backend: dict[str, Any], runner: int |
     return ""
 
 
-def warnings(response: dict[str, Any], job_backend: dict[str, Any]) -> list[str]:
+def warnings(response: Json, job_backend: Backend) -> list[str]:
     """What this job will not find here, a line each."""
     lacking = []
     if _calls_runner(response) and not backend.found(job_backend, "gitlab-runner"):
@@ -41,13 +44,13 @@ def warnings(response: dict[str, Any], job_backend: dict[str, Any]) -> list[str]
 _INSTALL = "install it there, or name its directory in backend: {path: …}"
 
 
-def _has_run_steps(response: dict[str, Any]) -> bool:
+def _has_run_steps(response: Json) -> bool:
     """`run` is text or a list (18.9); older runners have made a script of it by now."""
     scripts = [step.get("script") for step in _objects(response, "steps")]
     return bool(response.get("run")) or any(script == ["step-runner ci"] for script in scripts)
 
 
-def _calls_runner(response: dict[str, Any]) -> bool:
+def _calls_runner(response: Json) -> bool:
     if not any(response.get(part) for part in ("artifacts", "cache", "dependencies")):
         return False
     # This is one of the few that the runner sets last, over what the job's author may have set.
@@ -55,17 +58,17 @@ def _calls_runner(response: dict[str, Any]) -> bool:
     return not (major.isascii() and major.isdigit() and int(major) >= _OWN_PATH_SINCE)
 
 
-def _checks_out(response: dict[str, Any]) -> bool:
+def _checks_out(response: Json) -> bool:
     return _last(response, "GIT_STRATEGY").lower() not in ("none", "empty")
 
 
-def _last(response: dict[str, Any], name: str) -> str:
+def _last(response: Json, name: str) -> str:
     """The value that the runner goes by, or empty."""
     values = [v.get("value") for v in _objects(response, "variables") if v.get("key") == name]
     return values[-1] if values and isinstance(values[-1], str) else ""
 
 
-def _objects(response: dict[str, Any], name: str) -> list[dict[str, Any]]:
+def _objects(response: Json, name: str) -> list[Json]:
     found = response.get(name)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 

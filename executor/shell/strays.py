@@ -20,7 +20,7 @@ from gate.store.request import keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from gate.shapes import Backend, Release
 
 WITHIN_S = 2.0
 _PAUSE_S = 0.01
@@ -55,8 +55,8 @@ def end(state_dir: str, key: str, proc: str = "/proc") -> str:
     return f"ended what jobs of {backend['run_as']} left running outside of their namespaces: {names}{rest}"
 
 
-def _running_as(state_dir: str, key: str) -> dict[str, Any] | None:
-    released = read_json(os.path.join(layout.job(state_dir, key), "release.json"))
+def _running_as(state_dir: str, key: str) -> Backend | None:
+    released: Release | None = read_json(os.path.join(layout.job(state_dir, key), "release.json"))
     return released["backend"] if released else None
 
 

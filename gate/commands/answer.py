@@ -28,9 +28,8 @@ from gate.store.request import fit
 from gate.votes import drop_file
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from gate.commands.job import Job
+    from gate.shapes import Answer, Policy, Record
     from gate.store.request import Request
 
 FOLLOW_S = 20.0
@@ -56,8 +55,8 @@ def approve(config: str, job: str, message: str, no_wait: bool, early: bool, as_
 
     JOB is its number, its key as `gate list` shows it, its address in GitLab, or its request's on the page.
     """
-    says = _answer(config, job, "approve", message, no_wait=no_wait, early=early)
-    _tell(says, job, "approve", as_json=as_json)
+    outcome = _answer(config, job, "approve", message, no_wait=no_wait, early=early)
+    _tell(outcome, job, "approve", as_json=as_json)
 
 
 @click.command()
@@ -69,11 +68,11 @@ def approve(config: str, job: str, message: str, no_wait: bool, early: bool, as_
 @click.pass_obj
 def reject(config: str, job: str, message: str, no_wait: bool, early: bool, as_json: bool) -> None:
     """Do not let JOB run; it fails, with the exit code for rejected jobs."""
-    says = _answer(config, job, "reject", message, no_wait=no_wait, early=early)
-    _tell(says, job, "reject", as_json=as_json)
+    outcome = _answer(config, job, "reject", message, no_wait=no_wait, early=early)
+    _tell(outcome, job, "reject", as_json=as_json)
 
 
-def _answer(config: str, job: str, answer: str, message: str, *, no_wait: bool, early: bool) -> dict[str, str]:
+def _answer(config: str, job: str, answer: Answer, message: str, *, no_wait: bool, early: bool) -> dict[str, str]:
     """Leave an answer; returns what came of it: `outcome` (left, counted, approved, rejected), and in words."""
     policy, named = load_policy_as_reader(config)[0], job_of(job)
     person, text = me(policy), message.strip()
@@ -94,11 +93,11 @@ def _answer(config: str, job: str, answer: str, message: str, *, no_wait: bool, 
     return _follow(request, policy, person, answer, path, since) | {"request": request.key}
 
 
-def _tell(outcome: dict[str, str], job: str, answer: str, *, as_json: bool) -> None:
+def _tell(outcome: dict[str, str], job: str, answer: Answer, *, as_json: bool) -> None:
     click.echo(json.dumps({"job": job, "answer": answer, **outcome}, indent=2) if as_json else outcome["message"])
 
 
-def _unseen(policy: dict[str, Any]) -> str:
+def _unseen(policy: Policy) -> str:
     group = policy["approvers_group"] or "approvers_group"
     return f"what comes of it cannot be seen from here: you are not in {group}"
 
@@ -119,7 +118,7 @@ def _request(state_dir: str, job: Job, *, early: bool) -> Request | None:
         raise CommandError(f"{error}; --early answers a job that is still to come") from error
 
 
-def _check(request: Request, policy: dict[str, Any], person: str, answer: str, text: str) -> None:
+def _check(request: Request, policy: Policy, person: str, answer: Answer, text: str) -> None:
     """Say beforehand what the gate would say, or would not even look at.
 
     Raises:
@@ -142,13 +141,13 @@ def _drop(directory: str, name: str, text: str) -> str:
     return path
 
 
-def _progress(request: Request, policy: dict[str, Any]) -> str:
+def _progress(request: Request, policy: Policy) -> str:
     rule = rules.named(policy, request.opened["rule"])
     return progress(request, rule, policy, votes_in(records_of(request), policy)) if rule else "no rule is left for it"
 
 
 def _follow(
-    request: Request, policy: dict[str, Any], person: str, answer: str, path: str, since: tuple[int, int]
+    request: Request, policy: Policy, person: str, answer: Answer, path: str, since: tuple[int, int]
 ) -> dict[str, str]:
     """What came of a drop, by the audit log.
 
@@ -172,13 +171,13 @@ def _follow(
         if decision:
             return _outcome(request, decision["decision"], answer, path, counted=counted_at is not None)
         if counted_at is not None and time.monotonic() > counted_at + SETTLE_S:
-            says = f"counted: your {answer} of {request.key}; now {_progress(request, policy)}"
-            return {"outcome": "counted", "message": says}
+            message = f"counted: your {answer} of {request.key}; now {_progress(request, policy)}"
+            return {"outcome": "counted", "message": message}
         time.sleep(POLL_S)
     raise CommandError(f"nobody has taken your answer yet; it stays at {path}; look at `gate show {request.key}`")
 
 
-def _raise_if_turned_away(record: dict[str, Any], person: str, name: str) -> None:
+def _raise_if_turned_away(record: Record, person: str, name: str) -> None:
     if record["event"] != "drop-turned-away" or (record["by"].get("person"), record["by"]["via"]) != (person, "drop"):
         return
     dropped = record["drop"]["name"]
@@ -187,7 +186,7 @@ def _raise_if_turned_away(record: dict[str, Any], person: str, name: str) -> Non
         raise CommandError(f"your answer does not count: {shown(record['why'], 500)}")
 
 
-def _outcome(request: Request, decision: str, answer: str, path: str, *, counted: bool) -> dict[str, str]:
+def _outcome(request: Request, decision: str, answer: Answer, path: str, *, counted: bool) -> dict[str, str]:
     wanted = {"approve": "approved", "reject": "rejected"}[answer]
     if decision == wanted:
         return {"outcome": decision, "message": f"{request.key} is {state_words(request)}"}

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gate.commands.job import Job
+    from gate.shapes import Record, Told
 
 
-def records_of(state_dir: str, job: Job) -> list[dict[str, Any]]:
+def records_of(state_dir: str, job: Job) -> list[Record]:
     """The records of the last request that `job` means, oldest first; none where the log has none.
 
     Raises:
@@ -28,7 +29,7 @@ def records_of(state_dir: str, job: Job) -> list[dict[str, Any]]:
     return [record for record in found if record["request"] == found[-1]["request"]]
 
 
-def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(records: list[Record]) -> dict[str, Any]:
     """What `gate show --json` says of it: the same keys as of one that is on disk, where the log has them."""
     told: dict[str, Any] = {name: value for record in records for name, value in record.items()}
     job = dict(told.get("job") or {})
@@ -48,7 +49,7 @@ def summary(records: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def tell(records: list[dict[str, Any]]) -> None:
+def tell(records: list[Record]) -> None:
     """Print it for people."""
     about = summary(records)
     facts = about["facts"]
@@ -61,10 +62,19 @@ def tell(records: list[dict[str, Any]]) -> None:
         click.echo(f"  {as_line(record, could_deceive)}")
 
 
-def _state(records: list[dict[str, Any]]) -> str:
+def _state(records: list[Record]) -> str:
     decided = [record for record in records if record["event"] == "decided"]
     if not decided:
         return "not decided, by the audit log"
-    words = shown(outcome_words({"by": None, **decided[-1]}), 1500)
+    words = shown(outcome_words(_decision(decided[-1])), 1500)
     ended = [record for record in records if record["event"] == "ended"]
     return f"{words} ({shown(ended[-1]['why'])})" if ended and decided[-1]["decision"] == "approved" else words
+
+
+def _decision(record: Record) -> Told:
+    return {
+        "decision": record["decision"],
+        "why": record["why"],
+        "by": record.get("by"),
+        "comment": record.get("comment", ""),
+    }

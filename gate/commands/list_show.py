@@ -29,9 +29,10 @@ from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TypeVar
+    from typing import TypeVar
 
     from gate.commands.job import Job
+    from gate.shapes import Policy, Record
     from gate.store.request import Request
 
     T = TypeVar("T")
@@ -72,7 +73,7 @@ def list_(config: str, as_json: bool, watch: bool) -> None:
         time.sleep(WATCH_EVERY_S)
 
 
-def _waiting(policy: dict[str, Any]) -> tuple[list[Request], str]:
+def _waiting(policy: Policy) -> tuple[list[Request], str]:
     """What waits, and in words what cannot be told of others, if anything."""
     found, faults = _read(policy, lambda: waiting_requests(policy["state_dir"]))
     more = f" (and {len(faults) - 1} more: `gate check` names them)" if len(faults) > 1 else ""
@@ -109,7 +110,7 @@ def show(config: str, job: str, as_json: bool) -> None:
             _print(request, policy, records)
 
 
-def _show_archived(policy: dict[str, Any], job: Job, *, as_json: bool) -> None:
+def _show_archived(policy: Policy, job: Job, *, as_json: bool) -> None:
     records = archived.records_of(policy["state_dir"], job)
     if not records:
         raise CommandError(f"no request {job.name} is known here, see `gate list`")
@@ -119,7 +120,7 @@ def _show_archived(policy: dict[str, Any], job: Job, *, as_json: bool) -> None:
         archived.tell(records)
 
 
-def _read(policy: dict[str, Any], read: Callable[[], T]) -> T:
+def _read(policy: Policy, read: Callable[[], T]) -> T:
     """What `read` returns; raises CommandError where requests cannot be read from here."""
     try:
         return read()
@@ -135,7 +136,7 @@ def _read(policy: dict[str, Any], read: Callable[[], T]) -> T:
         raise CommandError(f"requests cannot be read from here: {hint}") from error
 
 
-def _summary(request: Request) -> dict[str, Any]:
+def _summary(request: Request) -> dict[str, object]:
     deadline_ms = request.opened["deadline_boottime_ms"]
     left_s = max(deadline_ms - boottime_ms(), 0) // 1000 if waits(request) else None
     facts = {name: value for name, value in request.facts.items() if name != "triggered_by"}
@@ -160,7 +161,7 @@ def _times(request: Request) -> str:
     return f"waits for {waited}, {left} left"
 
 
-def _print(request: Request, policy: dict[str, Any], records: list[dict[str, Any]]) -> None:
+def _print(request: Request, policy: Policy, records: list[Record]) -> None:
     rule = rules.named(policy, request.opened["rule"])
     content = request.content()
     click.echo(f"{request.key}: {state_words(request)}")

@@ -8,7 +8,7 @@ import os
 import re
 import socket
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -17,6 +17,10 @@ from config.host import reason
 from config.load import load_policy_as_reader
 from gate.commands.fault import CommandError
 from gate.model.words import duration
+from gate.store.layout import page_settings
+
+if TYPE_CHECKING:
+    from gate.shapes import Policy
 
 ANSWERS_WITHIN_S = 10
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -51,11 +55,13 @@ def link(config: str, as_json: bool) -> None:
     """
     policy, _digest = load_policy_as_reader(config)
     _check_wanted(policy, config)
-    found = _ask(policy["page"]["link_socket"], policy["page"]["url"])
+    page_of = page_settings(policy)
+    path = str(page_of["link_socket"])
+    found = _ask(path, page_of["url"])
     token = str(found.get("address", "")).rpartition("/")[2]
     if not _TOKEN.fullmatch(token):
-        raise CommandError(f"{policy['page']['link_socket']}: the page gave no address")
-    address, within_s = f"{policy['page']['url']}/link/{token}", int(found["within_s"])
+        raise CommandError(f"{path}: the page gave no address")
+    address, within_s = f"{page_of['url']}/link/{token}", int(found["within_s"])
     if as_json:
         click.echo(json.dumps({"address": address, "within_s": within_s}, indent=2))
         return
@@ -63,7 +69,7 @@ def link(config: str, as_json: bool) -> None:
     click.echo(f"It works once, within {duration(within_s)}, and only where your own `ssh -L` leads here.", err=True)
 
 
-def _check_wanted(policy: dict[str, Any], config: str) -> None:
+def _check_wanted(policy: Policy, config: str) -> None:
     page_of = policy["page"]
     if page_of is None or page_of["socket"] is None:
         lacks = "no page" if page_of is None else "no `socket` for its page"

@@ -18,7 +18,7 @@ from gate.model.matching import barred, choose, criteria, facts_words
 from gate.model.words import shown
 
 if TYPE_CHECKING:
-    from typing import Any
+    from gate.shapes import Facts, Policy, Rule
 
 SHOWN_MAX_CHARACTERS = 2000
 _WORDS = {True: "yes", False: "no", None: "unknown"}
@@ -49,7 +49,7 @@ def test(config: str, job_file: str, as_json: bool) -> None:
         raise CommandError(f"the job would be refused: {shown(refused, SHOWN_MAX_CHARACTERS)}")
 
 
-def _facts(job_file: str) -> dict[str, Any]:
+def _facts(job_file: str) -> Facts:
     try:
         with open(job_file, encoding="utf-8") as source:
             response = json.load(source)
@@ -65,7 +65,7 @@ def _facts(job_file: str) -> dict[str, Any]:
         raise CommandError(f"{job_file}: {error}") from error
 
 
-def _tell(policy: dict[str, Any], facts: dict[str, Any], rule: dict[str, Any] | None) -> None:
+def _tell(policy: Policy, facts: Facts, rule: Rule | None) -> None:
     click.echo(f"{job_words(facts)}\n{shown(facts_words(facts), SHOWN_MAX_CHARACTERS)}")
     for danger in [*dangers.images(facts), *dangers.variables(facts)]:
         click.echo(f"  warning: {shown(danger, SHOWN_MAX_CHARACTERS)}")
@@ -82,13 +82,11 @@ def _tell(policy: dict[str, Any], facts: dict[str, Any], rule: dict[str, Any] | 
         click.echo(f"  {person} {'could approve it' if why is None else f'could not: {shown(why)}'}")
 
 
-def _missed_by(rule: dict[str, Any], facts: dict[str, Any]) -> str:
+def _missed_by(rule: Rule, facts: Facts) -> str:
     return next(name for name, holds in criteria(rule, facts).items() if holds is False)
 
 
-def _summary(
-    policy: dict[str, Any], facts: dict[str, Any], rule: dict[str, Any] | None, refused: str
-) -> dict[str, Any]:
+def _summary(policy: Policy, facts: Facts, rule: Rule | None, refused: str) -> dict[str, object]:
     people = rule_book.people_of(rule) if rule and not refused else []
     approvers = [person for person in people if rule and rule_book.may_approve(person, rule, policy, facts) is None]
     return {

@@ -30,9 +30,8 @@ from gate.votes import signed
 from gate.votes.drop_file import ANSWERS
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from gate.commands.job import Job
+    from gate.shapes import Answer, Policy
     from gate.store.request import Request
 
 _DURATION = re.compile(r"[1-9][0-9]{0,5}[smhd]")
@@ -49,7 +48,7 @@ _RANDOM_BYTES = 4
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
 def statement(
-    config: str, job: str, answer: str, message: str, key: str, expires_in: str, person: str | None, as_json: bool
+    config: str, job: str, answer: Answer, message: str, key: str, expires_in: str, person: str | None, as_json: bool
 ) -> None:
     """Print the shell line that signs an answer to JOB and drops it.
 
@@ -82,7 +81,7 @@ def statement(
     click.echo(line)
 
 
-def shell_line(content: bytes, key: str, policy: dict[str, Any], made: signed.Statement) -> str:
+def shell_line(content: bytes, key: str, policy: Policy, made: signed.Statement) -> str:
     """What a POSIX shell is to run; all that others wrote in it stands in quotes.
 
     The file gets its name when it is whole, and the gate may read it whoever wrote it (umask).
@@ -105,7 +104,7 @@ def _quoted_path(path: str) -> str:
     return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
-def _request(policy: dict[str, Any], job: Job) -> Request:
+def _request(policy: Policy, job: Job) -> Request:
     try:
         return waiting_request(policy["state_dir"], job)
     except PermissionError as error:
@@ -121,7 +120,7 @@ def _expires_s(request: Request, expires_in: str) -> int:
     return math.floor(time.time() + min(left_s, seconds(expires_in)))
 
 
-def _check(made: signed.Statement, request: Request, policy: dict[str, Any]) -> None:
+def _check(made: signed.Statement, request: Request, policy: Policy) -> None:
     """Say beforehand what the gate would say.
 
     Raises:

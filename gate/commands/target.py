@@ -14,16 +14,15 @@ from gate.store.files import StateError
 from gate.store.request import Request, keys, load
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from gate.commands.job import Job
+    from gate.shapes import Policy
 
 
 class NoSuchJobError(CommandError):
     """No job of that number or key is known here."""
 
 
-def me(policy: dict[str, Any]) -> str:
+def me(policy: Policy) -> str:
     """The person whose Unix user runs this command.
 
     Raises:

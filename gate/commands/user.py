@@ -6,7 +6,7 @@ import json
 import os
 import pwd
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +18,7 @@ from gate.store import layout
 
 if TYPE_CHECKING:
     from gate.page.auth.accounts import Accounts
+    from gate.shapes import Policy
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from stdin: its first line.")
@@ -46,8 +47,8 @@ def add(config: str, password_stdin: bool, person: str, as_json: bool) -> None:
     if accounts.get(person):
         raise CommandError(f"{person} has a password already: `gate user passwd {person}` changes it")
     _set(accounts, person, exists=False, from_stdin=password_stdin)
-    _tell(f"{person} can log in at {policy['page']['url']}/", person, as_json=as_json)
-    if policy["page"]["listen"] is None:
+    _tell(f"{person} can log in at {layout.page_settings(policy)['url']}/", person, as_json=as_json)
+    if layout.page_settings(policy)["listen"] is None:
         click.echo("note: page in gate.yaml has no `listen`, so there is nowhere to log in yet", err=True)
 
 
@@ -97,7 +98,7 @@ def _tell(message: str, person: str, *, as_json: bool) -> None:
     click.echo(json.dumps({"person": person, "message": message}, indent=2) if as_json else message)
 
 
-def _policy(config: str) -> dict[str, Any]:
+def _policy(config: str) -> Policy:
     policy, _digest = load_policy_as_reader(config)
     if policy["page"] is None:
         raise CommandError(absence(policy, config))
@@ -113,7 +114,7 @@ def _accounts(config: str) -> Accounts:
     from gate.page.auth.accounts import Accounts
 
     policy = _policy(config)
-    page = policy["page"]
+    page = layout.page_settings(policy)
     if os.geteuid() == 0 != page["uid"]:
         entry = pwd.getpwuid(page["uid"])
         os.initgroups(entry.pw_name, page["gid"])

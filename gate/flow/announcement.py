@@ -18,8 +18,7 @@ from gate.votes import signed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from gate.shapes import Beside, Facts, Plan, Policy, Rule
     from gate.store.request import Request
 
 SHORT_SHA = 8
@@ -27,15 +26,13 @@ WARNING_MAX_CHARACTERS = 2000
 SHORT_DIGEST = 16
 
 
-def lines_of(
-    request: Request, plan: dict[str, Any], rule: dict[str, Any], config_file: str, *, resumed: bool
-) -> list[str]:
+def lines_of(request: Request, plan: Plan, rule: Rule, config_file: str, *, resumed: bool) -> list[str]:
     """The lines, without the audit head."""
     policy = plan["policy"]
     first = "this job waits for an approval; nothing of it has run yet"
     if resumed:
         first = "this job still waits for the approval that it asked for before; nothing of it has run yet"
-    content = request.content() or {}
+    content: Beside = request.content() or {}
     lines = [
         *_rehearsal(request.facts),
         first,
@@ -54,12 +51,12 @@ def lines_of(
     return lines + [f"warning: {warning}" for warning in [*_dangers(request, content), *_warnings(request, plan, rule)]]
 
 
-def _dangers(request: Request, content: dict[str, Any]) -> list[str]:
+def _dangers(request: Request, content: Beside) -> list[str]:
     found = [*dangers.variables(request.facts), *dangers.unknown(content)]
     return [shown(each, WARNING_MAX_CHARACTERS) for each in found]
 
 
-def job_words(facts: dict[str, Any]) -> str:
+def job_words(facts: Facts) -> str:
     """One job, in one line: `deploy #1001 (stage deploy) of shop/app, main at 01234567, triggered by dev`."""
     ref = f"{shown(facts['ref'])} at {shown(facts['sha'][:SHORT_SHA])}"
     kind = "rehearsal of " if is_rehearsal(facts) else ""
@@ -69,7 +66,7 @@ def job_words(facts: dict[str, Any]) -> str:
     )
 
 
-def _rehearsal(facts: dict[str, Any]) -> list[str]:
+def _rehearsal(facts: Facts) -> list[str]:
     return (
         ["this is a rehearsal: `gate rehearse` plays the runner, and GitLab knows nothing of it"]
         if is_rehearsal(facts)
@@ -77,17 +74,17 @@ def _rehearsal(facts: dict[str, Any]) -> list[str]:
     )
 
 
-def _environment(facts: dict[str, Any]) -> list[str]:
+def _environment(facts: Facts) -> list[str]:
     claims = listed([shown(claim) for claim in facts["environments"]], "and")
     return [f"  claims    environment {claims} (the job says so; GitLab was not asked)"] if claims else []
 
 
-def _page(request: Request, policy: dict[str, Any]) -> list[str]:
+def _page(request: Request, policy: Policy) -> list[str]:
     url = url_of(policy, request.key)
     return [f"  page      {url}"] if url else []
 
 
-def _commands(request: Request, policy: dict[str, Any], config_file: str) -> list[str]:
+def _commands(request: Request, policy: Policy, config_file: str) -> list[str]:
     gate = "gate" if config_file == DEFAULT_CONFIG else f"gate --config {shlex.quote(config_file)}"
     job = request.facts["job_id"]
     return [
@@ -109,12 +106,12 @@ def _until(request: Request) -> str:
     return f"{utc_text(until_s)}, in {duration(left_s)}, set by {opened['deadline_set_by']}"
 
 
-def _asides(policy: dict[str, Any]) -> list[str]:
+def _asides(policy: Policy) -> list[str]:
     """What is off for want of something on this host, but for the users of other rules' jobs."""
     return [aside["message"] for aside in policy.get("asides", []) if aside["of"] != "rules"]
 
 
-def _warnings(request: Request, plan: dict[str, Any], rule: dict[str, Any]) -> list[str]:
+def _warnings(request: Request, plan: Plan, rule: Rule) -> list[str]:
     policy, facts = plan["policy"], request.facts
     found = [
         *plan["drop_warnings"],

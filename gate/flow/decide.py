@@ -18,9 +18,9 @@ from gate.store.files import StateError, write_json_once
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from audit.log import Head
+    from gate.shapes import Backend, Decision, KeptVote, Outcome, Plan, Told
     from gate.store.request import Request
 
 FINAL_AND_NEGATIVE = ("rejected", "refused", "expired", "superseded", "canceled", "abandoned")
@@ -42,14 +42,14 @@ class Interrupted(NotReleased):
 
 def decide(
     request: Request,
-    decision: str,
+    decision: Outcome,
     why: str,
     *,
     rule: str,
     config: str,
-    votes: list[dict[str, Any]] | None = None,
-    backend: dict[str, Any] | None = None,
-) -> dict[str, Any]:
+    votes: list[KeptVote] | None = None,
+    backend: Backend | None = None,
+) -> Decision:
     """Write the decision, unless there is one; returns the one that stands.
 
     Args:
@@ -90,7 +90,7 @@ def decide(
     return standing
 
 
-def record_decided(request: Request, decision: dict[str, Any]) -> Head:
+def record_decided(request: Request, decision: Decision) -> Head:
     """The `decided` record of a decision.
 
     Raises:
@@ -101,7 +101,7 @@ def record_decided(request: Request, decision: dict[str, Any]) -> Head:
     return request.record("decided", **fields, **by)
 
 
-def release(request: Request, decision: dict[str, Any], plan: dict[str, Any], interrupted: Callable[[], bool]) -> Head:
+def release(request: Request, decision: Decision, plan: Plan, interrupted: Callable[[], bool]) -> Head:
     """Let an approved job through: its records first, durably, then release.json.
 
     Raises:
@@ -118,6 +118,7 @@ def release(request: Request, decision: dict[str, Any], plan: dict[str, Any], in
     if already is None and left_ms < 0:
         raise TooLate("approved, but too little of the job's timeout is left to run it; run the job again")
     backend = decision["backend"]
+    assert backend is not None  # noqa: S101  who approves, says how it is to run
     same_user = {"same_user": True} if backend["allow_same_user"] else {}
     head = request.record("released", rule=decision["rule"], **same_user)
     content = {
@@ -136,7 +137,7 @@ def release(request: Request, decision: dict[str, Any], plan: dict[str, Any], in
     return head
 
 
-def _told_to_the_job(decision: dict[str, Any], decided: Head) -> dict[str, str]:
+def _told_to_the_job(decision: Decision, decided: Head) -> dict[str, str]:
     """What the job's script finds in its environment: who approved it, what they said, and the record of that."""
     return {
         "GATE_APPROVED_BY": ",".join(person for person, _comment in decision["votes"]),
@@ -158,7 +159,7 @@ def end(request: Request, why: str) -> None:
     write_json_once(request.directory, "ended.json", content)
 
 
-def outcome_words(decision: dict[str, Any]) -> str:
+def outcome_words(decision: Told) -> str:
     """A decision, in one line for people, not escaped: `rejected by alice: "not today"`, `approved: 1 of 1 from ops: bob`."""
     word, why = decision["decision"], decision["why"]
     return (why if why.startswith(word) else f"{word}: {why}") + (

@@ -15,17 +15,15 @@ from gate.store.request import keys, load
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
+    from gate.shapes import Compared, Facts, KeptContent, Variable
     from gate.store.request import Request
 
 LOOKED_AT_MAX = 500  # decided requests of one project, newest first, so that this takes no time that anybody notices
 NEW, CHANGED, SAME = "new", "changed", ""
 
 
-def compared(
-    state_dir: str, key: str, facts: dict[str, Any], rule: str, variables: list[dict[str, Any]]
-) -> dict[str, Any]:
+def compared(state_dir: str, key: str, facts: Facts, rule: str, variables: list[Variable]) -> Compared:
     """`variables`, each with its `change`; `gone`, the names that are not set any more; and `since`, the job compared with.
 
     `since` is None where the job was not approved before, or where that is not kept any more: nothing is marked then.
@@ -49,7 +47,7 @@ def _change(own: list[str], before: list[str] | None) -> str:
     return SAME if own == before else CHANGED
 
 
-def _marks(variables: list[dict[str, Any]]) -> dict[str, list[str]]:
+def _marks(variables: list[Variable]) -> dict[str, list[str]]:
     """The marks of each name, in their order: one can be set more than once."""
     found: dict[str, list[str]] = {}
     for each in variables:
@@ -57,16 +55,16 @@ def _marks(variables: list[dict[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
-def _variables(request: Request) -> list[dict[str, Any]] | None:
+def _variables(request: Request) -> list[Variable] | None:
     """The variables that were kept with a request; None where an older gate kept none, or too much was there."""
     try:
-        content = read_json(os.path.join(request.directory, "content.json")) or {}
+        content: KeptContent | None = read_json(os.path.join(request.directory, "content.json"))
     except StateError:
         return None
-    return None if content.get("too_large") else content.get("variables")
+    return None if content is None or content.get("too_large") else content.get("variables")
 
 
-def _last_approved(state_dir: str, key: str, facts: dict[str, Any], rule: str) -> Request | None:
+def _last_approved(state_dir: str, key: str, facts: Facts, rule: str) -> Request | None:
     for other in _decided(state_dir, key):
         is_same = other.facts["name"] == facts["name"] and other.opened["rule"] == rule
         if is_same and _is_approved(other):
@@ -76,9 +74,10 @@ def _last_approved(state_dir: str, key: str, facts: dict[str, Any], rule: str) -
 
 def _is_approved(request: Request) -> bool:
     try:
-        return (request.file("decision.json") or {}).get("decision") == "approved"
+        decision = request.file("decision.json")
     except StateError:
         return False
+    return decision is not None and decision.get("decision") == "approved"
 
 
 def _decided(state_dir: str, key: str) -> Iterator[Request]:

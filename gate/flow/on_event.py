@@ -19,36 +19,35 @@ from gate.store.request import fit, is_open, record_of, url_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from gate.shapes import About, Decision, Policy, Rule
     from gate.store.request import Request
 
 MESSAGE_VERSION = 1
 
 
-def opened(request: Request, policy: dict[str, Any]) -> None:
+def opened(request: Request, policy: Policy) -> None:
     """Tell that a request waits."""
     _tell(request, policy, "opened", "opened", {})
 
 
-def decided(request: Request, policy: dict[str, Any], decision: dict[str, Any], why: str | None = None) -> None:
+def decided(request: Request, policy: Policy, decision: Decision, why: str | None = None) -> None:
     """Tell of a decision that is in the audit log; `why` where it came to something else than the decision says."""
     _tell(request, policy, "decided", "decided", {"decision": decision, "why": why})
 
 
-def remind(request: Request, policy: dict[str, Any], deadline_ms: int, progress: str) -> int:
+def remind(request: Request, policy: Policy, deadline_ms: int, progress: str) -> int:
     """Tell that a request still waits, if that is due and it does; returns the boottime of the next reminder, 0 for none."""
     rule, now_ms = _rule(request, policy), boottime_ms()
     if rule is None:
         return 0
     number, next_ms = reminders(rule, request.opened["opened_boottime_ms"], deadline_ms, now_ms)
     if number and now_ms < deadline_ms and is_open(request):
-        about = {"deadline_ms": deadline_ms, "progress": progress, "reminder": number}
+        about: About = {"deadline_ms": deadline_ms, "progress": progress, "reminder": number}
         _tell(request, policy, f"reminder.{number}", "reminder", about)
     return next_ms
 
 
-def remind_at_ms(request: Request, policy: dict[str, Any], deadline_ms: int) -> int:
+def remind_at_ms(request: Request, policy: Policy, deadline_ms: int) -> int:
     """When to remind next, as boottime; not later than now where one is due that was never sent; 0 for never."""
     rule, now_ms = _rule(request, policy), boottime_ms()
     if rule is None or not policy.get("on_event"):
@@ -57,7 +56,7 @@ def remind_at_ms(request: Request, policy: dict[str, Any], deadline_ms: int) -> 
     return now_ms if number and not request.has(f"notice.reminder.{number}") else next_ms
 
 
-def reminders(rule: dict[str, Any], opened_ms: int, deadline_ms: int, now_ms: int) -> tuple[int, int]:
+def reminders(rule: Rule, opened_ms: int, deadline_ms: int, now_ms: int) -> tuple[int, int]:
     """(number of the latest reminder whose time has come, boottime of the next one), 0 where there is none. Pure."""
     every_s = rule.get("remind_every_s")
     if every_s == 0:
@@ -70,11 +69,11 @@ def reminders(rule: dict[str, Any], opened_ms: int, deadline_ms: int, now_ms: in
     return number, next_ms if next_ms < deadline_ms else 0
 
 
-def _rule(request: Request, policy: dict[str, Any]) -> dict[str, Any] | None:
+def _rule(request: Request, policy: Policy) -> Rule | None:
     return rules.named(policy, request.opened["rule"])
 
 
-def _tell(request: Request, policy: dict[str, Any], name: str, event: str, about: dict[str, Any]) -> None:
+def _tell(request: Request, policy: Policy, name: str, event: str, about: About) -> None:
     command = policy.get("on_event")
     if not command:
         return
@@ -112,7 +111,7 @@ def _fault(error: Exception) -> str:
     return f"cannot be told: {shown(getattr(error, 'strerror', None) or error)}"
 
 
-def message(request: Request, policy: dict[str, Any], event: str, about: dict[str, Any]) -> bytes:
+def message(request: Request, policy: Policy, event: str, about: About) -> bytes:
     """One line of ASCII JSON, what the command reads on its stdin."""
     import json
 
@@ -136,7 +135,7 @@ def message(request: Request, policy: dict[str, Any], event: str, about: dict[st
     return json.dumps(fields, sort_keys=True).encode("ascii") + b"\n"
 
 
-def _times(request: Request, about: dict[str, Any]) -> dict[str, Any]:
+def _times(request: Request, about: About) -> dict[str, object]:
     """In wall time, for people; what has passed by the clock that cannot be set, unless that has started anew."""
     opened_ms, opened_s = request.opened["opened_boottime_ms"], request.opened["opened_wall_s"]
     within_s = (about.get("deadline_ms", request.opened["deadline_boottime_ms"]) - opened_ms) / 1000
@@ -152,7 +151,7 @@ def _times(request: Request, about: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _outcome(decision: dict[str, Any], why: str | None) -> dict[str, Any]:
+def _outcome(decision: Decision, why: str | None) -> dict[str, object]:
     by = decision["by"]
     return {
         "decision": decision["decision"],

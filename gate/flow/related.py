@@ -15,10 +15,11 @@ from gate.store.request import Request, keys, load
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+
+    from gate.shapes import Decision, Rule
 
 
-def of_rejected(request: Request, rule: dict[str, Any]) -> str:
+def of_rejected(request: Request, rule: Rule) -> str:
     """Why a job is refused because the same work was rejected a short while ago, or "".
 
     GitLab's `retry:` makes a new job of a rejected one by itself, and people would be asked again.
@@ -26,7 +27,11 @@ def of_rejected(request: Request, rule: dict[str, Any]) -> str:
     window_s = rule["after_rejection_s"]
     for other in _decided_within(request, window_s):
         decision = _decision(other)
-        if decision.get("decision") != "rejected" or other.opened.get("digest") != request.opened["digest"]:
+        if (
+            not decision
+            or decision.get("decision") != "rejected"
+            or other.opened.get("digest") != request.opened["digest"]
+        ):
             continue
         ago_s = _age_s(other, decision)
         if 0 <= ago_s < window_s:
@@ -37,7 +42,7 @@ def of_rejected(request: Request, rule: dict[str, Any]) -> str:
     return ""
 
 
-def supersede_older(request: Request, rule: dict[str, Any], config: str) -> None:
+def supersede_older(request: Request, rule: Rule, config: str) -> None:
     """Where the rule says so, decide older requests of the same project, job name and ref: superseded.
 
     The waiting process of the other sees its decision.json and ends; the first decision wins, as always.
@@ -75,18 +80,18 @@ def _is_over(state_dir: str, key: str) -> bool:
     return any(os.path.lexists(os.path.join(directory, name)) for name in ("decision.json", "ended.json"))
 
 
-def _decision(other: Request) -> dict[str, Any]:
+def _decision(other: Request) -> Decision | None:
     try:
-        return other.file("decision.json") or {}
+        return other.file("decision.json")
     except StateError:
-        return {}
+        return None
 
 
-def _age_s(other: Request, decision: dict[str, Any]) -> float:
+def _age_s(other: Request, decision: Decision) -> float:
     """How long ago it was decided: by the clock that cannot be set, where that has not stopped meanwhile."""
     if other.of_this_boot:
-        return (boottime_ms() - decision["boottime_ms"]) / 1000  # type: ignore[no-any-return]
-    return time.time() - decision["wall_s"]  # type: ignore[no-any-return]
+        return (boottime_ms() - decision["boottime_ms"]) / 1000
+    return time.time() - decision["wall_s"]
 
 
 def _other(request: Request, key: str) -> Request | None:

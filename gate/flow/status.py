@@ -16,8 +16,8 @@ from gate.votes.from_signed import standing
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
+    from gate.shapes import Policy, Record, Rule, Vote
     from gate.store.request import Request
 
 
@@ -40,7 +40,7 @@ def state_words(request: Request) -> str:
     return f"{words} (running)" if request.has("started") else words
 
 
-def records_of(request: Request) -> list[dict[str, Any]]:
+def records_of(request: Request) -> list[Record]:
     """The request's records in the audit log, oldest first.
 
     Raises:
@@ -51,7 +51,7 @@ def records_of(request: Request) -> list[dict[str, Any]]:
     return [record for _head, record in found if record.get("request") == request.key]
 
 
-def vote_of(record: dict[str, Any]) -> dict[str, Any]:
+def vote_of(record: Record) -> Vote:
     """The vote that a `vote` record tells of, as `rules.weigh` takes it."""
     return {
         "person": record["by"]["person"],
@@ -62,11 +62,11 @@ def vote_of(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def votes_in(records: Iterable[dict[str, Any]], policy: dict[str, Any]) -> list[dict[str, Any]]:
+def votes_in(records: Iterable[Record], policy: Policy) -> list[Vote]:
     """The votes that stand by gate.yaml as it is now, of those that a request's records tell of, oldest first."""
     return standing([vote_of(record) for record in records if record["event"] == "vote"], policy)
 
 
-def progress(request: Request, rule: dict[str, Any], policy: dict[str, Any], votes: list[dict[str, Any]]) -> str:
+def progress(request: Request, rule: Rule, policy: Policy, votes: list[Vote]) -> str:
     """How far the votes go, in words: `1 of 2 from release-managers: alice`."""
     return rules.weigh(rule, policy, request.facts, votes, 0, request.opened["deadline_boottime_ms"]).why

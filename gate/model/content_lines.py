@@ -9,14 +9,15 @@ from gate.model.words import shown
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+
+    from gate.shapes import Beside, Content, Since, Variable
 
 LOG_MAX_CHARACTERS = 200  # of one value in the job log; page and `gate show` have it whole
 WHOLE = 1 << 62  # for `shown`: nothing is cut
 OF_AN_OLDER_GATE = "not kept: this job came to an older version of the gate; look into GitLab"
 
 
-def lines_of(content: dict[str, Any] | None) -> list[str]:
+def lines_of(content: Content | None) -> list[str]:
     """All that is kept of what a job would run, whole."""
     if content is None:
         return ["what it runs is not kept here: read it in GitLab"]
@@ -26,7 +27,7 @@ def lines_of(content: dict[str, Any] | None) -> list[str]:
     return [*_scripts(content), *_images(content), *variable_lines(content, WHOLE), *_beside(content)]
 
 
-def variable_lines(content: dict[str, Any], limit: int) -> list[str]:
+def variable_lines(content: Beside, limit: int) -> list[str]:
     """The variables that the server did not surely set, a line each; values are cut to `limit` characters, and say so."""
     found = content.get("variables")
     if found is None:
@@ -40,12 +41,12 @@ def variable_lines(content: dict[str, Any], limit: int) -> list[str]:
     return lines + _perhaps([each for each in found if _is_quiet(each)], limit)
 
 
-def _is_quiet(each: dict[str, Any]) -> bool:
+def _is_quiet(each: Variable) -> bool:
     """Whether it is one that GitLab sets for some jobs, as it was before and without a danger."""
     return each["kind"] == SOMETIMES and not each["change"] and not what_it_does(each["name"])
 
 
-def _perhaps(variables: list[dict[str, Any]], limit: int) -> list[str]:
+def _perhaps(variables: list[Variable], limit: int) -> list[str]:
     if limit == WHOLE:
         why = "(GitLab sets it for some jobs, and an author can for others)"
         return [f"perhaps   {_assigned(each, limit)}  {why}" for each in variables]
@@ -53,7 +54,7 @@ def _perhaps(variables: list[dict[str, Any]], limit: int) -> list[str]:
     return [f"perhaps   {names}  (GitLab sets these for some jobs, and an author can for others)"] if names else []
 
 
-def _assigned(each: dict[str, Any], limit: int) -> str:
+def _assigned(each: Variable, limit: int) -> str:
     name = shown(each["name"], WHOLE)
     if each["value"] is None:
         return f"{name} (value not shown: {each['hidden']})"
@@ -63,7 +64,7 @@ def _assigned(each: dict[str, Any], limit: int) -> str:
     return f'{name}="{quoted}"{more}'
 
 
-def _remarks(each: dict[str, Any], since: dict[str, Any] | None) -> str:
+def _remarks(each: Variable, since: Since | None) -> str:
     remarks = [
         f"{each['change']} since #{since['job_id']} was approved" if each["change"] and since else "",
         {OVERRIDES: OVERRIDES, SOMETIMES: "GitLab's own, or an author's"}.get(each["kind"], ""),
@@ -74,7 +75,7 @@ def _remarks(each: dict[str, Any], since: dict[str, Any] | None) -> str:
     return f"  ({said})" if said else ""
 
 
-def _scripts(content: dict[str, Any]) -> Iterator[str]:
+def _scripts(content: Content) -> Iterator[str]:
     for hook in content["hooks"]:
         yield f"hook {shown(hook.get('name', ''))}:"
         yield from _commands(hook.get("script"))
@@ -86,20 +87,20 @@ def _scripts(content: dict[str, Any]) -> Iterator[str]:
         yield from _commands([content["run"]])
 
 
-def _commands(script: Any) -> Iterator[str]:
+def _commands(script: object) -> Iterator[str]:
     for command in script if isinstance(script, list) else [script or ""]:
         for line in str(command).split("\n"):
             yield f"    {shown(line, WHOLE)}"
 
 
-def _images(content: dict[str, Any]) -> Iterator[str]:
+def _images(content: Content) -> Iterator[str]:
     named = [("image", content["image"])] if content["image"] else []
     for what, each in [*named, *(("service", service) for service in content["services"])]:
         settings = [f"{name} {shown(value, WHOLE)}" for name, value in each.items() if name != "name"]
         yield f"{what} {', '.join([shown(each.get('name', ''), WHOLE), *settings])} (not used)"
 
 
-def _beside(content: dict[str, Any]) -> Iterator[str]:
+def _beside(content: Beside) -> Iterator[str]:
     for each in content.get("unknown", []):
         yield f"unknown field {shown(each['field'], WHOLE)}: {shown(each['text'], WHOLE)}"
     for each in content.get("rest", []):

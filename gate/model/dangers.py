@@ -11,12 +11,12 @@ from gate.model.words import listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from gate.shapes import Beside, Facts
 
 NAMED_MAX = 20  # names in one phrase; the variables themselves are all listed elsewhere
 
 
-def images(facts: dict[str, Any]) -> list[str]:
+def images(facts: Facts) -> list[str]:
     """That image and services are not used, which changes what every command of the script is."""
     asked = images_words(facts)
     return (
@@ -24,7 +24,7 @@ def images(facts: dict[str, Any]) -> list[str]:
     )
 
 
-def variables(facts: dict[str, Any]) -> list[str]:
+def variables(facts: Facts) -> list[str]:
     """Variables that carry code, grouped by what they do; not those of which `checkout` tells more."""
     told = [setting.partition("=")[0] for setting in facts["checkout"]]
     groups: dict[str, list[str]] = {}
@@ -35,9 +35,9 @@ def variables(facts: dict[str, Any]) -> list[str]:
     return [f"it sets {_names(names)}: such variables {what}" for what, names in groups.items()]
 
 
-def unknown(content: dict[str, Any] | None) -> list[str]:
+def unknown(content: Beside | None) -> list[str]:
     """Fields that this gate does not know."""
-    names = [each["field"] for each in (content or {}).get("unknown", [])]
+    names = [each["field"] for each in (content.get("unknown", []) if content else [])]
     if not names:
         return []
     fields = "a field" if len(names) == 1 else "fields"

@@ -25,7 +25,7 @@ from gate.model import volatile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from gate.shapes import Json
 
 VERSION = 2
 _VOLATILE = {
@@ -43,14 +43,14 @@ _JWT = re.compile(r"eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _TOKEN_MIN_CHARACTERS = 8  # anything shorter could stand in a text by chance
 
 
-def content_digest(response: dict[str, Any], key: bytes) -> str:
+def content_digest(response: Json, key: bytes) -> str:
     """HMAC-SHA256 (hex) over the canonical content of a job response; keyed, so that no value can be guessed from it."""
     counted = {"version": VERSION, "response": _content(response)}
     canonical = json.dumps(counted, sort_keys=True, separators=(",", ":")).encode()
     return hmac.new(key, canonical, "sha256").hexdigest()
 
 
-def stable_variables(response: dict[str, Any]) -> list[Any]:
+def stable_variables(response: Json) -> list[object]:
     """The variables of a job response (its objects), in their order, as they count for the digest."""
     found = response.get("variables")
     variables = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
@@ -58,22 +58,25 @@ def stable_variables(response: dict[str, Any]) -> list[Any]:
     return [_stable(each, stand_ins) for each in volatile.stable_list(variables, response)]
 
 
-def _content(response: dict[str, Any]) -> dict[str, Any]:
+def _content(response: Json) -> object:
     content = {name: value for name, value in response.items() if name not in _VOLATILE[""]}
     for part in ("job_info", "runner_info"):
-        if isinstance(content.get(part), dict):
-            content[part] = {name: value for name, value in content[part].items() if name not in _VOLATILE[part]}
-    if isinstance(content.get("dependencies"), list):
-        content["dependencies"] = [_without_token(dependency) for dependency in content["dependencies"]]
-    if isinstance(content.get("variables"), list):
-        content["variables"] = volatile.stable_list(content["variables"], response)
+        held = content.get(part)
+        if isinstance(held, dict):
+            content[part] = {name: value for name, value in held.items() if name not in _VOLATILE[part]}
+    dependencies, variables = content.get("dependencies"), content.get("variables")
+    if isinstance(dependencies, list):
+        content["dependencies"] = [_without_token(dependency) for dependency in dependencies]
+    if isinstance(variables, list):
+        content["variables"] = volatile.stable_list(variables, response)
     for name, stable in _PARTS.items():
-        if isinstance(content.get(name), dict):
-            content[name] = stable(content[name], response)
-    return _stable(content, _stand_ins(response))  # type: ignore[no-any-return]
+        held = content.get(name)
+        if isinstance(held, dict):
+            content[name] = stable(held, response)
+    return _stable(content, _stand_ins(response))
 
 
-def _without_token(dependency: Any) -> Any:
+def _without_token(dependency: object) -> object:
     if not isinstance(dependency, dict):
         return dependency
     return {name: value for name, value in dependency.items() if name != "token"}
@@ -82,7 +85,7 @@ def _without_token(dependency: Any) -> Any:
 _PARTS = {"features": volatile.features, "suspend_options": volatile.suspend_options, "secrets": volatile.secrets}
 
 
-def _stand_ins(response: dict[str, Any]) -> dict[str, str]:
+def _stand_ins(response: Json) -> dict[str, str]:
     """What stands in for each text that is made anew with the job, wherever it occurs (`secrets` hold ID tokens, too)."""
     token, variables = response.get("token"), response.get("variables")
     found = {}
@@ -97,7 +100,7 @@ def _stand_ins(response: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def _stable(value: Any, stand_ins: dict[str, str]) -> Any:
+def _stable(value: object, stand_ins: dict[str, str]) -> object:
     if isinstance(value, dict):
         return {name: _stable(inner, stand_ins) for name, inner in value.items()}
     if isinstance(value, list):
@@ -108,7 +111,7 @@ def _stable(value: Any, stand_ins: dict[str, str]) -> Any:
     return value
 
 
-def _stable_jwt(token: str, job_id: Any) -> str:
+def _stable_jwt(token: str, job_id: object) -> str:
     """An ID token without what changes; any other text of that form stays as it is."""
     import base64
 

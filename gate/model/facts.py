@@ -21,11 +21,15 @@ from gate.model.words import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import TypeVar
+
+    from gate.shapes import FactName, Facts, Json, TriggeredBy
+
+    T = TypeVar("T")
 
 REHEARSAL = "REHEARSAL."  # what the names on disk of a rehearsal's request and cache begin with
 DEFAULT_JOB_TIMEOUT_S = 7200  # what the runner takes where GitLab sends none (its common/build.go)
-_COMPARED = (
+_COMPARED: tuple[tuple[str, FactName], ...] = (
     ("CI_JOB_ID", "job_id"),
     ("CI_JOB_NAME", "name"),
     ("CI_JOB_STAGE", "stage"),
@@ -47,7 +51,7 @@ class FactsError(GateError):
     """The job response lacks what identifies a job; the message is one line for people."""
 
 
-def job_facts(response: dict[str, Any], *, rehearsal: bool = False) -> dict[str, Any]:
+def job_facts(response: Json, *, rehearsal: bool = False) -> Facts:
     """The facts of one job, as a JSON object (docs/reference/state.md).
 
     `rehearsal` is what the command line of config says, which no job can write.
@@ -64,7 +68,7 @@ def job_facts(response: dict[str, Any], *, rehearsal: bool = False) -> dict[str,
     # A policy's pipeline gets none of the server's variables of the pipeline and the runner: the first is the author's.
     server_variables = [] if is_policy_job(response) else variables
     path, doubts = _path(info, repo_path, server_variables)
-    facts: dict[str, Any] = {
+    facts: Facts = {
         "rehearsal": rehearsal,
         "instance": host,
         "project_id": _number(info, "project_id"),
@@ -83,21 +87,22 @@ def job_facts(response: dict[str, Any], *, rehearsal: bool = False) -> dict[str,
         "runner": _id(_first(server_variables, "CI_RUNNER_ID")),
         "triggered_by": _triggered_by(info, variables),
         "timeout_s": _timeout_s(response),
+        "overridden": [],
+        "checkout": _checkout(variables),
+        "gate_variables": _distinct([k for k, _ in variables if k.upper().startswith("GATE_")]),
     }
     facts["overridden"] = _overridden(facts, variables)
-    facts["checkout"] = _checkout(variables)
-    facts["gate_variables"] = _distinct([k for k, _ in variables if k.upper().startswith("GATE_")])
     facts["variables"], facts["doubts"] = names_set(response), doubts
     facts["image"], facts["services"] = image_and_services(response)
     return facts
 
 
-def key_of(facts: dict[str, Any]) -> str:
+def key_of(facts: Facts) -> str:
     """The request's name on disk: `<instance>-<project id>-<job id>`."""
     return f"{project_key_of(facts)}-{facts['job_id']}"
 
 
-def project_key_of(facts: dict[str, Any]) -> str:
+def project_key_of(facts: Facts) -> str:
     """The name on disk of what all jobs of one project share, its cache.
 
     A rehearsal shares nothing with real jobs: instances are in lower case, so none of them has such a name.
@@ -106,12 +111,12 @@ def project_key_of(facts: dict[str, Any]) -> str:
     return f"{apart}{safe_instance(facts['instance'])}-{facts['project_id']}"
 
 
-def is_rehearsal(facts: dict[str, Any]) -> bool:
+def is_rehearsal(facts: Facts) -> bool:
     """Whether `gate rehearse` plays this job; older versions of the gate wrote no such fact."""
     return bool(facts.get("rehearsal"))
 
 
-def triggerer(facts: dict[str, Any]) -> str:
+def triggerer(facts: Facts) -> str:
     """Who triggered the job, in words: every login that the response names, the true one among them."""
     by = facts["triggered_by"]
     names = by["names"] or by["emails"] or [f"user id {number}" for number in by["ids"]]
@@ -131,7 +136,7 @@ def _repository(url: str) -> tuple[str, str]:
     return host, path.removesuffix(".git").strip("/")
 
 
-def _path(info: dict[str, Any], repo_path: str, server_variables: list[tuple[str, str]]) -> tuple[str, list[str]]:
+def _path(info: Json, repo_path: str, server_variables: list[tuple[str, str]]) -> tuple[str, list[str]]:
     """The project's path, the same with every runner, and what GitLab says of it that does not fit together.
 
     The address for clones begins with GitLab's relative URL, or with the root that an administrator set for clones, so the
@@ -161,7 +166,7 @@ def safe_instance(instance: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "_" for c in instance)
 
 
-def _triggered_by(info: dict[str, Any], variables: list[tuple[str, str]]) -> dict[str, list[Any]]:
+def _triggered_by(info: Json, variables: list[tuple[str, str]]) -> TriggeredBy:
     names, numbers, emails = ([v for k, v in variables if k == wanted and v] for wanted in _TRIGGER_VARIABLES)
     ids = [number for number in map(_id, numbers) if number is not None]
     # scoped_user_id: the human behind a service account that GitLab runs the job for (composite identity).
@@ -169,7 +174,7 @@ def _triggered_by(info: dict[str, Any], variables: list[tuple[str, str]]) -> dic
     return {"names": _distinct(names), "ids": _distinct(ids), "emails": _distinct(emails)}
 
 
-def _overridden(facts: dict[str, Any], variables: list[tuple[str, str]]) -> list[str]:
+def _overridden(facts: Facts, variables: list[tuple[str, str]]) -> list[str]:
     """Predefined variables whose last occurrence, the one a script sees, differs from the fact: [name, …]."""
     last = dict(variables)
     true = {k: _as_variable(facts[fact]) for k, fact in _COMPARED if facts[fact] is not None}
@@ -178,11 +183,11 @@ def _overridden(facts: dict[str, Any], variables: list[tuple[str, str]]) -> list
     return differing + doubled
 
 
-def _as_variable(fact: Any) -> str:
+def _as_variable(fact: object) -> str:
     return str(fact).lower() if isinstance(fact, bool) else str(fact)
 
 
-def _protected(git: dict[str, Any], variables: list[tuple[str, str]]) -> bool | None:
+def _protected(git: Json, variables: list[tuple[str, str]]) -> bool | None:
     """Whether the ref is protected; None where nothing tells."""
     typed = git.get("protected")
     if isinstance(typed, bool):
@@ -199,7 +204,7 @@ def _checkout(variables: list[tuple[str, str]]) -> list[str]:
     return [f"{name}={value}" for name, value, values in found if value.lower() in values or "$" in value]
 
 
-def _variables(response: dict[str, Any]) -> list[tuple[str, str]]:
+def _variables(response: Json) -> list[tuple[str, str]]:
     found = response.get("variables") or []
     if not isinstance(found, list):
         raise FactsError("the job response's variables are not a list; is this a file that gitlab-runner wrote?")
@@ -216,27 +221,27 @@ def _id(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _ID_MAX_DIGITS else None
 
 
-def _timeout_s(response: dict[str, Any]) -> int:
+def _timeout_s(response: Json) -> int:
     info = response.get("runner_info")
     timeout = info.get("timeout") if isinstance(info, dict) else None
     return timeout if isinstance(timeout, int) and timeout > 0 else DEFAULT_JOB_TIMEOUT_S
 
 
-def _object(holder: dict[str, Any], name: str) -> dict[str, Any]:
+def _object(holder: Json, name: str) -> Json:
     value = holder.get(name)
     if not isinstance(value, dict):
         raise FactsError(f"the job response has no object {name!r}; is this a file that gitlab-runner wrote?")
     return value
 
 
-def _number(holder: dict[str, Any], name: str) -> int:
+def _number(holder: Json, name: str) -> int:
     value = holder.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
         raise FactsError(f"the job response's {name!r} is {_quoted(value)}, not a positive number")
     return value
 
 
-def _text(holder: dict[str, Any], name: str) -> str:
+def _text(holder: Json, name: str) -> str:
     value = holder.get(name)
     if not isinstance(value, str):
         raise FactsError(f"the job response's {name!r} is {_quoted(value)}, not text")
@@ -249,5 +254,5 @@ def _quoted(value: object) -> str:
     return repr(value)[:_QUOTED_MAX_CHARACTERS] if scalar else f"of type {type(value).__name__}"
 
 
-def _distinct(values: list[Any]) -> list[Any]:
+def _distinct(values: list[T]) -> list[T]:
     return list(dict.fromkeys(values))

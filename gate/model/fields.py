@@ -14,7 +14,8 @@ from gate.model.words import whole
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
+
+    from gate.shapes import Field, Json
 
 # field -> (what it does, how people are shown it). ELSEWHERE: it has a place of its own on page and in `gate show`.
 ELSEWHERE, AS_TEXT, NAMED = "elsewhere", "as text", "named only"
@@ -78,7 +79,7 @@ NOT_SHOWN = "(not shown)"
 TOO_DEEP = "(nested too deeply to be shown)"
 
 
-def unknown(response: dict[str, Any], masked: Callable[[str], str]) -> list[dict[str, str]]:
+def unknown(response: Json, masked: Callable[[str], str]) -> list[Field]:
     """What a response has in fields that are not known: `field` is where, `text` its content as JSON, masked."""
     found = [(name, value, False) for name, value in response.items() if name not in TOP]
     for part, known in PARTS.items():
@@ -92,9 +93,9 @@ def unknown(response: dict[str, Any], masked: Callable[[str], str]) -> list[dict
     ]
 
 
-def rest(response: dict[str, Any], masked: Callable[[str], str]) -> list[dict[str, str]]:
+def rest(response: Json, masked: Callable[[str], str]) -> list[Field]:
     """What else the digest counts: `field`, `what` it does, and `text`, where that may be shown."""
-    found = []
+    found: list[Field] = []
     for name, (what, how) in TOP.items():
         value = response.get(name)
         if how != ELSEWHERE and not is_empty(value):
@@ -103,7 +104,7 @@ def rest(response: dict[str, Any], masked: Callable[[str], str]) -> list[dict[st
     return found
 
 
-def is_empty(value: Any) -> bool:
+def is_empty(value: object) -> bool:
     """Whether there is nothing in a value: the runner writes what GitLab did not send as its type's zero value."""
     if isinstance(value, dict):
         return all(_is_zero(each) for each in value.values())
@@ -112,7 +113,7 @@ def is_empty(value: Any) -> bool:
     return _is_zero(value)
 
 
-def as_text(value: Any, masked: Callable[[str], str], indent: int | None = None) -> str:
+def as_text(value: object, masked: Callable[[str], str], indent: int | None = None) -> str:
     """A value as JSON, with what must stand nowhere masked."""
     try:
         return masked(whole(json.dumps(value, ensure_ascii=False, indent=indent)))
@@ -120,11 +121,11 @@ def as_text(value: Any, masked: Callable[[str], str], indent: int | None = None)
         return TOO_DEEP
 
 
-def _is_zero(value: Any) -> bool:
+def _is_zero(value: object) -> bool:
     return value in (None, "", 0, False) or value in ([], {})
 
 
-def _objects(part: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def _objects(part: str, value: object) -> Iterator[tuple[str, Json]]:
     if isinstance(value, dict):
         yield part, value
     for n, each in enumerate(value if isinstance(value, list) else []):
@@ -132,7 +133,7 @@ def _objects(part: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{part}[{n}]", each
 
 
-def _without(value: Any) -> Any:
+def _without(value: object) -> object:
     """A value whose tokens and the like are left out by their names, whatever is in them."""
     try:
         return _kept(value)
@@ -140,7 +141,7 @@ def _without(value: Any) -> Any:
         return TOO_DEEP
 
 
-def _kept(value: Any) -> Any:
+def _kept(value: object) -> object:
     if isinstance(value, dict):
         return {
             name: NOT_SHOWN if name in _LEFT_OUT and not _is_zero(each) else _kept(each) for name, each in value.items()

@@ -17,7 +17,8 @@ from gate.model.seating import fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+
+    from gate.shapes import Criterion, Entry, Facts, Policy, Rule
 
 # What a job's author chooses: a branch to push to, and what .gitlab-ci.yml has.
 CHOSEN = ("ref", "protected", "job", "stage", "environment")
@@ -27,13 +28,13 @@ _MAX_ENTRIES = 8  # of these, each combination is looked at
 class Looser(NamedTuple):
     """`loose` gets the jobs of `strict` for which only one of `criteria` is false, and asks for less: `how`."""
 
-    strict: dict[str, Any]
-    loose: dict[str, Any]
+    strict: Rule
+    loose: Rule
     criteria: list[str]
     how: list[str]
 
 
-def looser(policy: dict[str, Any]) -> Iterator[Looser]:
+def looser(policy: Policy) -> Iterator[Looser]:
     """Yield each such pair of rules whose jobs run as the same user."""
     rules = policy["rules"]
     for (n, strict), (m, loose) in combinations(enumerate(rules), 2):
@@ -44,7 +45,7 @@ def looser(policy: dict[str, Any]) -> Iterator[Looser]:
             yield Looser(strict, loose, names, how)
 
 
-def missed(policy: dict[str, Any], facts: dict[str, Any], rule: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def missed(policy: Policy, facts: Facts, rule: Rule) -> Iterator[Rule]:
     """Yield the stricter rules above a job's own that only one criterion, of its author's to choose, keeps it from."""
     for pair in looser(policy):
         false = [name for name, holds in criteria(pair.strict, facts).items() if holds is False]
@@ -52,7 +53,7 @@ def missed(policy: dict[str, Any], facts: dict[str, Any], rule: dict[str, Any]) 
             yield pair.strict
 
 
-def asks_less(loose: dict[str, Any], strict: dict[str, Any]) -> list[str]:
+def asks_less(loose: Rule, strict: Rule) -> list[str]:
     """What the one rule lets pass and the other does not, in words."""
     ways = {
         f"{wanted_words(loose)}, and not {wanted_words(strict)}": _fewer(loose["approvals"], strict),
@@ -64,11 +65,11 @@ def asks_less(loose: dict[str, Any], strict: dict[str, Any]) -> list[str]:
     return [words for words, holds in ways.items() if holds]
 
 
-def _one_user(policy: dict[str, Any], strict: dict[str, Any], loose: dict[str, Any]) -> bool:
+def _one_user(policy: Policy, strict: Rule, loose: Rule) -> bool:
     return bool(backend_of(policy, strict)["uid"] == backend_of(policy, loose)["uid"])
 
 
-def _fewer(loose: list[dict[str, Any]], strict: dict[str, Any]) -> bool:
+def _fewer(loose: list[Entry], strict: Rule) -> bool:
     """Whether people who are enough for `loose` can be too few for `strict`.
 
     They are too few where some of its lists together have too few people (Hall's theorem). So: as few as can be of these
@@ -84,12 +85,12 @@ def _fewer(loose: list[dict[str, Any]], strict: dict[str, Any]) -> bool:
     return False
 
 
-def _combinations(entries: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], ...]]:
+def _combinations(entries: list[Entry]) -> Iterator[tuple[Entry, ...]]:
     sizes = range(1, len(entries) + 1) if len(entries) <= _MAX_ENTRIES else (1, len(entries))
     return (each for size in sizes for each in combinations(entries, size))
 
 
-def _gets(strict: dict[str, Any], loose: dict[str, Any], but: str, others: list[dict[str, Any]]) -> bool:
+def _gets(strict: Rule, loose: Rule, but: str, others: list[Rule]) -> bool:
     """Whether `loose` gets a job that has all that `strict` asks for but one criterion, past the other rules above it."""
     mine, theirs = strict["match"], loose["match"]
     if not all(_overlap(mine[name], theirs[name]) for name in mine if name in theirs and name != but):
@@ -101,29 +102,29 @@ def _gets(strict: dict[str, Any], loose: dict[str, Any], but: str, others: list[
     return not any(_takes_all(rule["match"], known) for rule in others)
 
 
-def _takes_all(match: dict[str, Any], known: dict[str, Any]) -> bool:
+def _takes_all(match: dict[str, Criterion], known: dict[str, Criterion]) -> bool:
     """Whether a rule surely is for each job of which this is known."""
     return all(name in known and _within(known[name], wanted) for name, wanted in match.items())
 
 
-def _overlap(one: Any, other: Any) -> bool:
+def _overlap(one: Criterion, other: Criterion) -> bool:
     if isinstance(one, bool):
         return bool(one == other)
     return any(_alike(a, b) for a in one for b in other)
 
 
-def _alike(one: Any, other: Any) -> bool:
+def _alike(one: Criterion, other: Criterion) -> bool:
     return meet(one.casefold(), other.casefold()) if isinstance(one, str) else bool(one == other)
 
 
-def _within(inner: Any, outer: Any) -> bool:
+def _within(inner: Criterion, outer: Criterion) -> bool:
     """Whether all that is of `inner` is of `outer`, as far as one pattern tells it of another."""
     if isinstance(inner, bool):
         return bool(inner == outer)
     return all(any(_is_part(each, wide) for wide in outer) for each in inner)
 
 
-def _is_part(one: Any, wide: Any) -> bool:
+def _is_part(one: Criterion, wide: Criterion) -> bool:
     if one == wide or not isinstance(wide, str):
         return bool(one == wide)
     return bool(glob(wide).fullmatch(one)) and ("**" in wide or "**" not in one)

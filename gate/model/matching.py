@@ -25,10 +25,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NamedTuple
 
+    from gate.shapes import Backend, Criterion, FactName, Facts, Policy, Rule
+
     class Choice(NamedTuple):
         """A job's rule, or None and why it is refused."""
 
-        rule: dict[str, Any] | None
+        rule: Rule | None
         why: str
 else:
     from collections import namedtuple
@@ -36,7 +38,7 @@ else:
     Choice = namedtuple("Choice", "rule why")  # noqa: PYI024
 
 # criterion -> the fact that it looks at. Project and instance are the same whatever the case of their letters.
-FACTS = {
+FACTS: dict[str, FactName] = {
     "project": "path",
     "ref": "ref",
     "protected": "protected",
@@ -50,30 +52,32 @@ _CASELESS = ("project", "instance")
 _UNKNOWN = (None, "")  # the runner writes a field that GitLab did not send as its type's zero value
 
 
-def choose(policy: dict[str, Any], facts: dict[str, Any]) -> Choice:
+def choose(policy: Policy, facts: Facts) -> Choice:
     """The rule for a job with these facts."""
-    claims = facts["environments"] or [None]
-    choices = [_first(policy, facts | {"environment": claim}) for claim in claims]
+    claims = facts["environments"]
+    choices = [_first(policy, facts | {"environment": claim}) for claim in claims] or [
+        _first(policy, facts | {"environment": None})
+    ]
     if all(choice.rule == choices[0].rule for choice in choices):
         return choices[0]
     names = listed(claims, "and")
     return Choice(None, f"its variables claim the environments {names}, for which there are different rules")
 
 
-def current(policy: dict[str, Any], facts: dict[str, Any], name: str) -> dict[str, Any] | None:
+def current(policy: Policy, facts: Facts, name: str) -> Rule | None:
     """The rule of that name, if it is there and is the one for a job with these facts; else None."""
     rule, _why = choose(policy, facts)
     return rule if rule and rule["name"] == name else None
 
 
-def criteria(rule: dict[str, Any], facts: dict[str, Any]) -> dict[str, bool | None]:
+def criteria(rule: Rule, facts: Facts) -> dict[str, bool | None]:
     """Each criterion of a rule for a job: true, false, or None where the fact is unknown."""
     never = rule.get("never", {})
     judged = {name: _holds(name, wanted, facts) for name, wanted in rule["match"].items()}
     return {name: None if holds is False and name in never else holds for name, holds in judged.items()}
 
 
-def barred(backend: dict[str, Any], rule: dict[str, Any] | None, facts: dict[str, Any]) -> str:
+def barred(backend: Backend, rule: Rule | None, facts: Facts) -> str:
     """Why a job is refused before anybody is asked, whatever rule it has, or ""."""
     return (
         own_names(facts)
@@ -83,7 +87,7 @@ def barred(backend: dict[str, Any], rule: dict[str, Any] | None, facts: dict[str
     )
 
 
-def _denied(rule: dict[str, Any], facts: dict[str, Any]) -> str:
+def _denied(rule: Rule, facts: Facts) -> str:
     deny = rule.get("deny", [])  # a policy of an older gate has none
     if not deny:
         return ""
@@ -93,14 +97,14 @@ def _denied(rule: dict[str, Any], facts: dict[str, Any]) -> str:
     return f"rule {rule['name']!r} denies jobs that set {listed(names, 'and')}" if names else ""
 
 
-def _image(backend: dict[str, Any], facts: dict[str, Any]) -> str:
+def _image(backend: Backend, facts: Facts) -> str:
     asked = images_words(facts)
     if not asked or backend.get("image", "warn") != "refuse":
         return ""
     return f"it asks for {asked}, and this gate runs scripts in the host's own shell (backend.image is refuse)"
 
 
-def images_words(facts: dict[str, Any]) -> str:
+def images_words(facts: Facts) -> str:
     """The image and the services that a job asks for, in words, or ""."""
     image, services = facts.get("image"), facts.get("services", [])
     parts = [f"the image {image}"] if image else []
@@ -109,7 +113,7 @@ def images_words(facts: dict[str, Any]) -> str:
     return listed(parts, "and")
 
 
-def own_names(facts: dict[str, Any]) -> str:
+def own_names(facts: Facts) -> str:
     """Why a job that sets GATE_* variables is refused, or "": in its script its own would win over the gate's."""
     names = facts["gate_variables"]
     return f"it sets {listed(names, 'and')} itself, and such names are the gate's to set" if names else ""
@@ -122,7 +126,7 @@ def glob(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(pieces.get(part, re.escape(part)) for part in parts), re.DOTALL)
 
 
-def _first(policy: dict[str, Any], facts: dict[str, Any]) -> Choice:
+def _first(policy: Policy, facts: Facts) -> Choice:
     for rule in policy["rules"]:
         judged = criteria(rule, facts)
         if False in judged.values():
@@ -135,27 +139,27 @@ def _first(policy: dict[str, Any], facts: dict[str, Any]) -> Choice:
     return Choice(None, f"no rule is for it: {facts_words(facts)}")
 
 
-def facts_words(facts: dict[str, Any]) -> str:
+def facts_words(facts: Facts) -> str:
     """The facts that rules look at, in words."""
     pairs = ((name, facts[fact]) for name, fact in FACTS.items())
     return ", ".join(f"{name} {_value_words(value)}" for name, value in pairs)
 
 
-def _value_words(value: Any) -> str:
+def _value_words(value: object) -> str:
     if value in _UNKNOWN:
         return "none or unknown"
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
-def _missing(name: str, facts: dict[str, Any]) -> str:
+def _missing(name: str, facts: Facts) -> str:
     if name == "environment":
         return f"the environment {facts['environment']} is not spelled out"
     what = "whether its ref is protected" if name == "protected" else f"its {name}"
     return f"the job response does not tell {what}"
 
 
-def _holds(name: str, wanted: Any, facts: dict[str, Any]) -> bool | None:
-    value = facts[FACTS[name]]
+def _holds(name: str, wanted: Criterion, facts: Facts) -> bool | None:
+    value: Any = facts[FACTS[name]]  # text, a number or a truth, as the criterion
     if name == "environment" and value is None:
         return False
     if value in _UNKNOWN or (name == "environment" and "$" in value):  # a variable in it that nobody has put in yet

@@ -21,7 +21,7 @@ from fnmatch import fnmatchcase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from gate.shapes import Json
 
 Version = tuple[int, int]
 
@@ -186,13 +186,13 @@ SOMETIMES = (
 )
 
 
-def is_policy_job(response: dict[str, Any]) -> bool:
+def is_policy_job(response: Json) -> bool:
     """Whether the job is of a security policy's pipeline, to which GitLab sends few variables of its own."""
     options = response.get("policy_options")
     return isinstance(options, dict) and bool(options.get("execution_policy_job"))
 
 
-def always_set(response: dict[str, Any]) -> frozenset[str]:
+def always_set(response: Json) -> frozenset[str]:
     """The names that the GitLab of this job response surely sets itself, so that the first of each is its own."""
     if is_policy_job(response):
         return frozenset(PERSISTED)
@@ -200,7 +200,7 @@ def always_set(response: dict[str, Any]) -> frozenset[str]:
     return frozenset(PERSISTED) | {name for name, since in ALWAYS.items() if since <= version} | USER
 
 
-def server_version(response: dict[str, Any]) -> Version:
+def server_version(response: Json) -> Version:
     """GitLab's own version, by the first CI_SERVER_VERSION; (0, 0) where it does not tell."""
     found = response.get("variables")
     variables = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []

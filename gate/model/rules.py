@@ -17,15 +17,17 @@ from gate.model.words import duration, listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NamedTuple
+    from collections.abc import Sequence
+    from typing import Generic, NamedTuple
 
-    class Verdict(NamedTuple):
+    from gate.shapes import Answer, AnyVote, Asking, Backend, Entry, Facts, HowToRun, Policy, Rule, Vote, Weighed
+
+    class Verdict(NamedTuple, Generic[AnyVote]):
         """What the votes come to: state is open, approved, rejected or expired; `counted` are the votes that made it so."""
 
-        state: str
+        state: Weighed
         why: str
-        by: dict[str, Any] | None
-        counted: list[dict[str, Any]]
+        counted: list[AnyVote]
 
     class Deadline(NamedTuple):
         """When a request expires, what sets that, and the last moment to let a job through (ms since boot)."""
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 else:
     from collections import namedtuple
 
-    Verdict = namedtuple("Verdict", "state why by counted")  # noqa: PYI024
+    Verdict = namedtuple("Verdict", "state why counted")  # noqa: PYI024
     Deadline = namedtuple("Deadline", "at_ms set_by start_by_ms shortened")  # noqa: PYI024
 
 PREPARE_MARGIN_S = 15  # what prepare keeps of its own timeout, to decide, write and exit before the runner ends it
@@ -46,13 +48,13 @@ RESERVE_MAX_S = 600
 
 
 def weigh(
-    rule: dict[str, Any],
-    policy: dict[str, Any],
-    facts: dict[str, Any],
-    votes: list[dict[str, Any]],
+    rule: Rule,
+    policy: Policy,
+    facts: Facts,
+    votes: list[AnyVote],
     now_ms: int,
     deadline_ms: int,
-) -> Verdict:
+) -> Verdict[AnyVote]:
     """Weigh `votes` (oldest first) on a request, at `now_ms` of the clock that `deadline_ms` is on."""
     counting = [
         vote
@@ -61,22 +63,20 @@ def weigh(
     ]
     rejections = [vote for vote in counting if vote["answer"] == "reject"]
     if len(rejections) >= rule["rejections"]:
-        return Verdict("rejected", f"rejected by {_names(rejections)}", rejections[-1], rejections)
+        return Verdict("rejected", f"rejected by {_names(rejections)}", rejections)
     approvals = [vote for vote in counting if vote["answer"] == "approve"]
     filled = fill(rule["approvals"], [vote["person"] for vote in approvals])
     why = _progress(rule, filled, rejections)
     if now_ms >= deadline_ms:
-        return Verdict("expired", f"{why} when the time was up", None, [])
+        return Verdict("expired", f"{why} when the time was up", [])
     if all(len(people) == entry["count"] for entry, people in zip(rule["approvals"], filled, strict=True)):
         placed = [person for people in filled for person in people]
         counted = [vote for vote in approvals if vote["person"] in placed]
-        return Verdict("approved", why, counted[-1], counted)
-    return Verdict("open", why, None, [])
+        return Verdict("approved", why, counted)
+    return Verdict("open", why, [])
 
 
-def may_answer(
-    person: str, answer: str, comment: str, rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any]
-) -> str | None:
+def may_answer(person: str, answer: Answer, comment: str, rule: Rule, policy: Policy, facts: Facts) -> str | None:
     """Why an answer of `person` would not count, or None where it would."""
     why = may_approve(person, rule, policy, facts) if answer == "approve" else may_reject(person, rule, policy, facts)
     if why is None and rule["comment"][answer] == "required" and not comment:
@@ -84,7 +84,7 @@ def may_answer(
     return why
 
 
-def may_approve(person: str, rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any]) -> str | None:
+def may_approve(person: str, rule: Rule, policy: Policy, facts: Facts) -> str | None:
     """Why an approval of `person` would not count, or None where it would."""
     if person not in people_of(rule):
         return f"{person} is not on the list of rule {rule['name']!r}"
@@ -95,14 +95,14 @@ def may_approve(person: str, rule: dict[str, Any], policy: dict[str, Any], facts
     return None
 
 
-def may_reject(person: str, rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any]) -> str | None:
+def may_reject(person: str, rule: Rule, policy: Policy, facts: Facts) -> str | None:
     """Why a rejection of `person` would not count, or None where it would."""
     if person in people_of(rule) or (person in policy["people"] and triggered(person, policy, facts)):
         return None
     return f"{person} is not on the list of rule {rule['name']!r}"
 
 
-def triggered(person: str, policy: dict[str, Any], facts: dict[str, Any]) -> bool:
+def triggered(person: str, policy: Policy, facts: Facts) -> bool:
     """Whether `person` matches any occurrence, true or forged, of the user who triggered the job.
 
     The true one cannot be removed by the job's author, only added to (architecture, invariant 6); case is folded.
@@ -116,34 +116,36 @@ def triggered(person: str, policy: dict[str, Any], facts: dict[str, Any]) -> boo
     return bool(names & own or set(by["ids"]) & set(known["gitlab_ids"]))
 
 
-def people_of(rule: dict[str, Any]) -> list[str]:
+def people_of(rule: Asking) -> list[str]:
     """Everybody on any of a rule's lists, once."""
     return list(dict.fromkeys(person for entry in rule["approvals"] for person in entry["people"]))
 
 
-def concerned(rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+def concerned(rule: Rule, policy: Policy, facts: Facts) -> list[str]:
     """Whose answers can count: everybody on any of a rule's lists, and who triggered the job; nobody else is looked at."""
     listed_people = people_of(rule)
     return [person for person in policy["people"] if person in listed_people or triggered(person, policy, facts)]
 
 
-def named(policy: dict[str, Any], name: str) -> dict[str, Any] | None:
+def named(policy: Policy, name: str) -> Rule | None:
     """The rule of that name, or None."""
     return next((rule for rule in policy["rules"] if rule["name"] == name), None)
 
 
-def backend_of(policy: dict[str, Any], rule: dict[str, Any] | None) -> dict[str, Any]:
+def backend_of(policy: Policy, rule: Rule | None) -> Backend:
     """How a job of that rule runs: as the backend says, but for the user, home and limits that the rule names.
 
     The backend's home, and the keys in it, are its own user's: a rule with another user does not get them.
     """
-    user, home = (rule or {}).get("run_as") or {}, (rule or {}).get("named_home")
+    own: HowToRun = rule or {}
+    user, home = own.get("run_as"), own.get("named_home")
     shared = None if user else policy["backend"].get("named_home")
-    limits = policy["backend"].get("limits", {}) | (rule or {}).get("limits", {})
-    return {**policy["backend"], **user, "named_home": home or shared, "limits": limits}
+    limits = policy["backend"].get("limits", {}) | own.get("limits", {})
+    backend: Backend = {**policy["backend"], **user} if user else policy["backend"]
+    return {**backend, "named_home": home or shared, "limits": limits}
 
 
-def deadline(rule: dict[str, Any], opened_ms: int, prepare_timeout_s: int, job_timeout_s: int) -> Deadline:
+def deadline(rule: Rule, opened_ms: int, prepare_timeout_s: int, job_timeout_s: int) -> Deadline:
     """One effective deadline out of three clocks: the rule's, the prepare stage's, and the job's own."""
     reserve_s = reserve(rule, job_timeout_s)
     limits = (
@@ -159,35 +161,35 @@ def deadline(rule: dict[str, Any], opened_ms: int, prepare_timeout_s: int, job_t
     return Deadline(opened_ms + max(within_s, 0) * 1000, set_by, start_by_ms, within_s < rule["decide_within_s"])
 
 
-def reserve(rule: dict[str, Any], job_timeout_s: int) -> int:
+def reserve(rule: Rule, job_timeout_s: int) -> int:
     """Seconds of the job's timeout kept for running: the rule's, else the lesser of 10 min and half the timeout."""
     if rule["reserve_s"] is not None:
         return int(rule["reserve_s"])
     return int(min(RESERVE_MAX_S, job_timeout_s // 2))
 
 
-def wanted_words(rule: dict[str, Any]) -> str:
+def wanted_words(rule: Rule) -> str:
     """What a rule asks for: `1 of release-managers (alice, bob) and 1 of carol`."""
     return listed([_entry_words(entry) for entry in rule["approvals"]], "and")
 
 
-def _entry_words(entry: dict[str, Any]) -> str:
+def _entry_words(entry: Entry) -> str:
     people = f" ({', '.join(entry['people'])})" if entry["people"] != entry["of"] else ""
     return f"{entry['count']} of {listed(entry['of'])}{people}"
 
 
-def _latest(votes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _latest(votes: list[AnyVote]) -> list[AnyVote]:
     """Each person's latest vote, oldest first."""
     return [vote for n, vote in enumerate(votes) if vote["person"] not in {later["person"] for later in votes[n + 1 :]}]
 
 
-def _triggerer_known(person: str, policy: dict[str, Any], facts: dict[str, Any]) -> bool:
+def _triggerer_known(person: str, policy: Policy, facts: Facts) -> bool:
     """What is unknown never loosens (architecture, invariant 14): there must be a login, or an id on both sides, to compare."""
     by, known = facts["triggered_by"], policy["people"].get(person)
     return bool(by["names"] or (by["ids"] and known and known["gitlab_ids"]))
 
 
-def _progress(rule: dict[str, Any], filled: list[list[str]], rejections: list[dict[str, Any]]) -> str:
+def _progress(rule: Rule, filled: list[list[str]], rejections: Sequence[Vote]) -> str:
     """How far the approvals go: `1 of 2 from release-managers: alice; 0 of 1 from security`."""
     parts = [_entry_progress(entry, people) for entry, people in zip(rule["approvals"], filled, strict=True)]
     if rejections:
@@ -195,11 +197,11 @@ def _progress(rule: dict[str, Any], filled: list[list[str]], rejections: list[di
     return "; ".join(parts)
 
 
-def _entry_progress(entry: dict[str, Any], people: list[str]) -> str:
+def _entry_progress(entry: Entry, people: list[str]) -> str:
     names = f": {', '.join(people)}" if people else ""
     source = "" if people and entry["of"] == entry["people"] else f" from {listed(entry['of'])}"
     return f"{len(people)} of {entry['count']}{source}{names}"
 
 
-def _names(votes: list[dict[str, Any]]) -> str:
+def _names(votes: Sequence[Vote]) -> str:
     return listed([vote["person"] for vote in votes], "and")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from gate.shapes import Entry
 
 
-def fill(entries: list[dict[str, Any]], people: list[str]) -> list[list[str]]:
+def fill(entries: list[Entry], people: list[str]) -> list[list[str]]:
     """The people at each entry, at most its `count`, in their order, so that as many places as can be are filled."""
     places = [number for number, entry in enumerate(entries) for _ in range(entry["count"])]
     held: dict[int, str] = {}
@@ -21,7 +21,7 @@ def fill(entries: list[dict[str, Any]], people: list[str]) -> list[list[str]]:
     return [[person for person in people if seated.get(person) == entry] for entry in range(len(entries))]
 
 
-def _seat(person: str, places: list[int], entries: list[dict[str, Any]], held: dict[int, str], tried: set[int]) -> bool:
+def _seat(person: str, places: list[int], entries: list[Entry], held: dict[int, str], tried: set[int]) -> bool:
     """Find `person` a place, moving others on where that is needed; nobody who has a place loses it."""
     for place, number in enumerate(places):
         if place in tried or person not in entries[number]["people"]:

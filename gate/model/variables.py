@@ -16,7 +16,8 @@ from gate.model.words import whole
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+
+    from gate.shapes import Json, Variable
 
 SERVERS = "server's"  # the first of a name that GitLab sets for every job
 SOMETIMES = "perhaps the server's"  # the first of a name that GitLab sets for some jobs: an author can, for the others
@@ -25,7 +26,7 @@ SET = "set"
 _MARK_HEX = 16
 
 
-def kinds(response: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+def kinds(response: Json) -> list[tuple[Json, str]]:
     """Each variable of a job response, in its order, with what it is: SERVERS, SOMETIMES, OVERRIDES or SET."""
     variables, always = _objects(response), always_set(response)
     several = {name for name in USER if sum(each.get("key") == name for each in variables) > 1}
@@ -46,14 +47,12 @@ def _kind(name: str, is_always: bool, *, is_first: bool) -> str:
     return SOMETIMES if is_first and name not in USER else OVERRIDES
 
 
-def names_set(response: dict[str, Any]) -> list[str]:
+def names_set(response: Json) -> list[str]:
     """The names of all variables that are not surely the server's, each once, in their order."""
     return list(dict.fromkeys(_name(each) for each, kind in kinds(response) if kind != SERVERS))
 
 
-def shown_variables(
-    response: dict[str, Any], stable: list[Any], masked: Callable[[str], str], key: bytes
-) -> list[dict[str, Any]]:
+def shown_variables(response: Json, stable: list[object], masked: Callable[[str], str], key: bytes) -> list[Variable]:
     """The variables that are not surely the server's, as people are shown them.
 
     `stable` are the same variables as they count for the digest, in the same order, so that one that differs in what
@@ -65,18 +64,18 @@ def shown_variables(
     return [each | {"counts": last[each["name"]] == n} for n, each in enumerate(found)]
 
 
-def servers_names(response: dict[str, Any]) -> list[str]:
+def servers_names(response: Json) -> list[str]:
     """The names of the variables that are the server's own, in their order."""
     return [_name(each) for each, kind in kinds(response) if kind == SERVERS]
 
 
-def _shown(each: dict[str, Any], kind: str, mark: str, masked: Callable[[str], str]) -> dict[str, Any]:
+def _shown(each: Json, kind: str, mark: str, masked: Callable[[str], str]) -> Variable:
     hidden = _why_hidden(each)
     value = None if hidden else masked(whole(str(each.get("value", ""))))
     return {"name": _name(each), "kind": kind, "value": value, "hidden": hidden, "mark": mark}
 
 
-def _why_hidden(each: dict[str, Any]) -> str:
+def _why_hidden(each: Json) -> str:
     """Why a variable's value is not shown, or "". What is not marked at all is not shown."""
     if each.get("masked") is not False:
         return "masked in GitLab"
@@ -87,15 +86,15 @@ def _why_hidden(each: dict[str, Any]) -> str:
     return "" if isinstance(each.get("value"), str) else "no text"
 
 
-def _name(each: dict[str, Any]) -> str:
+def _name(each: Json) -> str:
     return whole(str(each.get("key")))
 
 
-def _mark(counted: Any, key: bytes) -> str:
+def _mark(counted: object, key: bytes) -> str:
     text = json.dumps(counted, sort_keys=True, separators=(",", ":")).encode()
     return hmac.new(key, b"variable\n" + text, "sha256").hexdigest()[:_MARK_HEX]
 
 
-def _objects(response: dict[str, Any]) -> list[dict[str, Any]]:
+def _objects(response: Json) -> list[Json]:
     found = response.get("variables")
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []

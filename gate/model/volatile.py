@@ -13,8 +13,9 @@ from gate.model.predefined import always_set, server_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import Callable, Sequence
+
+    from gate.shapes import Json
 
 _TRACING = ("trace_id", "span_parent_id")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)")
@@ -25,7 +26,7 @@ _TRACE_SINCE = (18, 9)  # GitLab's documentation has it since then; when it came
 _SESSION_MAX_CHARACTERS = 64  # of AWS; the runner cuts what it fills in (AWSServer.expandVariables)
 
 
-def features(found: dict[str, Any], _response: dict[str, Any]) -> dict[str, Any]:
+def features(found: Json, _response: Json) -> Json:
     """Without the ids of the trace that this job is a part of; where traces are sent to counts."""
     tracing = found.get("tracing")
     if not isinstance(tracing, dict):
@@ -33,28 +34,31 @@ def features(found: dict[str, Any], _response: dict[str, Any]) -> dict[str, Any]
     return found | {"tracing": {name: value for name, value in tracing.items() if name not in _TRACING}}
 
 
-def suspend_options(options: dict[str, Any], _response: dict[str, Any]) -> dict[str, Any]:
+def suspend_options(options: Json, _response: Json) -> Json:
     """That an environment is resumed counts; the key, which each has anew, does not."""
     key = options.get("environment_key")
     return options | {"environment_key": "\0key\0"} if isinstance(key, str) and key else options
 
 
-def secrets(found: dict[str, Any], response: dict[str, Any]) -> dict[str, Any]:
+def secrets(found: Json, response: Json) -> Json:
     """With the names of AWS sessions without this job's number."""
     return {name: _secret(secret, response) for name, secret in found.items()}
 
 
-def _secret(secret: Any, response: dict[str, Any]) -> Any:
-    aws = secret.get("aws_secrets_manager") if isinstance(secret, dict) else None
+def _secret(secret: object, response: Json) -> object:
+    if not isinstance(secret, dict):
+        return secret
+    aws = secret.get("aws_secrets_manager")
     if not isinstance(aws, dict):
         return secret
     aws = _session(aws, response)
-    if isinstance(aws.get("server"), dict):
-        aws = aws | {"server": _session(aws["server"], response)}
+    server = aws.get("server")
+    if isinstance(server, dict):
+        aws = aws | {"server": _session(server, response)}
     return secret | {"aws_secrets_manager": aws}
 
 
-def _session(holder: dict[str, Any], response: dict[str, Any]) -> dict[str, Any]:
+def _session(holder: Json, response: Json) -> Json:
     """The name of an AWS session, without this job's number where it begins with it, as the runner's own one does."""
     name, number = holder.get("role_session_name"), f"{response.get('id')}-"
     if not isinstance(name, str) or not name.startswith(number):
@@ -67,59 +71,59 @@ def _session(holder: dict[str, Any], response: dict[str, Any]) -> dict[str, Any]
     return holder | {"role_session_name": f"\0job\0{own if is_cut else rest}"}
 
 
-def stable_list(variables: list[Any], response: dict[str, Any]) -> list[Any]:
+def stable_list(variables: Sequence[object], response: Json) -> list[object]:
     """A job's variables, in their order, without what is made anew in the first of each name."""
-    seen: set[Any] = set()
+    seen: set[str] = set()
     found = []
     for each in variables:
         name = each.get("key") if isinstance(each, dict) else None
         is_first = isinstance(name, str) and name not in seen
         if isinstance(name, str):
             seen.add(name)
-        found.append(_variable(each, response) if is_first else each)
+        found.append(_variable(each, response) if is_first and isinstance(each, dict) else each)
     return found
 
 
-def _variable(variable: dict[str, Any], response: dict[str, Any]) -> dict[str, Any]:
+def _variable(variable: Json, response: Json) -> Json:
     """The first variable of its name, without what GitLab makes anew where it has GitLab's form."""
-    form, value = _FORMS.get(variable["key"]), variable.get("value")
+    form, value = _FORMS.get(str(variable["key"])), variable.get("value")
     kept = form(value, response) if form and isinstance(value, str) else None
     return variable if kept is None else variable | {"value": kept}
 
 
 # Each returns what is to count instead of the value, or None where it counts as it stands.
-def _number(value: str, response: dict[str, Any]) -> str | None:
+def _number(value: str, response: Json) -> str | None:
     return "\0job\0" if value == str(response.get("id")) else None
 
 
-def _address(value: str, response: dict[str, Any]) -> str | None:
+def _address(value: str, response: Json) -> str | None:
     end = f"/-/jobs/{response.get('id')}"
     return f"{value.removesuffix(end)}\0job\0" if value.endswith(end) else None
 
 
-def _time(value: str, _response: dict[str, Any]) -> str | None:
+def _time(value: str, _response: Json) -> str | None:
     return "\0time\0" if _TIME.fullmatch(value) else None
 
 
-def _time_slug(value: str, response: dict[str, Any]) -> str | None:
+def _time_slug(value: str, response: Json) -> str | None:
     """GitLab makes it of CI_JOB_STARTED_AT (lib/gitlab/utils.rb: slugify)."""
     started = _first(response, "CI_JOB_STARTED_AT")
     slug = re.sub(r"[^a-z0-9]", "-", started.lower()).strip("-")
     return "\0time slug\0" if _TIME.fullmatch(started) and value == slug else None
 
 
-def _attempt(value: str, response: dict[str, Any]) -> str | None:
+def _attempt(value: str, response: Json) -> str | None:
     is_servers = "CI_JOB_RETRY_COUNT" in always_set(response)
     return "\0attempt\0" if is_servers and _ATTEMPT.fullmatch(value) else None
 
 
-def _trace_state(value: str, response: dict[str, Any]) -> str | None:
+def _trace_state(value: str, response: Json) -> str | None:
     found = _TRACESTATE.fullmatch(value)
     number = f"job:{response.get('id')}"
     return f"{value.removesuffix(number)}\0job\0" if found and value.endswith(f";{number}") else None
 
 
-def _trace_parent(value: str, response: dict[str, Any]) -> str | None:
+def _trace_parent(value: str, response: Json) -> str | None:
     """Its second number is made of the job's; GitLab sends it together with CI_TRACESTATE, which names the job."""
     found = _TRACEPARENT.fullmatch(value)
     is_servers = server_version(response) >= _TRACE_SINCE and "CI_SERVER_VERSION" in always_set(response)
@@ -127,7 +131,7 @@ def _trace_parent(value: str, response: dict[str, Any]) -> str | None:
     return f"{found[1]}\0span\0{found[2]}" if found and is_servers and together else None
 
 
-_FORMS: dict[str, Callable[[str, dict[str, Any]], str | None]] = {
+_FORMS: dict[str, Callable[[str, Json], str | None]] = {
     "CI_JOB_ID": _number,
     "CI_BUILD_ID": _number,
     "CI_JOB_URL": _address,
@@ -139,7 +143,7 @@ _FORMS: dict[str, Callable[[str, dict[str, Any]], str | None]] = {
 }
 
 
-def _first(response: dict[str, Any], name: str) -> str:
+def _first(response: Json, name: str) -> str:
     """The value of the first variable of that name, or ""."""
     found = response.get("variables")
     variables = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []

@@ -18,6 +18,7 @@ from gate.page.connection import Connection, Door, make_room
 from gate.page.listeners import open_doors
 from gate.page.rulebook import Rulebook
 from gate.page.state import PAGE, Page, say
+from gate.store.layout import page_settings
 
 if TYPE_CHECKING:
     from asyncio import Server
@@ -82,7 +83,7 @@ async def _serve(config_file: str) -> None:
     page.follow()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, page.end)
-    say(f"serves {rulebook.policy['page']['url']}/ at {', '.join(door.name for door in doors)}")
+    say(f"serves {page_settings(rulebook.policy)['url']}/ at {', '.join(door.name for door in doors)}")
     tell_systemd("READY=1")
     await page.ending.wait()
     tell_systemd("STOPPING=1")
@@ -113,7 +114,8 @@ def _job_uids(page: Page) -> set[int]:
     backend = page.policy["backend"]
     if backend["allow_same_user"]:
         return set()
-    return {backend["uid"], *[rule["run_as"]["uid"] for rule in page.policy["rules"] if rule["run_as"]]}
+    users = [backend, *[rule["run_as"] for rule in page.policy["rules"] if rule["run_as"]]]
+    return {user["uid"] for user in users if user["uid"] is not None}
 
 
 def tell_systemd(state: str) -> None:

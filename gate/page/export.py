@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -16,6 +16,8 @@ from gate.page.state import PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from gate.page.history.index import Row
 
 COLUMNS = {
     "request": "key",
@@ -53,7 +55,7 @@ async def as_json(request: web.Request) -> web.StreamResponse:
 
 
 async def _export(
-    request: web.Request, kind: str, content_type: str, head: str, piece: Callable[[list[Any], bool], str], foot: str
+    request: web.Request, kind: str, content_type: str, head: str, piece: Callable[[list[Row], bool], str], foot: str
 ) -> web.StreamResponse:
     try:
         wanted = search.filter_of(request.query)
@@ -72,7 +74,7 @@ async def _export(
     return answer
 
 
-def _values(row: dict[str, Any]) -> dict[str, Any]:
+def _values(row: Row) -> Row:
     found = {name: row[column] for name, column in COLUMNS.items()}
     for name in ("requested", "decided", "released", "ended"):
         found[name] = _utc(found[name])
@@ -85,10 +87,10 @@ def _utc(wall_ms: int | None) -> str | None:
     return None if wall_ms is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall_ms / 1000))
 
 
-def _csv_of(rows: list[dict[str, Any]], _is_first: bool) -> str:
+def _csv_of(rows: list[Row], _is_first: bool) -> str:
     return lines([[safe(value) for value in row.values()] for row in rows])
 
 
-def _json_of(rows: list[dict[str, Any]], is_first: bool) -> str:
+def _json_of(rows: list[Row], is_first: bool) -> str:
     found = ",\n".join(json.dumps(row) for row in rows)
     return found if is_first else f",\n{found}"

@@ -24,6 +24,7 @@ from gate.page.headers import HEADERS, OVER_TLS
 from gate.page.render import VERSION, message_page
 from gate.page.state import PAGE, say
 from gate.store.files import StateError
+from gate.store.layout import page_settings
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -70,14 +71,14 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def add_headers(request: web.Request, answer: web.StreamResponse) -> None:
     """Put the headers on an answer that is about to go; only how long it may be kept, it can say by itself."""
-    over_tls = OVER_TLS if request.app[PAGE].policy["page"]["url"].startswith("https:") else {}
+    over_tls = OVER_TLS if page_settings(request.app[PAGE].policy)["url"].startswith("https:") else {}
     kept = {"Cache-Control": answer.headers["Cache-Control"]} if "Cache-Control" in answer.headers else {}
     answer.headers.update({**HEADERS, **over_tls, **kept})
 
 
 async def _refusal(request: web.Request, page: Page) -> web.StreamResponse | None:
     """Why this request is not let through, as an answer; None where it is, with its visitor in it."""
-    url = page.policy["page"]["url"]
+    url = page_settings(page.policy)["url"]
     if request.headers.getall("Host", []) != [urlsplit(url).netloc]:
         return render.page(request, "elsewhere.html", status=421, url=url)  # alone: nothing else is answered there
     if request.method not in ("GET", "HEAD"):

@@ -17,6 +17,7 @@ from gate.page.auth.visitor import cookie_name, visitor_by_uid
 from gate.page.guard import door_kind
 from gate.page.links import WITHIN_S
 from gate.page.state import PAGE, say
+from gate.store.layout import page_settings
 
 
 async def hand_out(request: web.Request) -> web.StreamResponse:
@@ -26,7 +27,7 @@ async def hand_out(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound
     uid = _uid(request)
     say(f"{visitor_by_uid(uid, page.policy).name} (uid {uid}) gets a login link")
-    url = page.policy["page"]["url"]
+    url = page_settings(page.policy)["url"]
     return web.json_response({"address": f"{url}/link/{page.links.make(uid)}", "within_s": WITHIN_S})
 
 
@@ -53,7 +54,7 @@ async def use(request: web.Request) -> web.StreamResponse:
         path="/",
         httponly=True,
         samesite="Strict",
-        secure=page.policy["page"]["url"].startswith("https:"),
+        secure=page_settings(page.policy)["url"].startswith("https:"),
     )
     raise answer
 

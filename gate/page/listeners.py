@@ -12,9 +12,12 @@ from config.host import path_problems
 from gate.errors import GateError
 from gate.page import SOCKET_MODE
 from gate.page.connection import Door
+from gate.store.layout import page_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from gate.shapes import PageSettings, Policy
 
 FIRST_FD = 3
 BACKLOG = 512
@@ -24,13 +27,13 @@ class DoorError(GateError):
     """A socket that cannot be listened on; the message is one line for people."""
 
 
-def open_doors(policy: dict[str, Any]) -> list[Door]:
+def open_doors(policy: Policy) -> list[Door]:
     """All doors of gate.yaml's `page`; those that systemd hands over, and the others made here.
 
     Raises:
         DoorError: one cannot be made, or systemd hands over one that gate.yaml does not name.
     """
-    given, doors = dict(_handed_over(policy["page"])), list[Door]()
+    given, doors = dict(_handed_over(page_settings(policy))), list[Door]()
     try:
         for kind, make in _wanted(policy, given):
             doors.append(Door(kind, given.get(kind) or make()))
@@ -41,12 +44,12 @@ def open_doors(policy: dict[str, Any]) -> list[Door]:
     return doors
 
 
-def _wanted(policy: dict[str, Any], given: Iterable[str]) -> Iterator[tuple[str, Callable[[], socket.socket]]]:
+def _wanted(policy: Policy, given: Iterable[str]) -> Iterator[tuple[str, Callable[[], socket.socket]]]:
     """Each door of gate.yaml's `page`, and what makes its socket."""
-    page, approvers = policy["page"], policy["approvers_gid"]
+    page, approvers = page_settings(policy), policy["approvers_gid"]
     if page["socket"]:
         yield "socket", partial(_unix, page["socket"], approvers)
-        if page["login_link"] or "link_socket" in given:
+        if page["link_socket"] and (page["login_link"] or "link_socket" in given):
             yield "link_socket", partial(_link, page["link_socket"], approvers)
     if page["proxy_socket"]:
         yield "proxy_socket", partial(_unix, page["proxy_socket"], page["proxy_gid"])
@@ -54,7 +57,7 @@ def _wanted(policy: dict[str, Any], given: Iterable[str]) -> Iterator[tuple[str,
         yield "listen", partial(_tcp, *page["listen"])
 
 
-def _handed_over(page: dict[str, Any]) -> Iterator[tuple[str, socket.socket]]:
+def _handed_over(page: PageSettings) -> Iterator[tuple[str, socket.socket]]:
     """What systemd passes on, told apart by address: (kind, socket)."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return
@@ -65,7 +68,7 @@ def _handed_over(page: dict[str, Any]) -> Iterator[tuple[str, socket.socket]]:
         yield _kind(sock.getsockname(), page), sock
 
 
-def _kind(address: Any, page: dict[str, Any]) -> str:
+def _kind(address: Any, page: PageSettings) -> str:
     if isinstance(address, tuple):
         if page["listen"] and list(address[:2]) == page["listen"]:
             return "listen"

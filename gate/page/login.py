@@ -17,6 +17,7 @@ from gate.page.auth.sessions import LIFETIME_S
 from gate.page.auth.visitor import cookie_name
 from gate.page.guard import door_kind, form_of, visitor
 from gate.page.state import PAGE, say
+from gate.store.layout import page_settings
 
 if TYPE_CHECKING:
     from gate.page.state import Page
@@ -53,7 +54,7 @@ async def login(request: web.Request) -> web.StreamResponse:
         return _form(request, error.status, str(error), person, onward)
     say(f"{person} logged in")
     answer = web.HTTPSeeOther(onward if _ONWARD.fullmatch(onward) else "/")
-    over_tls = page.policy["page"]["url"].startswith("https:")
+    over_tls = page_settings(page.policy)["url"].startswith("https:")
     answer.set_cookie(
         cookie_name(page.policy),
         page.sessions.begin(account),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gate.clock import boottime_ms
 from gate.flow.status import progress, waits
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from gate.page.auth.visitor import Visitor
     from gate.page.history.index import Index
+    from gate.shapes import Beside, Content, Facts, Opened, Policy, Rule, Vote
+    from gate.shapes import Variable as ShownVariable
 
 FOLDED_CHARACTERS = 200  # a longer value is folded, and one of more lines
 FOLDED_LINES = 3
@@ -36,8 +38,8 @@ class Waiting:
     """One request that waits. `rule` is None where gate.yaml has none for it any more."""
 
     request: Request
-    rule: dict[str, Any] | None
-    votes: list[dict[str, Any]]
+    rule: Rule | None
+    votes: list[Vote]
     progress: str
     waited_s: float
     left_s: float
@@ -87,7 +89,7 @@ class VariableGroup:
 class Book:
     """The requests on disk; what is read once is kept, since it never changes."""
 
-    def __init__(self, state_dir: str, index: Index, policy: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, state_dir: str, index: Index, policy: Callable[[], Policy]) -> None:
         """`policy` returns gate.yaml's policy as it is at that moment."""
         self._state_dir, self._index, self._policy = state_dir, index, policy
         self._loaded: dict[str, Request] = {}
@@ -106,7 +108,7 @@ class Book:
             self._loaded[key] = found
         return self._loaded[key]
 
-    def content(self, request: Request) -> dict[str, Any] | None:
+    def content(self, request: Request) -> Content | None:
         """What the job would run (gate/model/content.py); None where that is not known, cannot be read, or is of another job."""
         try:
             return request.content()
@@ -159,7 +161,7 @@ class Book:
         return waiting
 
 
-def is_whole(content: dict[str, Any] | None) -> bool:
+def is_whole(content: Content | None) -> bool:
     """Whether this is all of what a job would run: what is not kept, or is too large, cannot be read here.
 
     An older version of the gate kept no variables.
@@ -182,24 +184,24 @@ def fault_words(key: str, error: Exception) -> str:
     return str(error) if isinstance(error, StateError) else f"the files of {key} are not as a gate writes them"
 
 
-def _counts(vote: dict[str, Any], rule: dict[str, Any], policy: dict[str, Any], request: Request) -> bool:
+def _counts(vote: Vote, rule: Rule, policy: Policy, request: Request) -> bool:
     """Whether a vote counts by gate.yaml as it is now: its person may have been taken off the list since."""
     answer, comment = vote["answer"], vote["comment"]
     return rules.may_answer(vote["person"], answer, comment, rule, policy, request.facts) is None
 
 
-def latest(votes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def latest(votes: list[Vote]) -> list[Vote]:
     """Each person's last vote, oldest first."""
     return [vote for n, vote in enumerate(votes) if vote["person"] not in {later["person"] for later in votes[n + 1 :]}]
 
 
-def deadline_ms(request: Request, rule: dict[str, Any] | None) -> int:
+def deadline_ms(request: Request, rule: Rule | None) -> int:
     """The deadline (ms since boot), which a rule that was changed meanwhile can only make earlier."""
     at_ms: int = request.opened["deadline_boottime_ms"]
     return min(at_ms, request.opened["opened_boottime_ms"] + rule["decide_within_s"] * 1000) if rule else at_ms
 
 
-def links(facts: dict[str, Any], last_sha: str | None) -> dict[str, str]:
+def links(facts: Facts, last_sha: str | None) -> dict[str, str]:
     """Addresses in GitLab: project, job, pipeline, commit, merge_request, compare; those that are known."""
     url = facts.get("project_url")
     if not url:
@@ -215,7 +217,7 @@ def links(facts: dict[str, Any], last_sha: str | None) -> dict[str, str]:
     return found
 
 
-def warnings(facts: dict[str, Any], content: dict[str, Any] | None, opened: dict[str, Any]) -> list[str]:
+def warnings(facts: Facts, content: Content | None, opened: Opened) -> list[str]:
     """What somebody who is to approve must not overlook."""
     found = [sentence(each) for each in [*dangers.images(facts), *dangers.variables(facts), *dangers.unknown(content)]]
     if facts["overridden"]:
@@ -242,15 +244,15 @@ def sentence(phrase: str) -> str:
     return f"{phrase[:1].upper()}{phrase[1:]}."
 
 
-def told_variables(content: dict[str, Any] | None) -> dict[str, Any]:
+def told_variables(content: Content | None) -> dict[str, object]:
     """A job's variables, and what they were compared with, as the templates take them."""
-    content = content or {}
-    return {"variables": variables(content), "since": content.get("since"), "gone": content.get("gone", [])}
+    about: Beside = content or {}
+    return {"variables": variables(about), "since": about.get("since"), "gone": about.get("gone", [])}
 
 
-def variables(content: dict[str, Any] | None) -> list[VariableGroup]:
+def variables(content: Beside | None) -> list[VariableGroup]:
     """A job's variables for people: those that somebody else than GitLab set, and those that may be GitLab's own."""
-    found = [_variable(each) for each in (content or {}).get("variables") or []]
+    found = [_variable(each) for each in (content.get("variables") if content else None) or []]
     quiet = [each for each in found if each.is_quiet]
     groups = [
         VariableGroup(
@@ -263,7 +265,7 @@ def variables(content: dict[str, Any] | None) -> list[VariableGroup]:
     return [group for group in groups if group.variables]
 
 
-def _variable(each: dict[str, Any]) -> Variable:
+def _variable(each: ShownVariable) -> Variable:
     does = what_it_does(each["name"])
     return Variable(
         name=each["name"],
@@ -277,7 +279,7 @@ def _variable(each: dict[str, Any]) -> Variable:
     )
 
 
-def _texts(value: Any) -> list[str]:
+def _texts(value: object) -> list[str]:
     if isinstance(value, dict):
         return [text for each in value.values() for text in _texts(each)]
     if isinstance(value, list):
@@ -285,7 +287,7 @@ def _texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def rule_words(rule: dict[str, Any]) -> list[str]:
+def rule_words(rule: Rule) -> list[str]:
     """A rule in words, a sentence each."""
     said = [f"Asks for {rules.wanted_words(rule)}."]
     noes = rule["rejections"]
@@ -298,7 +300,7 @@ def rule_words(rule: dict[str, Any]) -> list[str]:
     return said
 
 
-def voters(waiting: Waiting, policy: dict[str, Any]) -> list[tuple[str, str]]:
+def voters(waiting: Waiting, policy: Policy) -> list[tuple[str, str]]:
     """Everybody on the rule, and how they stand: what they said, that they may, or why not."""
     if waiting.rule is None:
         return []

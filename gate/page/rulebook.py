@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from config.load import ConfigError, load_policy_as_reader
 from config.page import absence
+
+if TYPE_CHECKING:
+    from gate.shapes import Policy
 
 
 class Rulebook:
@@ -26,7 +29,7 @@ class Rulebook:
         self.fault = ""
         self._identity = self._look()
         self._lock = asyncio.Lock()
-        self.policy: dict[str, Any] = load_policy_as_reader(config_file)[0]
+        self.policy: Policy = load_policy_as_reader(config_file)[0]
 
     async def refresh(self) -> None:
         """Read gate.yaml again if it has changed, without holding up others."""

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -26,6 +26,7 @@ from gate.store import layout
 
 if TYPE_CHECKING:
     from gate.page.rulebook import Rulebook
+    from gate.shapes import Policy
 
 FOLLOW_EVERY_S = 0.2
 ARGON2_AT_ONCE = 2  # each takes 64 MiB and a core for a moment
@@ -86,7 +87,7 @@ class Page:
         self._follower: threading.Thread | None = None
 
     @property
-    def policy(self) -> dict[str, Any]:
+    def policy(self) -> Policy:
         """gate.yaml's policy, of its last sound form."""
         return self.rulebook.policy
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
@@ -21,12 +21,14 @@ from gate.page.render import message_page, page
 from gate.page.state import PAGE, say
 from gate.page.voting import AGAIN, Answer, Refusal, comment_of, leave, until_taken, why_not, wrong_password
 from gate.store.files import StateError
+from gate.store.layout import page_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gate.page.auth.visitor import Visitor
     from gate.page.state import Page
+    from gate.shapes import Content
     from gate.store.request import Request
 
 BULK_MAX = 50
@@ -50,7 +52,7 @@ class Pick(NamedTuple):
 async def decide(request: web.Request) -> web.StreamResponse:
     """POST /decide: reject the selected requests, or see all that they would run, to approve them."""
     state, who, form = request.app[PAGE], visitor(request), await form_of(request)
-    if not state.policy["page"]["bulk"]:
+    if not page_settings(state.policy)["bulk"]:
         return message_page(request, 403, _OFF)
     picks = _picks(state, form)
     nonce, refusal = _nonce(state, who, form, _SELECT)
@@ -69,7 +71,7 @@ async def decide(request: web.Request) -> web.StreamResponse:
 async def approve_shown(request: web.Request) -> web.StreamResponse:
     """POST /decide/shown: approve what the form's own page has shown."""
     state, who, form = request.app[PAGE], visitor(request), await form_of(request)
-    if not state.policy["page"]["bulk"]:
+    if not page_settings(state.policy)["bulk"]:
         return message_page(request, 403, _OFF)
     picks = _picks(state, form)
     nonce, refusal = _nonce(state, who, form, _SHOWN)
@@ -84,7 +86,7 @@ async def approve_shown(request: web.Request) -> web.StreamResponse:
     return await _leave_all(state, who, nonce, votes)
 
 
-def _picks(state: Page, form: Mapping[str, Any]) -> list[Pick]:
+def _picks(state: Page, form: Mapping[str, object]) -> list[Pick]:
     """What was selected, each once."""
     pairs = [str(pick).partition(" ") for pick in form.getall("pick", [])]  # type: ignore[attr-defined]
     found = []
@@ -96,7 +98,7 @@ def _picks(state: Page, form: Mapping[str, Any]) -> list[Pick]:
     return found
 
 
-def _nonce(state: Page, who: Visitor, form: Mapping[str, Any], purpose: str) -> tuple[str, Refusal | None]:
+def _nonce(state: Page, who: Visitor, form: Mapping[str, object], purpose: str) -> tuple[str, Refusal | None]:
     try:
         return state.tokens.check(str(form.get("token", "")), who.id, purpose), None
     except TokenError:
@@ -149,7 +151,7 @@ def _unfolded(
     )
 
 
-def _not_together(state: Page, who: Visitor, pick: Pick, content: dict[str, Any] | None, comment: str) -> str:
+def _not_together(state: Page, who: Visitor, pick: Pick, content: Content | None, comment: str) -> str:
     """Why this one cannot be approved with others, or ""."""
     if pick.asked is None:
         return pick.fault or "There is no such request."
@@ -163,7 +165,7 @@ def _bound_to(asked: Request) -> str:
     return f"{asked.key} {asked.opened['digest']}"
 
 
-def _shown_digest(state: Page, who: Visitor, form: Mapping[str, Any], pick: Pick) -> str:
+def _shown_digest(state: Page, who: Visitor, form: Mapping[str, object], pick: Pick) -> str:
     """The digest that the form's page has shown for a request; "" where it has not shown what waits."""
     if pick.asked is None:
         return ""

@@ -20,12 +20,15 @@ from gate.page.outcomes import outcome
 from gate.page.render import message_page, page
 from gate.page.state import PAGE
 from gate.store.files import StateError
+from gate.store.layout import page_settings
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from gate.page.history.index import Row
     from gate.page.requests import Waiting
     from gate.page.state import Page
+    from gate.shapes import Record
     from gate.store.request import Request
 
 ROWS_MAX = 100  # of what waits, on one page; a filter reaches the rest
@@ -158,7 +161,7 @@ def _about(state: Page, request: web.Request, asked: Request) -> dict[str, Any]:
     }
 
 
-def _of_the_log(state: Page, key: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+def _of_the_log(state: Page, key: str) -> tuple[Row | None, list[Record]]:
     try:
         return state.index.row(key), state.index.records(key)
     except AuditError:
@@ -182,7 +185,7 @@ def _by_project(found: list[Waiting]) -> dict[str, list[Waiting]]:
 
 def _pickable(state: Page, rows: list[Waiting]) -> frozenset[str]:
     """The keys of those that can be answered together with others: by this visitor, and whose script can be read here."""
-    if state.rulebook.fault or not state.policy["page"]["bulk"]:
+    if state.rulebook.fault or not page_settings(state.policy)["bulk"]:
         return frozenset()
     return frozenset(each.request.key for each in rows if each.can and state.book.is_shown(each.request))
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
@@ -100,7 +100,7 @@ def _would_not_count(page: Page, person: str, asked: Request, answer: Answer) ->
     if rule is None:
         return Refusal(409, "gate.yaml has no rule for this job any more: it will be refused.")
     why = drop_file.comment_fault(answer.comment) or rules.may_answer(
-        person, answer.answer, answer.comment, rule, page.policy, asked.facts
+        person, "approve" if answer.answer == "approve" else "reject", answer.comment, rule, page.policy, asked.facts
     )
     return Refusal(422, f"Your answer would not count: {shown(why, 500)}. Nothing was decided.") if why else None
 
@@ -140,7 +140,7 @@ async def until_taken(page: Page, left: list[Request], nonce: str) -> None:
                 os.unlink(os.path.join(layout.votes(asked.directory), file_of(nonce)))
 
 
-async def wrong_password(page: Page, who: Visitor, form: Mapping[str, Any]) -> Refusal | None:
+async def wrong_password(page: Page, who: Visitor, form: Mapping[str, object]) -> Refusal | None:
     if who.session is None or not page.sessions.wants_password(who.session):
         return None
     try:
@@ -151,5 +151,5 @@ async def wrong_password(page: Page, who: Visitor, form: Mapping[str, Any]) -> R
     return None
 
 
-def comment_of(form: Mapping[str, Any]) -> str:
+def comment_of(form: Mapping[str, object]) -> str:
     return whole(str(form.get("comment", "")).replace("\r\n", "\n")).strip()

@@ -20,11 +20,11 @@ from gate.store.files import StateError, write_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
 
     from audit.keys import Verifier
     from gate.setup.plan import Plan
     from gate.setup.resources import Thing
+    from gate.shapes import Policy
 
 GATE_YAML_MODE = 0o644
 _AGAIN = "what was made before stays, so run `gate init` again once that is mended"
@@ -34,7 +34,7 @@ class MakingError(GateError):
     """Something could not be made; one line, with what to do."""
 
 
-def make(plan: Plan, tell: Callable[[str], None]) -> tuple[dict[str, Any], Verifier]:
+def make(plan: Plan, tell: Callable[[str], None]) -> tuple[Policy, Verifier]:
     """Make all of it, telling of each thing once it is there; returns the policy, and the key that checkpoints verify with.
 
     Raises:
@@ -58,7 +58,7 @@ def _alone(home: str) -> Iterator[None]:
         os.close(where)
 
 
-def _make_all(plan: Plan, tell: Callable[[str], None]) -> tuple[dict[str, Any], Verifier]:
+def _make_all(plan: Plan, tell: Callable[[str], None]) -> tuple[Policy, Verifier]:
     for thing in plan.missing:
         _make(thing)
         tell(thing.name)
@@ -88,7 +88,7 @@ def _make(thing: Thing) -> None:
         raise MakingError(f"cannot make {thing.name}: {error}; {_AGAIN}") from error
 
 
-def _write(path: str, text: bytes, runner_uid: int) -> dict[str, Any]:
+def _write(path: str, text: bytes, runner_uid: int) -> Policy:
     """Check the text as it will be read, users and all, and only then put it in its place.
 
     Raises:

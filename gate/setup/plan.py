@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from config.accounts import SystemHost
 from config.faults import ConfigError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from config.accounts import Host
     from gate.setup.answers import Answers
+    from gate.shapes import Policy
 
 JOB_COMMENT = "Jobs that gitlab-runner-gate let through"
 PAGE_COMMENT = "Approval page of gitlab-runner-gate"
@@ -70,7 +71,7 @@ def plan(answers: Answers) -> Plan:
     return Plan(answers, text, things, missing)
 
 
-def _checked(answers: Answers, text: str, people: list[Thing]) -> dict[str, Any]:
+def _checked(answers: Answers, text: str, people: list[Thing]) -> Policy:
     """The policy that the text comes to on this host, once `people` are made."""
     host = PlannedHost(
         users=tuple(each.user for each in people if isinstance(each, SystemUser)),
@@ -96,7 +97,7 @@ def _system_user(name: str, comment: str, home: str, shell: str, host: Host) -> 
     return SystemUser(name, comment, home, shell, has_group=host.gid(name) is not None)
 
 
-def _directories(answers: Answers, policy: dict[str, Any], host: Host) -> Iterator[Directory]:
+def _directories(answers: Answers, policy: Policy, host: Host) -> Iterator[Directory]:
     runner, state_dir = answers.runner.name, policy["state_dir"]
     if answers.run_as:
         yield from _home(answers.run_as, host)

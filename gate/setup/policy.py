@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from config.template import written
 from gate.setup.answers import APPROVERS_GROUP, PAGE_USER
 
 if TYPE_CHECKING:
+    from config.document import Yaml
     from gate.setup.answers import Answers
 
 _RULE_NOTES = {
@@ -24,7 +25,7 @@ def text_of(answers: Answers) -> str:
     return written(_value(answers), _RULE_NOTES)
 
 
-def _value(answers: Answers) -> dict[str, Any]:
+def _value(answers: Answers) -> Yaml:
     group = _group_name(answers)
     approvals = {"approvals": [{"count": 1, "of": [group]}]}
     reasons = {"comment": {"approve": "optional", "reject": "required"}}
@@ -46,7 +47,7 @@ def _value(answers: Answers) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _person(unix: str, gitlab_id: int | None) -> dict[str, Any]:
+def _person(unix: str, gitlab_id: int | None) -> Yaml:
     return {"unix": unix} | ({} if gitlab_id is None else {"gitlab": [gitlab_id]})
 
 
@@ -58,12 +59,12 @@ def _group_name(answers: Answers) -> str:
     return name
 
 
-def _backend(answers: Answers) -> dict[str, Any]:
+def _backend(answers: Answers) -> Yaml:
     if answers.run_as is not None:
         return {"type": "shell", "run_as": answers.run_as, "isolate": "pid_namespace"}
     isolate = "pid_namespace" if answers.has_users else "process_group"  # only root can make the former
     return {"type": "shell", "isolate": isolate, "allow_same_user": True}
 
 
-def _page(answers: Answers) -> dict[str, Any]:
+def _page(answers: Answers) -> Yaml:
     return {"user": PAGE_USER if answers.has_users else answers.runner.name, "socket": answers.page_socket}

@@ -15,6 +15,7 @@ from gate.errors import GateError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 STATE_FILE_MAX_BYTES = 4 * 1024 * 1024
@@ -45,15 +46,15 @@ def write_once(directory: str, name: str, content: bytes, mode: int = STATE_MODE
         os.close(written)
 
 
-def write_json_once(directory: str, name: str, value: dict[str, Any], mode: int = STATE_MODE) -> bool:
+def write_json_once(directory: str, name: str, value: Mapping[str, object], mode: int = STATE_MODE) -> bool:
     """As write_once, for one JSON object."""
     import json
 
     return write_once(directory, name, json.dumps(value, sort_keys=True, indent=1).encode() + b"\n", mode)
 
 
-def read_json(path: str) -> dict[str, Any] | None:
-    """The JSON object in a state file, or None where there is none.
+def read_json(path: str) -> Any:
+    """The JSON object in a state file, or None where there is none; the caller says which of gate/shapes.py it has.
 
     Raises:
         StateError: there is something else there, or it cannot be read.

@@ -11,7 +11,7 @@ from gate.store.files import StateError, make_directory, rename_without_replacin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from gate.shapes import Backend, Facts, PageSettings, Policy
 
 SECRET_BYTES = 32
 
@@ -96,13 +96,13 @@ def cache(state_dir: str, project_key: str) -> str:
     return os.path.join(caches(state_dir), project_key)
 
 
-def cache_dir(policy: dict[str, Any], backend: dict[str, Any], facts: dict[str, Any]) -> str:
+def cache_dir(policy: Policy, backend: Backend, facts: Facts) -> str:
     """The project's cache; where a rule names its own user, one of that user's, who could not use the other."""
     own = backend["run_as"] if backend["run_as"] != policy["backend"]["run_as"] else None
     return cache(policy["state_dir"], project_key_of(facts) + (f"@{own}" if own else ""))
 
 
-def directories(policy: dict[str, Any]) -> list[tuple[str, int, int]]:
+def directories(policy: Policy) -> list[tuple[str, int, int]]:
     """R's own directories from the top down, each with its mode, and its group where that matters, else -1."""
     state_dir, gid = policy["state_dir"], policy["approvers_gid"]
     shared = (0o700, -1) if gid is None else (0o2750, gid)
@@ -118,7 +118,7 @@ def directories(policy: dict[str, Any]) -> list[tuple[str, int, int]]:
     ]
 
 
-def make(policy: dict[str, Any]) -> list[str]:
+def make(policy: Policy) -> list[str]:
     """Make what is missing under state_dir; returns a line for each person whose drops cannot be served, and for the page.
 
     Raises:
@@ -133,11 +133,12 @@ def make(policy: dict[str, Any]) -> list[str]:
     write_once(state_dir, "secret", os.urandom(SECRET_BYTES), 0o600)
     reserve.fill(state_dir)
     lines = [_make_drop(state_dir, person, known["uid"]) for person, known in policy["people"].items()]
-    lines += [_make_page(page(state_dir), policy["page"])] if policy.get("page") else []
+    page_of = policy.get("page")
+    lines += [_make_page(page(state_dir), page_of)] if page_of else []
     return [line for line in lines if line]
 
 
-def make_job(policy: dict[str, Any], key: str) -> str:
+def make_job(policy: Policy, key: str) -> str:
     """Make a request's directory and its votes/, where the page's user may leave votes, too; returns its path."""
     path, gid, page_of = job(policy["state_dir"], key), policy["approvers_gid"], policy.get("page")
     make_directory(path, 0o700 if gid is None else 0o2750, gid=-1 if gid is None else gid)
@@ -165,13 +166,20 @@ def secret(state_dir: str) -> bytes:
     return key
 
 
-def own_page(policy: dict[str, Any]) -> str:
+def page_settings(policy: Policy) -> PageSettings:
+    """The settings of the page, for who runs only where there is one."""
+    found = policy["page"]
+    assert found is not None  # noqa: S101
+    return found
+
+
+def own_page(policy: Policy) -> str:
     """The path of `page/`, for the page's own user.
 
     Raises:
         StateError: it is not there, or not the page user's alone; the message has the command that makes it so.
     """
-    path, page_of = page(policy["state_dir"]), policy["page"]
+    path, page_of = page(policy["state_dir"]), page_settings(policy)
     advice = f"install -d -o {page_of['user']} -g {page_of['gid']} -m 0700 {path}"
     try:
         found = os.lstat(path)
@@ -184,7 +192,7 @@ def own_page(policy: dict[str, Any]) -> str:
     return path
 
 
-def _make_page(path: str, page_of: dict[str, Any]) -> str | None:
+def _make_page(path: str, page_of: PageSettings) -> str | None:
     """The page's own; never mends an existing one, which would be to write where the page's user can plant links.
 
     A runner that is not root cannot make it for another user: `gate page` says then how the operator can.

@@ -18,7 +18,9 @@ from gate.store.files import STATE_VERSION, StateError, exists, fsync_directory,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Literal, overload
+
+    from gate.shapes import Content, Decision, Ended, Facts, KeptContent, LogMark, Opened, Policy, Release
 
 # With a comment (drop.COMMENT_MAX_RECORD_BYTES) and all else at its longest, a record stays under the log's 8 KiB.
 FIELD_MAX_RECORD_BYTES = 180
@@ -29,11 +31,11 @@ WHY_MAX_RECORD_BYTES = 360
 class Request:
     """One request on disk. `facts` is what gate.model.facts made of the job response."""
 
-    def __init__(self, directory: str, opened: dict[str, Any]) -> None:
+    def __init__(self, directory: str, opened: Opened) -> None:
         """`opened` is the content of request.json."""
         self.directory = directory
         self.key: str = opened["key"]
-        self.facts: dict[str, Any] = opened["facts"]
+        self.facts: Facts = opened["facts"]
         self.opened = opened
 
     @property
@@ -41,11 +43,22 @@ class Request:
         """The state_dir that this request lies in."""
         return os.path.dirname(os.path.dirname(self.directory))
 
-    def file(self, name: str) -> dict[str, Any] | None:
+    if TYPE_CHECKING:
+
+        @overload
+        def file(self, name: Literal["decision.json"]) -> Decision | None: ...
+        @overload
+        def file(self, name: Literal["release.json"]) -> Release | None: ...
+        @overload
+        def file(self, name: Literal["ended.json"]) -> Ended | None: ...
+        @overload
+        def file(self, name: Literal["content.json"]) -> KeptContent | None: ...
+
+    def file(self, name: str) -> object:
         """The JSON object in one of the request's files, or None."""
         return read_json(os.path.join(self.directory, name))
 
-    def content(self) -> dict[str, Any] | None:
+    def content(self) -> Content | None:
         """What the job would run (gate/model/content.py); None where that is not kept, or is of another job."""
         content = self.file("content.json")
         return content if content and content["response_sha256"] == self.opened["response_sha256"] else None
@@ -88,7 +101,7 @@ class Request:
                 " logrotate?); nothing is released. Put it back, or run the job again"
             )
 
-    def record(self, event: str, *same: str, **more: Any) -> log.Head:
+    def record(self, event: str, *same: str, **more: object) -> log.Head:
         """Append a record about this request to the audit log, once.
 
         A record of this request and event that equals it in `same`, too, stands for it: a step that was cut short after
@@ -98,7 +111,7 @@ class Request:
             AuditError: it is not durably in the log.
         """
         if "why" in more:
-            more["why"] = fit(more["why"], WHY_MAX_RECORD_BYTES)
+            more["why"] = fit(str(more["why"]), WHY_MAX_RECORD_BYTES)
         fields = {"event": event, "request": self.key, "job": record_of(self.facts), **marks_of(self.facts), **more}
         if event in _WITH_DIGEST:
             fields["digest"] = self.opened["digest"]
@@ -111,7 +124,7 @@ class Request:
         )
 
 
-def log_mark(state_dir: str) -> dict[str, Any]:
+def log_mark(state_dir: str) -> LogMark:
     """Where the audit log ends now, and what tells that end from another's: what request.json has of it."""
     directory = layout.audit(state_dir)
     position = log.position(directory)
@@ -125,7 +138,7 @@ def load(state_dir: str, key: str) -> Request | None:
         StateError: it is there and cannot be read.
     """
     directory = layout.job(state_dir, key)
-    opened = read_json(os.path.join(directory, "request.json"))
+    opened: Opened | None = read_json(os.path.join(directory, "request.json"))
     if opened is None:
         return None
     if opened.get("v") != STATE_VERSION or opened.get("key") != key:
@@ -147,7 +160,7 @@ def meant_by(state_dir: str, job: str) -> list[str]:
     return [key for key in keys(state_dir) if job in (key, key.rpartition("-")[2])]
 
 
-def url_of(policy: dict[str, Any], key: str) -> str | None:
+def url_of(policy: Policy, key: str) -> str | None:
     """Where people read and answer a request on the page; None where gate.yaml has no page."""
     page = policy.get("page")
     return f"{page['url']}/requests/{key}" if page else None
@@ -163,12 +176,12 @@ def keyed_hash(state_dir: str, text: str) -> str:
     return hmac.new(layout.secret(state_dir), text.encode(), "sha256").hexdigest()
 
 
-def marks_of(facts: dict[str, Any]) -> dict[str, bool]:
+def marks_of(facts: Facts) -> dict[str, bool]:
     """What an audit record says of a job that is none of GitLab's; nothing of one that is."""
     return {"rehearsal": True} if facts.get("rehearsal") else {}
 
 
-def record_of(facts: dict[str, Any]) -> dict[str, Any]:
+def record_of(facts: Facts) -> dict[str, object]:
     """The `job` object of an audit record: an allow-list, each text short enough for the log's 8 KiB a line."""
     from gate.model.facts import triggerer
 

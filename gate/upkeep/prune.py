@@ -18,12 +18,13 @@ from gate.upkeep import archive, leftovers
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+
+    from gate.shapes import Policy
 
 NAMES_MAX = 2000  # a sweep removes no more: some 50 ms
 
 
-def tidy(policy: dict[str, Any], own_key: str, now_s: float) -> list[str]:
+def tidy(policy: Policy, own_key: str, now_s: float) -> list[str]:
     """Remove what is due at `now_s` (wall time), but nothing of the job `own_key`; returns a line for each fault."""
     keep, state_dir = policy.get("keep"), policy["state_dir"]
     if keep is None:  # a job that an older version of the gate let in
@@ -41,7 +42,7 @@ def tidy(policy: dict[str, Any], own_key: str, now_s: float) -> list[str]:
         os.close(alone)
 
 
-def _tidy(policy: dict[str, Any], own_key: str, now_s: float) -> list[str]:
+def _tidy(policy: Policy, own_key: str, now_s: float) -> list[str]:
     state_dir, allowed, faults = policy["state_dir"], Allowance(NAMES_MAX), []
     # A rejection is remembered for as long as it keeps a repeat of its job out.
     requests_s = max([policy["keep"]["requests_s"], *[rule["after_rejection_s"] for rule in policy["rules"]]])

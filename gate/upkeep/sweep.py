@@ -37,7 +37,8 @@ from gate.votes import drop_file, signed, turned_away
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+
+    from gate.shapes import Policy
 
 DROP_MAX_AGE_S = 7 * 24 * 3600
 LIST_WITHIN_S = 2.0
@@ -45,7 +46,7 @@ TURN_AWAY_MAX = 200
 _FAULTS = (StateError, log.AuditError, drop_file.DropError, OSError, KeyError)
 
 
-def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
+def sweep(policy: Policy, own_key: str) -> list[str]:
     """Sweep all requests but `own_key`, and all drops; returns a line for each fault; nothing while another sweep runs."""
     if not os.path.lexists(policy["state_dir"]):
         return []  # config could not make it, and has said why: a line about that here would only hide the reason
@@ -63,7 +64,7 @@ def sweep(policy: dict[str, Any], own_key: str) -> list[str]:
         os.close(alone)
 
 
-def _sweep(policy: dict[str, Any], own_key: str) -> list[str]:
+def _sweep(policy: Policy, own_key: str) -> list[str]:
     state_dir, faults = policy["state_dir"], []
     try:
         others = [key for key in keys(state_dir) if key != own_key]
@@ -103,7 +104,7 @@ class _Ended:
         return self._why[job]
 
 
-def _rotate(policy: dict[str, Any]) -> list[str]:
+def _rotate(policy: Policy) -> list[str]:
     if "keep" not in policy:  # of a job that an older version of the gate let in; the next job rotates
         return []
     directory, needed = layout.audit(policy["state_dir"]), functools.partial(_first_needed, policy["state_dir"])
@@ -126,7 +127,7 @@ def _first_needed(state_dir: str) -> int:
     return min(found, default=log.position(layout.audit(state_dir))[0])
 
 
-def _sweep_request(policy: dict[str, Any], key: str) -> None:
+def _sweep_request(policy: Policy, key: str) -> None:
     state_dir = policy["state_dir"]
     directory = layout.job(state_dir, key)
     if exists(os.path.join(directory, "ended.json")):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
+    from gate.shapes import KeptVote, Policy, Rule
     from gate.store.request import Request
     from gate.votes.drop_file import Reading
 
@@ -38,7 +39,7 @@ _VOTE = {"v": int, "key": str, "person": str, "answer": str, "comment": str, "vi
 class Ballot:
     """What one look makes of the answers to a request; `lines` is for its job log."""
 
-    def __init__(self, request: Request, policy: dict[str, Any], rule: dict[str, Any]) -> None:
+    def __init__(self, request: Request, policy: Policy, rule: Rule) -> None:
         """`policy` and `rule` are those of gate.yaml as it is now."""
         self.request, self.policy, self.rule = request, policy, rule
         self.lines: list[str] = []
@@ -80,7 +81,7 @@ class Ballot:
             self.recorded.add(place)
         self.lines.append(f"{shown(place)} {shown(fit(why, WHY_MAX_RECORD_BYTES), 500)}; what is there does not count")
 
-    def keep(self, directory: int, name: str, file: os.stat_result, vote_name: str, vote: dict[str, Any]) -> None:
+    def keep(self, directory: int, name: str, file: os.stat_result, vote_name: str, vote: KeptVote) -> None:
         """Make an answer a vote: the vote's file, its record, and what was left goes.
 
         Raises:
@@ -93,7 +94,7 @@ class Ballot:
         self.record(vote)
         self.remove(directory, name, file)
 
-    def counted(self, vote_name: str) -> dict[str, Any] | None:
+    def counted(self, vote_name: str) -> KeptVote | None:
         """The vote that is kept under that name already, or None.
 
         The page's user can make files in votes/, too, and must not keep a vote from being counted by one of the same name:
@@ -107,7 +108,9 @@ class Ballot:
             found = os.lstat(path)
         except FileNotFoundError:
             return None
-        vote = read_json(path) if found.st_uid == os.geteuid() and stat.S_ISREG(found.st_mode) else None
+        vote: KeptVote | None = (
+            read_json(path) if found.st_uid == os.geteuid() and stat.S_ISREG(found.st_mode) else None
+        )
         if vote is not None and is_vote(vote, vote_name, self.request.key):
             return vote
         why = "it is not the gate's own, and stood where a vote is kept"
@@ -118,7 +121,7 @@ class Ballot:
             os.close(votes)
         return None
 
-    def record(self, vote: dict[str, Any]) -> None:
+    def record(self, vote: KeptVote) -> None:
         """Record a vote, once, and say it.
 
         Raises:
@@ -172,7 +175,7 @@ class Ballot:
             os.unlink(taken)
 
 
-def votes_on(request: Request, lines: list[str] | None = None) -> list[dict[str, Any]]:
+def votes_on(request: Request, lines: list[str] | None = None) -> list[KeptVote]:
     """All votes on a request, oldest first; where two are of one moment, the rejection is the later one.
 
     Only files of the gate's own uid count, and only under the request and the name that they have in them (architecture "On
@@ -182,7 +185,7 @@ def votes_on(request: Request, lines: list[str] | None = None) -> list[dict[str,
     each.
     """
     directory = layout.votes(request.directory)
-    found: list[dict[str, Any]] = []
+    found: list[KeptVote] = []
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
         own = _own(path) if name.endswith(".json") else None
@@ -199,13 +202,13 @@ def votes_on(request: Request, lines: list[str] | None = None) -> list[dict[str,
     return sorted(found, key=lambda vote: (vote["counted_boottime_ms"], vote["answer"] == "reject", vote["file"]))
 
 
-def is_vote(vote: dict[str, Any], name: str, key: str) -> bool:
+def is_vote(vote: KeptVote, name: str, key: str) -> bool:
     """Whether it is a vote on the request of that key, kept under that name; older ones do not have their name in them."""
     sound = all(type(vote.get(part)) is kind for part, kind in _VOTE.items())
     return sound and vote["key"] == key and vote.get("file", name) == name and name.startswith(f"{vote['person']}.")
 
 
-def _vote_in(path: str, own: os.stat_result) -> dict[str, Any]:
+def _vote_in(path: str, own: os.stat_result) -> Any:
     try:
         return read_json(path) or {}
     except StateError:

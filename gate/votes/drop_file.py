@@ -35,12 +35,12 @@ from gate.store.files import rename_without_replacing
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NamedTuple
+    from typing import Literal, NamedTuple
 
     class Reading(NamedTuple):
         """What became of one drop: state is ready, later, gone or bad; `why` says more; `file` identifies the inode."""
 
-        state: str
+        state: Literal["ready", "later", "gone", "bad"]
         text: str
         why: str
         file: os.stat_result | None

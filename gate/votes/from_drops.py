@@ -13,6 +13,7 @@ from gate.votes import drop_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from gate.shapes import Answer, KeptVote
     from gate.votes.ballot import Ballot
     from gate.votes.drop_file import Reading
 
@@ -47,8 +48,8 @@ def _judge(ballot: Ballot, directory: int, name: str, person: str, reading: Read
         by = {"person": person, "via": "drop"}
         ballot.turn_away(f"a drop of {person}", directory, name, file, by, why)
         return
-    answer = name.rpartition(".")[2]
-    vote = {
+    answer = _answer(name)
+    vote: KeptVote = {
         "v": 1,
         "key": ballot.request.key,
         "person": person,
@@ -62,8 +63,12 @@ def _judge(ballot: Ballot, directory: int, name: str, person: str, reading: Read
     ballot.keep(directory, name, file, f"{person}.{file.st_ino}-{file.st_ctime_ns}.{answer}.json", vote)
 
 
+def _answer(name: str) -> Answer:
+    return "approve" if name.endswith(".approve") else "reject"
+
+
 def _why_not(ballot: Ballot, name: str, person: str, comment: str, file: os.stat_result) -> str | None:
-    stem, _, answer = name.rpartition(".")
+    stem, answer = name.rpartition(".")[0], _answer(name)
     namesakes = _namesakes(ballot) if stem != ballot.request.key else []
     if namesakes:
         both = " or ".join(f"{key}.{answer}" for key in sorted([ballot.request.key, *namesakes]))

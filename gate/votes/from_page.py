@@ -27,8 +27,7 @@ from gate.votes.statement import FORMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from gate.shapes import KeptVote, PageVote
     from gate.votes.ballot import Ballot
     from gate.votes.drop_file import Reading
 
@@ -42,7 +41,7 @@ class PageVoteError(GateError):
     """No vote of the page's; the message says what is wrong with it."""
 
 
-def parse(text: str) -> dict[str, str]:
+def parse(text: str) -> PageVote:
     """What the page says: `request`, `digest`, `person`, `answer`, `comment`.
 
     Raises:
@@ -66,10 +65,16 @@ def parse(text: str) -> dict[str, str]:
     fault = drop_file.comment_fault(comment)
     if fault:
         raise PageVoteError(f"does not fit: {fault}")
-    return value
+    return {
+        "request": value["request"],
+        "digest": value["digest"],
+        "person": value["person"],
+        "answer": value["answer"],
+        "comment": comment,
+    }
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(dict(pairs)) != len(pairs):
         raise PageVoteError("has a key twice")
     return dict(pairs)
@@ -89,7 +94,7 @@ def look_into(ballot: Ballot, uid: int) -> None:
         for name, reading, said in newest:
             _take_in(ballot, directory, name, reading, said)
         for name, reading in wrong[:WRONG_MAX]:
-            _turn_away(ballot, directory, name, reading, {}, reading.why)
+            _turn_away(ballot, directory, name, reading, None, reading.why)
     finally:
         os.close(directory)
     if len(left) > READ_MAX or len(wrong) > WRONG_MAX:
@@ -98,15 +103,15 @@ def look_into(ballot: Ballot, uid: int) -> None:
 
 def _sorted_out(
     ballot: Ballot, directory: int, names: list[str], uid: int
-) -> tuple[list[tuple[str, Reading, dict[str, str]]], list[tuple[str, Reading]]]:
+) -> tuple[list[tuple[str, Reading, PageVote]], list[tuple[str, Reading]]]:
     """Each person's newest approval and rejection, oldest first, and what is no vote; what a newer one stands for is gone."""
-    votes: list[tuple[str, Reading, dict[str, str]]] = []
+    votes: list[tuple[str, Reading, PageVote]] = []
     wrong: list[tuple[str, Reading]] = []
     for name, reading in ballot.readings(
         "page", "votes", names, {"via": "page"}, lambda name: _read(directory, name, uid)
     ):
         said, why = _said(reading)
-        if why:
+        if said is None:
             wrong.append((name, reading._replace(why=why)))
         else:
             votes.append((name, reading, said))
@@ -117,7 +122,7 @@ def _sorted_out(
     return [vote for vote in votes if vote not in older], wrong
 
 
-def _meaning(said: dict[str, str]) -> tuple[str, ...]:
+def _meaning(said: PageVote) -> tuple[str, ...]:
     return said["request"], said["digest"], said["person"], said["answer"]
 
 
@@ -125,7 +130,7 @@ def _read(directory: int, name: str, uid: int) -> Reading:
     return drop_file.read_ascii(directory, name, uid)
 
 
-def _let_go(ballot: Ballot, directory: int, older: list[tuple[str, Reading, dict[str, str]]]) -> None:
+def _let_go(ballot: Ballot, directory: int, older: list[tuple[str, Reading, PageVote]]) -> None:
     """Remove votes that a newer one of the same person says, too, with one record for each person."""
     for person in sorted({said["person"] for _name, _reading, said in older}):
         names = [name for name, _reading, said in older if said["person"] == person]
@@ -143,7 +148,7 @@ def _let_go(ballot: Ballot, directory: int, older: list[tuple[str, Reading, dict
                 os.unlink(name, dir_fd=directory)
 
 
-def _take_in(ballot: Ballot, directory: int, name: str, reading: Reading, said: dict[str, str]) -> None:
+def _take_in(ballot: Ballot, directory: int, name: str, reading: Reading, said: PageVote) -> None:
     why = _why_not(ballot, said)
     if why:
         _turn_away(ballot, directory, name, reading, said, why)
@@ -151,24 +156,24 @@ def _take_in(ballot: Ballot, directory: int, name: str, reading: Reading, said: 
         _count(ballot, directory, name, reading.file, said)
 
 
-def _turn_away(ballot: Ballot, directory: int, name: str, reading: Reading, said: dict[str, str], why: str) -> None:
+def _turn_away(ballot: Ballot, directory: int, name: str, reading: Reading, said: PageVote | None, why: str) -> None:
     assert reading.file is not None  # noqa: S101
     by = {"via": "page", **({"person": said["person"]} if said else {})}
     of = f" of {said['person']}" if said else ""
     ballot.turn_away(f"a vote{of} on the page", directory, name, reading.file, by, why)
 
 
-def _said(reading: Reading) -> tuple[dict[str, str], str | None]:
+def _said(reading: Reading) -> tuple[PageVote | None, str]:
     """What a file says, or nothing and why."""
     if reading.why:
-        return {}, reading.why
+        return None, reading.why
     try:
-        return parse(reading.text), None
+        return parse(reading.text), ""
     except PageVoteError as error:
-        return {}, str(error)
+        return None, str(error)
 
 
-def _why_not(ballot: Ballot, said: dict[str, str]) -> str | None:
+def _why_not(ballot: Ballot, said: PageVote) -> str | None:
     request = ballot.request
     if said["request"] != request.key:
         return f"it is for the request {said['request']}"
@@ -177,12 +182,12 @@ def _why_not(ballot: Ballot, said: dict[str, str]) -> str | None:
     return may_answer(said["person"], said["answer"], said["comment"], ballot.rule, ballot.policy, request.facts)
 
 
-def _count(ballot: Ballot, directory: int, name: str, file: os.stat_result, said: dict[str, str]) -> None:
+def _count(ballot: Ballot, directory: int, name: str, file: os.stat_result, said: PageVote) -> None:
     vote_name = f"{said['person']}.page-{name.removesuffix('.vote')}.{said['answer']}.json"
     if ballot.counted(vote_name) is not None:
         ballot.remove(directory, name, file)  # the same form, sent twice: it was counted already
         return
-    vote: dict[str, Any] = {
+    vote: KeptVote = {
         "v": 1,
         "key": ballot.request.key,
         "person": said["person"],

@@ -26,8 +26,8 @@ from gate.votes.sshsig import CannotVerifyError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
+    from gate.shapes import AnyVote, Facts, KeptVote, Policy, Rule
     from gate.votes.ballot import Ballot
     from gate.votes.drop_file import Reading
     from gate.votes.signed import Statement
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ONCE_ONLY = "this very statement was counted already; sign one with another expires or comment to answer again"
 
 
-def signers(rule: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+def signers(rule: Rule, policy: Policy, facts: Facts) -> list[str]:
     """Whose signed drops are looked for; nobody's where there is no `drop/signed/`."""
     people = concerned(rule, policy, facts) if policy["approvers_gid"] is not None else []
     return [person for person in people if policy["people"][person]["ssh_keys"]]
@@ -60,7 +60,7 @@ def look_into(ballot: Ballot, root: int, people: list[str]) -> None:
         os.close(directory)
 
 
-def standing(votes: list[dict[str, Any]], policy: dict[str, Any]) -> list[dict[str, Any]]:
+def standing(votes: list[AnyVote], policy: Policy) -> list[AnyVote]:
     """Those of `votes` that are not signed approvals by a key that gate.yaml does not have for their person any more."""
     return [
         vote
@@ -135,7 +135,7 @@ def _answer(
     counted = ballot.counted(vote_name)
     if counted is not None and counted["drop"] != dropped:
         raise signed.NotCountingError(ONCE_ONLY)
-    vote = {
+    vote: KeptVote = {
         "v": 1,
         "key": request.key,
         "person": statement.person,

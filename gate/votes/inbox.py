@@ -17,8 +17,8 @@ from gate.votes.signed import names_of as signed_names_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
+    from gate.shapes import Facts, KeptVote, Policy, Rule
     from gate.store.request import Request
 
 LOOK_AGAIN_MS = 1000
@@ -30,8 +30,8 @@ class Inbox:
     def __init__(
         self,
         request: Request,
-        policy: dict[str, Any],
-        rule: dict[str, Any],
+        policy: Policy,
+        rule: Rule,
         at: Callable[[str], None] = lambda _source: None,
     ) -> None:
         """`policy` and `rule` are those of gate.yaml as it is now; `at` is told of each source before it is looked at."""
@@ -50,7 +50,7 @@ class Inbox:
         """Whether something is not ready."""
         return bool(self.ballot.later)
 
-    def collect(self) -> list[dict[str, Any]]:
+    def collect(self) -> list[KeptVote]:
         """Take in what has been left; returns all votes on the request, oldest first.
 
         Raises:
@@ -67,8 +67,9 @@ class Inbox:
                 from_signed.look_into(ballot, root, signers)
         finally:
             os.close(root)
-        if ballot.policy.get("page") and self._answers("page", "votes", {"via": "page"}):
-            from_page.look_into(ballot, ballot.policy["page"]["uid"])
+        page = ballot.policy.get("page")
+        if page and self._answers("page", "votes", {"via": "page"}):
+            from_page.look_into(ballot, page["uid"])
         votes = votes_on(ballot.request, ballot.lines)
         for vote in votes:
             ballot.record(vote)
@@ -85,13 +86,13 @@ class Inbox:
         return True
 
 
-def droppers(policy: dict[str, Any], rule: dict[str, Any], facts: dict[str, Any]) -> dict[str, int]:
+def droppers(policy: Policy, rule: Rule, facts: Facts) -> dict[str, int]:
     """Whose drop directories are looked into, by their uid: a gate that is not root serves none but its own user's."""
     uids = {person: policy["people"][person]["uid"] for person in concerned(rule, policy, facts)}
     return {person: uid for person, uid in uids.items() if uid is not None and os.geteuid() in (0, uid)}
 
 
-def places(request: Request, policy: dict[str, Any], rule: dict[str, Any]) -> dict[str, list[str]]:
+def places(request: Request, policy: Policy, rule: Rule) -> dict[str, list[str]]:
     """Where a drop that answers the request can lie, relative to `drop/`, for each source."""
     names = names_of(request.facts["job_id"], request.key)
     found = {person: [f"{person}/{name}" for name in names] for person in droppers(policy, rule, request.facts)}

@@ -22,8 +22,7 @@ from gate.votes.statement import FORMS, Statement, StatementError, expires_text,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from gate.shapes import Policy, Rule, Vote
     from gate.store.request import Request
 
 __all__ = ["Statement", "StatementError", "expires_text", "make", "parse"]
@@ -65,7 +64,7 @@ def split(content: bytes) -> tuple[bytes, bytes]:
     return statement, armour
 
 
-def why_not(statement: Statement, key: str, digest: str, policy: dict[str, Any], now_s: float) -> str | None:
+def why_not(statement: Statement, key: str, digest: str, policy: Policy, now_s: float) -> str | None:
     """Why a statement, whoever signed it, does not count for the request of `key` and `digest`; None where it may."""
     if statement.request != key:
         return f"it is for the request {statement.request}"
@@ -81,7 +80,7 @@ def why_not(statement: Statement, key: str, digest: str, policy: dict[str, Any],
     return None
 
 
-def signing_key(armour: bytes, statement: Statement, policy: dict[str, Any]) -> str:
+def signing_key(armour: bytes, statement: Statement, policy: Policy) -> str:
     """The public key (`ssh-ed25519 AAAA…`) that a signature names, where it is one of the person's, and for this gate.
 
     Raises:
@@ -100,7 +99,7 @@ def signing_key(armour: bytes, statement: Statement, policy: dict[str, Any]) -> 
     return signature.key
 
 
-def verify(content: bytes, statement: Statement, key: str, digest: str, policy: dict[str, Any], now_s: float) -> str:
+def verify(content: bytes, statement: Statement, key: str, digest: str, policy: Policy, now_s: float) -> str:
     """The fingerprint (`SHA256:…`) of the key that signed a drop's content, where it counts for this request.
 
     Args:
@@ -126,13 +125,13 @@ def verify(content: bytes, statement: Statement, key: str, digest: str, policy: 
     return sshsig.fingerprint(made_by)
 
 
-def still_theirs(vote: dict[str, Any], policy: dict[str, Any]) -> bool:
+def still_theirs(vote: Vote, policy: Policy) -> bool:
     """Whether gate.yaml still has the key that a signed vote was made with; a key that was taken out counts no more."""
     known = policy["people"].get(vote["person"])
-    return known is not None and vote["signed_with"] in map(sshsig.fingerprint, known["ssh_keys"])
+    return known is not None and str(vote["signed_with"]) in map(sshsig.fingerprint, known["ssh_keys"])
 
 
-def lines_for(request: Request, policy: dict[str, Any], rule: dict[str, Any]) -> list[str]:
+def lines_for(request: Request, policy: Policy, rule: Rule) -> list[str]:
     """What people elsewhere need to sign an answer, for the job log; nothing where nobody on the rule could.
 
     The template is not canonical: `<person>` and `<answer>` are for people to fill in, and `expires` and `comment`, too,

@@ -19,12 +19,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NamedTuple
 
+    from gate.shapes import Answer
+
     class Statement(NamedTuple):
         """A person's answer to one request, as signed; `expires_s` is seconds since the epoch."""
 
         request: str
         digest: str
-        decision: str
+        decision: Answer
         person: str
         expires_s: int
         comment: str
@@ -105,13 +107,13 @@ def parse(content: bytes) -> Statement:
     )
 
 
-def _canonical(value: dict[str, Any]) -> bytes:
+def _canonical(value: dict[str, object]) -> bytes:
     import json
 
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(dict(pairs)) != len(pairs):
         raise StatementError("has a key twice")
     return dict(pairs)

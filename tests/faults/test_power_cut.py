@@ -154,7 +154,7 @@ def requests_in(state_dir: str) -> list[Request]:
     return [request for request in found if request is not None]
 
 
-def unkept(run: Run, answered: Answered, state_dir: str, records: list[dict[str, Any]]) -> list[str]:
+def unkept(run: Run, answered: Answered, state_dir: str, records: list[Any]) -> list[str]:
     """What the runner was told of, and is not there."""
     key = run.jobs.directory(answered.job).name
     events = {record["event"] for record in records if record.get("request") == key}
@@ -162,11 +162,12 @@ def unkept(run: Run, answered: Answered, state_dir: str, records: list[dict[str,
     due = {"requested", "vote", "decided"} | ({"released"} if answered.code == 0 else set())
     due |= {"ended"} if answered.ended else set()
     request = load(state_dir, key)
-    missing = [name for name in names if request is None or request.file(name) is None]
+    file: Any = request.file if request else None
+    missing = [name for name in names if file is None or file(name) is None]
     return [f"{answered}: no {sorted(due - events)}, no {missing}"] if missing or due - events else []
 
 
-def contradicted(request: Request, records: list[dict[str, Any]]) -> list[str]:
+def contradicted(request: Request, records: list[Any]) -> list[str]:
     """Where what is on disk of one request and what is recorded of it do not go together."""
     events = [record["event"] for record in records]
     decision, votes = request.file("decision.json"), os.listdir(layout.votes(request.directory))

@@ -75,7 +75,7 @@ class Case:
     def good(self, key: Key | None = None, **changes: Any) -> bytes:
         return (key or self.keys.alice).drop(statement_for(self.request, **changes))
 
-    def look(self, **rule: Any) -> tuple[list[dict[str, Any]], Inbox]:
+    def look(self, **rule: Any) -> tuple[list[Any], Inbox]:
         box = Inbox(self.request, self.policy, rule_of(**rule))
         return box.collect(), box
 

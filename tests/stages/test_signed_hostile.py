@@ -249,7 +249,8 @@ def test_a_sweep_turns_away_what_nobody_will_take(case: Case, monkeypatch: pytes
 
 
 def test_the_longest_statement_fits_into_its_record(case: Case) -> None:
-    case.request.facts.update(dict.fromkeys(("path", "name", "stage", "environment", "ref", "sha"), "\u00fc" * 500))
+    facts: Any = case.request.facts
+    facts.update(dict.fromkeys(("path", "name", "stage", "environment", "ref", "sha"), "\u00fc" * 500))
     case.put(case.good(comment="\u00fc" * 833, decision="approve"))
 
     (vote,), _ = case.look()

@@ -19,6 +19,7 @@ from gate.store.files import write_json_once
 from gate.votes import signed
 from gate.votes.inbox import Inbox
 from tests.support.gate_state import facts_of, open_request
+from tests.support.parts import part
 from tests.support.signing import Key, new_key
 from tests.support.site import APPROVER, Site
 
@@ -58,7 +59,7 @@ class Gate:
         env = {"PATH": "/usr/bin:/bin", **environment}
         return subprocess.run(["sh", "-c", line], env=env, capture_output=True, check=False, timeout=60, cwd="/")
 
-    def votes(self) -> list[dict[str, Any]]:
+    def votes(self) -> list[Any]:
         return Inbox(self.request, self.policy, self.policy["rules"][0]).collect()
 
     def left(self) -> list[str]:
@@ -94,7 +95,9 @@ def test_nothing_but_letters_stands_outside_quotes(tmp_path: Path) -> None:
     os.makedirs(os.path.join(state, "drop", "signed"))
     key = new_key(tmp_path, name="a 'key' $(x)")
     statement = signed.Statement(KEY, "2" * 64, "approve", "erin", int(time.time()) + 60, "")
-    line = shell_line(signed.make(statement), str(key.file), {"state_dir": state, "site": "test.example"}, statement)
+    line = shell_line(
+        signed.make(statement), str(key.file), part({"state_dir": state, "site": "test.example"}), statement
+    )
     subprocess.run(["sh", "-c", line], check=True, capture_output=True)
     (name,) = os.listdir(os.path.join(state, "drop", "signed"))
     assert name == f"{KEY}.erin.approve"

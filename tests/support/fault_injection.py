@@ -70,7 +70,7 @@ class Jobs:
         self._made_at: dict[int, tuple[int, int]] = {}
         scratch.chmod(0o700)
         self._template = self._configured(next(self._ids))
-        self.policy: dict[str, Any] = self._template["policy"]
+        self.policy: Any = self._template["policy"]
 
     def new(self) -> int:
         """A job's number; each is of a project of its own, so that none looks at all those before it."""
@@ -135,13 +135,13 @@ class Jobs:
             f"GATE_JOB_DIR={self.directory(job)}",
         ]
 
-    def _configured(self, job: int) -> dict[str, Any]:
+    def _configured(self, job: int) -> Any:
         self._respond(job)
         environment = dict(os.environ)
         environment |= {"JOB_RESPONSE_FILE": str(self._response(job)), "BUILD_EXIT_CODE_FILE": "/dev/null"}
         done = subprocess.run([*self.site.driver(), "config"], env=environment, capture_output=True, check=True)
         with open(json.loads(done.stdout)["job_env"]["GATE_PLAN"], encoding="utf-8") as source:
-            plan: dict[str, Any] = json.load(source)
+            plan: Any = json.load(source)
         return plan
 
     def _response(self, job: int) -> Path:
@@ -151,7 +151,7 @@ class Jobs:
         self._response(job).write_text(json.dumps(job_payload(job)), encoding="utf-8")
         self._response(job).chmod(0o600)
 
-    def _facts(self, job: int) -> dict[str, Any]:
+    def _facts(self, job: int) -> Any:
         return {**self._template["facts"], "job_id": job, "project_id": job}
 
     def _key(self, job: int) -> str:

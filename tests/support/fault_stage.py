@@ -59,12 +59,12 @@ def strike_in(target: str, number: int, idle_calls: int) -> None:
     left, here = [target], list[str]()
     step, in_child = prepare.step, prepare._in_child
 
-    def stepping(name: str, *rest: Any) -> Any:
+    def stepping(name: Any, *rest: Any) -> Any:
         here[:] = [name] if name in left else []
         left[:] = [each for each in left if each != name]
         return step(name, *rest)
 
-    def being_born(name: str, *rest: Any) -> None:
+    def being_born(name: Any, *rest: Any) -> None:
         if here:
             come_to_be_struck(number, idle_calls)
         in_child(name, *rest)
@@ -84,9 +84,9 @@ def tell_of_sleep(mark: str) -> None:
     prepare.Wait._sleep = sleeping  # type: ignore[method-assign,assignment]
 
 
-def one_step(name: str, config: str) -> int:
+def one_step(name: Any, config: str) -> int:
     """One step of prepare, without the wait around it."""
-    context = {"config_file": config, "prepare_timeout_s": 3600, "runner_pid": os.getppid(), "deadline_ms": 2**60}
+    context: Any = {"config_file": config, "prepare_timeout_s": 3600, "runner_pid": os.getppid(), "deadline_ms": 2**60}
     result = prepare.step(name, context, prepare.Signals(), prepare.STEP_WITHIN_MS, -1)
     for line in result["lines"]:
         print("gate:", line, flush=True)

@@ -33,7 +33,7 @@ DAY_S = 86_400
 GIVE_UP_S = 300  # a child that hangs
 
 
-def rule_of(**changes: Any) -> dict[str, Any]:
+def rule_of(**changes: Any) -> Any:
     """One rule: an approval of alice or bob."""
     return {
         "name": "all",
@@ -53,7 +53,7 @@ def rule_of(**changes: Any) -> dict[str, Any]:
     }
 
 
-def policy_of(state_dir: Path, **changes: Any) -> dict[str, Any]:
+def policy_of(state_dir: Path, **changes: Any) -> Any:
     """A policy as config makes it; carol is known, and on no list."""
     people = {
         person: {
@@ -86,7 +86,7 @@ def policy_of(state_dir: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
-def facts_of(**changes: Any) -> dict[str, Any]:
+def facts_of(**changes: Any) -> Any:
     """The facts of a job that `dev` triggered."""
     return {
         "instance": "git.example",
@@ -112,14 +112,14 @@ def facts_of(**changes: Any) -> dict[str, Any]:
     }
 
 
-def made(state_dir: Path, **changes: Any) -> dict[str, Any]:
+def made(state_dir: Path, **changes: Any) -> Any:
     """A policy, with everything that it needs on disk."""
     policy = policy_of(state_dir, **changes)
     layout.make(policy)
     return policy
 
 
-def open_request(policy: dict[str, Any], key: str = "git.example-42-1001", **opened: Any) -> Request:
+def open_request(policy: Any, key: str = "git.example-42-1001", **opened: Any) -> Request:
     """A request on disk, as the step `opening` leaves it."""
     directory = layout.make_job(policy, key)
     job_id = int(key.rpartition("-")[2])
@@ -148,7 +148,7 @@ def open_request(policy: dict[str, Any], key: str = "git.example-42-1001", **ope
     return request
 
 
-def drop_file(policy: dict[str, Any], person: str, name: str, content: str | bytes = "ok") -> str:
+def drop_file(policy: Any, person: str, name: str, content: str | bytes = "ok") -> str:
     """A drop of a person, written and closed; returns its path. `ok` is what it says without a comment."""
     path = os.path.join(layout.drops(policy["state_dir"]), person, name)
     with open(path, "wb") as target:
@@ -170,7 +170,7 @@ def next_tick(directory: Path) -> None:
     raise AssertionError("the file system's clock stands still")
 
 
-def records(policy: dict[str, Any], event: str | None = None) -> list[dict[str, Any]]:
+def records(policy: Any, event: str | None = None) -> list[Any]:
     """The audit log, whole or of one event."""
     found = [record for _head, record in log.records(layout.audit(policy["state_dir"]))]
     return [record for record in found if event in (None, record["event"])]

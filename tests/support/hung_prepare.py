@@ -24,7 +24,7 @@ AT = sys.argv[1]
 looking = executor.steps.looking
 
 
-def hanging(context: dict[str, Any], interrupted: Callable[[], bool]) -> dict[str, Any]:
+def hanging(context: Any, interrupted: Callable[[], bool]) -> Any:
     said = context["at"]
 
     def at(source: str) -> None:

@@ -90,7 +90,7 @@ class Log:
     def decided(self, number: int, word: str, person: str | None = None, via: str = "page", **facts: Any) -> None:
         """A decision, by a person where there is one."""
         by = {"by": {"person": person, "via": via, "uid": 1}} if person else {}
-        said: dict[str, Any] = {"decision": word, "comment": "so be it", "why": f"{word} it is", **by}
+        said: Any = {"decision": word, "comment": "so be it", "why": f"{word} it is", **by}
         self._about(number, "decided", facts, rule="all", config="c", digest="2" * 64, **said)
 
     def released(self, number: int) -> None:
@@ -124,6 +124,6 @@ class Log:
         """Take away what is behind `size` bytes, as nobody may."""
         os.truncate(self.path, size)
 
-    def _about(self, number: int, event: str, facts: dict[str, Any], **fields: Any) -> None:
+    def _about(self, number: int, event: str, facts: Any, **fields: Any) -> None:
         about = facts_of(**{"job_id": number, **facts})
         self.add(event, request=key_of(number), job=record_of(about), **marks_of(about), **fields)

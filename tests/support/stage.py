@@ -58,7 +58,7 @@ class Stage:
         facts = job_facts(response, rehearsal=rehearsal)
         key = key_of(facts)
         directory = layout.make_job(self.policy, key)
-        content = {"v": 1, "key": key, "response_sha256": "0" * 64, **shown_content(response, b"k" * 32)}
+        content: Any = {"v": 1, "key": key, "response_sha256": "0" * 64, **shown_content(response, b"k" * 32)}
         content |= compared(self.policy["state_dir"], key, facts, self.rule["name"], content["variables"])
         write_json_once(directory, "content.json", content)
         now_ms = boottime_ms()
@@ -91,18 +91,18 @@ class Stage:
         return request
 
     @property
-    def rule(self) -> dict[str, Any]:
+    def rule(self) -> Any:
         """The site's one rule."""
-        found: dict[str, Any] = self.policy["rules"][0]
+        found: Any = self.policy["rules"][0]
         return found
 
-    def vote(self, request: Request, person: str, answer: str, comment: str = "", via: str = "page") -> dict[str, Any]:
+    def vote(self, request: Request, person: str, answer: str, comment: str = "", via: str = "page") -> Any:
         """A vote that was counted, by its record."""
         by = {"person": person, "via": via, "uid": 1, "vote": f"{person}.page-{os.urandom(16).hex()}.{answer}.json"}
         request.record("vote", "by", by=by, decision=answer, comment=comment)
         return {"person": person, "via": via, "uid": 1, "comment": comment, "answer": answer}
 
-    def decided(self, request: Request, word: str, comment: str = "", why: str = "") -> None:
+    def decided(self, request: Request, word: Any, comment: str = "", why: str = "") -> None:
         """Decide a request, by the first person of the rule where people decide, and end it."""
         votes = []
         person = people_of(self.rule)[0]

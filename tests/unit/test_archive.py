@@ -36,11 +36,11 @@ AFTER_30_DAYS = time.time() + 31 * DAY_S
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> dict[str, Any]:
+def policy(tmp_path: Path) -> Any:
     return made(tmp_path / "state")
 
 
-def ended(policy: dict[str, Any], key: str = KEY, word: str = "rejected", **opened: Any) -> Request:
+def ended(policy: Any, key: str = KEY, word: Any = "rejected", **opened: Any) -> Request:
     request = open_request(policy, key, **opened)
     request.record("requested", rule="all", config="", why="1 of alice")
     record_decided(request, decide(request, word, "because", rule="all", config=""))
@@ -50,19 +50,19 @@ def ended(policy: dict[str, Any], key: str = KEY, word: str = "rejected", **open
     return request
 
 
-def tidy(policy: dict[str, Any], now_s: float = AFTER_30_DAYS, own_key: str = "own") -> list[str]:
+def tidy(policy: Any, now_s: float = AFTER_30_DAYS, own_key: str = "own") -> list[str]:
     return prune.tidy(policy, own_key, now_s)
 
 
-def names(policy: dict[str, Any], *parts: str) -> list[str]:
+def names(policy: Any, *parts: str) -> list[str]:
     return sorted(os.listdir(os.path.join(policy["state_dir"], *parts)))
 
 
-def archived(policy: dict[str, Any]) -> list[str]:
+def archived(policy: Any) -> list[str]:
     return sorted(path.name for path in Path(layout.archive(policy["state_dir"])).glob("????-??/*"))
 
 
-def test_a_request_that_ended_long_ago_leaves_its_name_and_its_records(policy: dict[str, Any]) -> None:
+def test_a_request_that_ended_long_ago_leaves_its_name_and_its_records(policy: Any) -> None:
     ended(policy)
     open_request(policy, OTHER)
     before = records(policy)
@@ -85,7 +85,7 @@ STAYS: dict[str, tuple[float, str]] = {
 
 
 @pytest.mark.parametrize("case", STAYS)
-def test_what_is_not_due_stays(policy: dict[str, Any], case: str) -> None:
+def test_what_is_not_due_stays(policy: Any, case: str) -> None:
     ended(policy)
     now_s, own_key = STAYS[case]
 
@@ -93,7 +93,7 @@ def test_what_is_not_due_stays(policy: dict[str, Any], case: str) -> None:
     assert (names(policy, "jobs"), archived(policy)) == ([KEY], [])
 
 
-def test_a_job_that_an_older_gate_let_in_has_nothing_removed(policy: dict[str, Any]) -> None:
+def test_a_job_that_an_older_gate_let_in_has_nothing_removed(policy: Any) -> None:
     ended(policy)
     del policy["keep"]
 
@@ -131,7 +131,7 @@ ODD: dict[str, tuple[Callable[[Request], Any], str]] = {
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_what_is_odd_stays_whole_is_told_and_hinders_no_other(policy: dict[str, Any], case: str) -> None:
+def test_what_is_odd_stays_whole_is_told_and_hinders_no_other(policy: Any, case: str) -> None:
     change, told = ODD[case]
     request = ended(policy)
     ended(policy, OTHER)
@@ -145,7 +145,7 @@ def test_what_is_odd_stays_whole_is_told_and_hinders_no_other(policy: dict[str, 
     assert (names(policy, "jobs", KEY), archived(policy)) == (before, [OTHER])
 
 
-def test_a_log_without_the_end_of_a_request_keeps_it(policy: dict[str, Any]) -> None:
+def test_a_log_without_the_end_of_a_request_keeps_it(policy: Any) -> None:
     """Say, one that was put back from a backup."""
     request = ended(policy)
     log = Path(layout.audit(policy["state_dir"])) / "audit.1.jsonl"
@@ -159,7 +159,7 @@ def test_a_log_without_the_end_of_a_request_keeps_it(policy: dict[str, Any]) -> 
     assert names(policy, "jobs") == [KEY]
 
 
-def test_a_rejection_is_kept_for_as_long_as_it_keeps_a_repeat_out(policy: dict[str, Any]) -> None:
+def test_a_rejection_is_kept_for_as_long_as_it_keeps_a_repeat_out(policy: Any) -> None:
     policy["rules"] = [rule_of(after_rejection_s=60 * DAY_S)]
     ended(policy)
 
@@ -167,7 +167,7 @@ def test_a_rejection_is_kept_for_as_long_as_it_keeps_a_repeat_out(policy: dict[s
     assert (tidy(policy, time.time() + 61 * DAY_S), names(policy, "jobs")) == ([], [])
 
 
-def test_many_go_a_few_at_a_time(policy: dict[str, Any]) -> None:
+def test_many_go_a_few_at_a_time(policy: Any) -> None:
     count = 2 * archive.AT_ONCE_MAX + 1
     for number in range(count):
         ended(policy, f"git.example-42-{number}")
@@ -180,7 +180,7 @@ def test_many_go_a_few_at_a_time(policy: dict[str, Any]) -> None:
     assert len(archived(policy)) == count
 
 
-def test_those_that_cannot_go_keep_out_no_others(policy: dict[str, Any]) -> None:
+def test_those_that_cannot_go_keep_out_no_others(policy: Any) -> None:
     for number in range(3 * archive.AT_ONCE_MAX):
         without(ended(policy, f"git.example-42-1{number:03}"), "decision.json")
     ended(policy, "git.example-42-1999")
@@ -192,7 +192,7 @@ def test_those_that_cannot_go_keep_out_no_others(policy: dict[str, Any]) -> None
     assert archived(policy) == ["git.example-42-1999"]
 
 
-def test_names_are_forgotten_by_months_when_the_log_forgets_them_too(policy: dict[str, Any]) -> None:
+def test_names_are_forgotten_by_months_when_the_log_forgets_them_too(policy: Any) -> None:
     ended(policy)
     tidy(policy)
     (month,) = [name for name in names(policy, "archive") if name != "removing"]
@@ -204,7 +204,7 @@ def test_names_are_forgotten_by_months_when_the_log_forgets_them_too(policy: dic
     assert month == time.strftime("%Y-%m", time.gmtime(AFTER_30_DAYS))
 
 
-def test_whether_a_name_is_there_that_cannot_be_told_is_a_fault(policy: dict[str, Any]) -> None:
+def test_whether_a_name_is_there_that_cannot_be_told_is_a_fault(policy: Any) -> None:
     path = Path(layout.archive(policy["state_dir"])) / "2026-11"
     path.write_text("")
 
@@ -212,7 +212,7 @@ def test_whether_a_name_is_there_that_cannot_be_told_is_a_fault(policy: dict[str
         archive.is_archived(policy["state_dir"], KEY)
 
 
-def test_a_job_that_never_began_to_wait_leaves_nothing(policy: dict[str, Any]) -> None:
+def test_a_job_that_never_began_to_wait_leaves_nothing(policy: Any) -> None:
     for key in (KEY, OTHER):
         write_json_once(layout.make_job(policy, key), "plan.1.json", {"v": 1})
     os.utime(layout.job(policy["state_dir"], OTHER))
@@ -223,14 +223,14 @@ def test_a_job_that_never_began_to_wait_leaves_nothing(policy: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("name", ["decision.json", "release.json", "started", "waiting.1"])
-def test_a_request_that_lost_its_beginning_stays(policy: dict[str, Any], name: str) -> None:
+def test_a_request_that_lost_its_beginning_stays(policy: Any, name: str) -> None:
     write_json_once(layout.make_job(policy, KEY), name, {"v": 1})
 
     tidy(policy)
     assert names(policy, "jobs") == [KEY]
 
 
-def test_sweeps_at_once_archive_each_request_once(policy: dict[str, Any]) -> None:
+def test_sweeps_at_once_archive_each_request_once(policy: Any) -> None:
     for number in range(8):
         ended(policy, f"git.example-42-{number}")
 
@@ -260,14 +260,14 @@ def test_a_removal_that_was_stopped_anywhere_is_gone_on_with(tmp_path: Path) -> 
     assert reached > 50
 
 
-def _stopped_at(policy: dict[str, Any], at: int) -> bool:
+def _stopped_at(policy: Any, at: int) -> bool:
     end_before_call(
         at, "open", "rename", "unlink", "rmdir", "mkdir", "link", "fsync", "listdir", "scandir", "lstat", "chmod"
     )
     return tidy(policy) == []
 
 
-def test_what_the_page_s_user_left_in_votes_is_removed_too(policy: dict[str, Any]) -> None:
+def test_what_the_page_s_user_left_in_votes_is_removed_too(policy: Any) -> None:
     if not IS_ROOT:
         pytest.skip("not root: a page with a user of its own needs root")
     policy["page"] = {"user": "gitlab-gate", "uid": 20_010, "gid": 20_011, "url": "http://gate.localhost"}

@@ -129,7 +129,7 @@ def let_go(tmp_path: Path, clock: list[float]) -> tuple[Path, list[log.Head]]:
     return tmp_path, heads
 
 
-def _rewritten(directory: Path, number: int, at: int, change: Callable[[dict[str, Any]], Any]) -> None:
+def _rewritten(directory: Path, number: int, at: int, change: Callable[[Any], Any]) -> None:
     """A record in other words, and all that follow it written anew: what only an anchor could tell."""
     before = ""
     for each in [n for n in numbers(directory) if n >= number]:
@@ -146,7 +146,7 @@ def _rewritten(directory: Path, number: int, at: int, change: Callable[[dict[str
         file.write_bytes(b"".join(lines))
 
 
-def _says(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
+def _says(change: Callable[[Any], Any]) -> Callable[[Path], None]:
     return lambda directory: _rewritten(directory, 7, 0, change)
 
 

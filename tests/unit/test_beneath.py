@@ -30,11 +30,11 @@ def _no_sigio() -> Iterator[None]:
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> dict[str, Any]:
+def policy(tmp_path: Path) -> Any:
     return made(tmp_path / "state")
 
 
-def own(policy: dict[str, Any], name: str = "") -> str:
+def own(policy: Any, name: str = "") -> str:
     return os.path.join(layout.drops(policy["state_dir"]), "alice", name).rstrip("/")
 
 
@@ -47,7 +47,7 @@ MOUNTED = {
 
 @pytest.mark.parametrize("is_file", [True, False])
 @pytest.mark.parametrize("where", MOUNTED)
-def test_a_file_system_that_never_answers_is_never_asked(policy: dict[str, Any], where: str, is_file: bool) -> None:
+def test_a_file_system_that_never_answers_is_never_asked(policy: Any, where: str, is_file: bool) -> None:
     """By a look, by what makes the directories, and by a sweep."""
     name, place = MOUNTED[where]
     if name:
@@ -70,7 +70,7 @@ def test_a_file_system_that_never_answers_is_never_asked(policy: dict[str, Any],
 
 @pytest.mark.parametrize("fault", sorted(set(errno.errorcode) - {*drop.HOSTS_OWN, errno.ENOENT}))
 def test_no_error_of_one_persons_drop_holds_up_another(
-    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch, fault: int
+    policy: Any, monkeypatch: pytest.MonkeyPatch, fault: int
 ) -> None:
     true = beneath.open_beneath
 
@@ -109,7 +109,7 @@ TYPES: dict[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("what", TYPES)
-def test_no_kind_of_file_holds_up_another(policy: dict[str, Any], what: str) -> None:
+def test_no_kind_of_file_holds_up_another(policy: Any, what: str) -> None:
     request = open_request(policy)
     try:
         TYPES[what](own(policy, "1001.approve"))
@@ -151,7 +151,7 @@ def test_a_kernel_without_it_is_said_in_one_line() -> None:
     assert "Linux 5.6 or newer is needed" in beneath.missing(missing)
 
 
-def test_a_full_directory_is_never_listed_by_a_look(policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_directory_is_never_listed_by_a_look(policy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(1000):
         os.mknod(own(policy, str(number)))
     request = open_request(policy)
@@ -169,7 +169,7 @@ def test_a_full_directory_is_never_listed_by_a_look(policy: dict[str, Any], monk
     assert not [path for path in listed if "/drop" in path]
 
 
-def test_people_on_no_list_are_not_looked_at(policy: dict[str, Any]) -> None:
+def test_people_on_no_list_are_not_looked_at(policy: Any) -> None:
     request = open_request(policy)
     drop_file(policy, "carol", "1001.approve", "")
     os.chmod(os.path.dirname(own(policy).rstrip("/")) + "/carol", 0o777)
@@ -177,7 +177,7 @@ def test_people_on_no_list_are_not_looked_at(policy: dict[str, Any]) -> None:
     assert (box.collect(), box.lines, records(policy)) == ([], [], [])
 
 
-def test_what_hung_before_is_passed_over_once_recorded_and_others_count(policy: dict[str, Any]) -> None:
+def test_what_hung_before_is_passed_over_once_recorded_and_others_count(policy: Any) -> None:
     request = open_request(policy)
     drop_file(policy, "bob", "1001.approve")
     for _ in range(2):
@@ -187,7 +187,7 @@ def test_what_hung_before_is_passed_over_once_recorded_and_others_count(policy: 
     assert [record["drop"] for record in records(policy, "drop-turned-away")] == [{"name": "drop/alice"}]
 
 
-def test_a_sweep_does_only_so_much_at_a_time(policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_does_only_so_much_at_a_time(policy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "TURN_AWAY_MAX", 3)
     monkeypatch.setattr(sweep, "DROP_MAX_AGE_S", -1)
     for number in range(5):
@@ -198,7 +198,7 @@ def test_a_sweep_does_only_so_much_at_a_time(policy: dict[str, Any], monkeypatch
     assert len(records(policy, "drop-turned-away")) == 4
 
 
-def test_sweeps_do_not_wait_for_one_another(policy: dict[str, Any]) -> None:
+def test_sweeps_do_not_wait_for_one_another(policy: Any) -> None:
     import fcntl
 
     drop_file(policy, "alice", "1.approve")

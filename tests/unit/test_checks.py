@@ -25,6 +25,7 @@ from executor.checks.runner import capacity, sandbox, sed, service, timeouts, to
 from executor.checks.runner.toml_edit import Edit
 from executor.checks.runner_config import Runner, RunnerConfig
 from executor.checks.system import HostSystem
+from tests.support.parts import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +35,8 @@ EXAMPLE = (CHECKOUT / "runner-config.example.toml").read_text(encoding="utf-8")
 VALUES = st.one_of(
     st.integers(-(2**40), 2**40), st.booleans(), st.text(max_size=20), st.lists(st.text(max_size=8), max_size=3)
 )
-JOB_USER: dict[str, Any] = {"run_as": "gitlab-job", "uid": 1001, "gid": 1001, "home": "/home/gitlab-job"}
-POLICY: dict[str, Any] = {"state_dir": "/var/lib/gitlab-runner-gate", "rules": [{"name": "all", "decide_within_s": 3600, "run_as": None}],
+JOB_USER: Any = {"run_as": "gitlab-job", "uid": 1001, "gid": 1001, "home": "/home/gitlab-job"}
+POLICY: Any = {"state_dir": "/var/lib/gitlab-runner-gate", "rules": [{"name": "all", "decide_within_s": 3600, "run_as": None}],
           "backend": JOB_USER}  # fmt: skip
 
 
@@ -141,7 +142,7 @@ def runner_of(text: str, number: int = 0) -> Runner:
     return Runner(number, tomllib.loads(text)["runners"][number])
 
 
-def mended(text: str, tmp_path: Path, *edits: Edit) -> dict[str, Any] | None:
+def mended(text: str, tmp_path: Path, *edits: Edit) -> Any | None:
     """What the printed command makes of a file; None where it only opens an editor."""
     path = tmp_path / "it's a config.toml"
     path.write_bytes(text.encode())
@@ -428,6 +429,6 @@ def test_a_page_that_hangs_is_started_again_and_not_only_started(
         if not backlog:
             first.connect(door)  # no more fit in
         context = dataclasses.replace(context_of(), system=FakeSystem(files))
-        found = page._answer(context, {"url": "http://gate.localhost:8420"}, door)
+        found = page._answer(context, part({"url": "http://gate.localhost:8420"}), door)
     assert (found.state, found.message) == ("warn", f"the page does not answer at {door} within 0.2 s: it hangs")
     assert found.fix == ("systemctl restart gate-page.service" if has_unit else "")

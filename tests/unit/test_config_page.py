@@ -65,7 +65,7 @@ GONE = [
 @pytest.mark.parametrize(("page", "told", "socket"), GONE)
 def test_what_has_gone_of_the_page_stops_no_job(page: str, told: str, socket: str | None) -> None:
     host = FakeHost(FakeHost().users | {"dave": User("dave", 1400, 1400, "/")})
-    found = policy_from(f"{GOOD}page: {{{page}}}\n".encode(), "gate.yaml", runner_uid=0, host=host)
+    found: Any = policy_from(f"{GOOD}page: {{{page}}}\n".encode(), "gate.yaml", runner_uid=0, host=host)
     (aside,) = found["asides"]
     assert (aside["of"], told in aside["message"], bool(aside["fix"])) == ("page", True, True)
     assert (found["page"] and found["page"]["socket"]) == socket
@@ -118,7 +118,7 @@ def test_a_runner_that_is_not_root_must_be_in_the_page_s_group() -> None:
         "the runner is not root (it is uid 997), and must be in the group of 'gitlab-gate', gid 995, to take the page's"
     )
     data = f"{text}page: {{user: gitlab-gate, {SOCKET}}}\n".encode()
-    found = policy_from(data, "gate.yaml", runner_uid=997, host=FakeHost())
+    found: Any = policy_from(data, "gate.yaml", runner_uid=997, host=FakeHost())
     assert f"{expected} votes: add it there" in found["asides"][0]["message"]
     assert found["page"] is None
     users = FakeHost().users | {"gitlab-runner": User("gitlab-runner", 997, 995, "/")}
@@ -140,14 +140,14 @@ def test_for_trying_out_the_page_may_be_the_gate_s_own_user() -> None:
 )
 def test_the_policy_holds_what_the_page_needs(page: str, url: str) -> None:
     text = f"{GOOD}page: {{user: gitlab-gate, {page}}}\n"
-    found = policy_from(text.encode(), "gate.yaml", runner_uid=0, host=FakeHost())["page"]
+    found: Any = policy_from(text.encode(), "gate.yaml", runner_uid=0, host=FakeHost())["page"]
     assert (found["uid"], found["gid"], found["url"], found["proxy_header"]) == (995, 995, url, "Remote-User")
     assert found["listen"] == (["::1", 99] if "listen" in page else None)
 
 
 def test_the_policy_holds_the_proxy_s_group() -> None:
     text = f"{GOOD}page: {{user: gitlab-gate, {PROXIED}}}\n"
-    found = policy_from(text.encode(), "gate.yaml", runner_uid=0, host=FakeHost())["page"]
+    found: Any = policy_from(text.encode(), "gate.yaml", runner_uid=0, host=FakeHost())["page"]
     assert (found["proxy_socket"], found["proxy_gid"]) == ("/run/gate/proxy.sock", PROXY_GID)
 
 
@@ -165,7 +165,7 @@ def test_on_event_names_a_program_that_can_be_run(tmp_path: Path) -> None:
     assert (unusable(str(program)), exposed(str(program), ME)) == ("", [])
 
 
-def loaded(tmp_path: Path, program: Path) -> dict[str, Any]:
+def loaded(tmp_path: Path, program: Path) -> Any:
     file = tmp_path / "gate.yaml"
     text = GOOD.replace("run_as: gitlab-job", "allow_same_user: true")
     file.write_text(f"{text}on_event: [{program}]\n")

@@ -24,7 +24,7 @@ CLAIMED = (
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def policy(text: str, runner_uid: int = 0) -> dict[str, Any]:
+def policy(text: str, runner_uid: int = 0) -> Any:
     return load.policy_from(text.encode(), "gate.yaml", runner_uid=runner_uid, host=FakeHost())
 
 

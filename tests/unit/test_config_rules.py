@@ -59,9 +59,9 @@ GLOB = "write at least one character, and no control characters"
 DURATION = "write one number and its unit, such as 30s, 15m, 4h or 2d"
 
 
-def rules_of(text: str, runner_uid: int = 0) -> list[dict[str, Any]]:
+def rules_of(text: str, runner_uid: int = 0) -> list[Any]:
     found = policy_from(text.encode(), "gate.yaml", runner_uid=runner_uid, host=FakeHost())
-    rules: list[dict[str, Any]] = found["rules"]
+    rules: list[Any] = found["rules"]
     return rules
 
 

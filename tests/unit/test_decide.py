@@ -16,6 +16,7 @@ from gate.store import layout
 from gate.store.files import StateError, write_json_once
 from gate.store.request import Request
 from tests.support.gate_state import in_children, made, open_request, records, same_json
+from tests.support.parts import part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 VOTE = {"person": "alice", "via": "drop", "uid": 20_001, "comment": "go ahead", "answer": "approve"}
 OTHER_VOTE = {"person": "bob", "via": "drop", "uid": 20_002, "comment": "", "answer": "approve"}
-BACKEND = {"type": "shell", "run_as": "deployer", "uid": 996, "gid": 996, "home": "/", "allow_same_user": False}
+BACKEND: Any = {"type": "shell", "run_as": "deployer", "uid": 996, "gid": 996, "home": "/", "allow_same_user": False}
 
 
 class Crash(BaseException):
@@ -31,37 +32,35 @@ class Crash(BaseException):
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> dict[str, Any]:
+def policy(tmp_path: Path) -> Any:
     return made(tmp_path / "state")
 
 
 @pytest.fixture
-def request_(policy: dict[str, Any]) -> Request:
+def request_(policy: Any) -> Request:
     return open_request(policy)
 
 
-def approved(request: Request, *votes: dict[str, Any], **backend: Any) -> dict[str, Any]:
+def approved(request: Request, *votes: Any, **backend: Any) -> Any:
     counted = list(votes) or [VOTE]
     return decide(request, "approved", "1 of 1", rule="all", config="c" * 64, votes=counted, backend=BACKEND | backend)
 
 
-def let_through(
-    request: Request, policy: dict[str, Any], *votes: dict[str, Any], interrupted: bool = False, **backend: Any
-) -> None:
+def let_through(request: Request, policy: Any, *votes: Any, interrupted: bool = False, **backend: Any) -> None:
     plan = {"policy": policy, "work_dir": "/jobs-own", "cache_dir": "/projects-own"}
-    release(request, approved(request, *votes, **backend), plan, lambda: interrupted)
+    release(request, approved(request, *votes, **backend), part(plan), lambda: interrupted)
 
 
-def release_of(request: Request) -> dict[str, Any]:
-    return same_json(os.path.join(request.directory, "release.json"))  # type: ignore[no-any-return]
+def release_of(request: Request) -> Any:
+    return same_json(os.path.join(request.directory, "release.json"))
 
 
-def events(policy: dict[str, Any]) -> list[str]:
+def events(policy: Any) -> list[str]:
     return [record["event"] for record in records(policy)][1:]  # after genesis
 
 
 def test_of_many_deciders_one_stands_and_all_are_told_the_same(request_: Request, tmp_path: Path) -> None:
-    words = ("approved", "rejected", "expired", "canceled")
+    words: Any = ("approved", "rejected", "expired", "canceled")
 
     def work(n: int) -> bool:
         told = decide(request_, words[n % 4], f"by {n}", rule="all", config="")
@@ -74,7 +73,7 @@ def test_of_many_deciders_one_stands_and_all_are_told_the_same(request_: Request
     assert {(tmp_path / f"told.{n}").read_text() for n in range(8)} == {standing}
 
 
-def test_a_release_names_this_very_job(policy: dict[str, Any], request_: Request) -> None:
+def test_a_release_names_this_very_job(policy: Any, request_: Request) -> None:
     let_through(request_, policy)
 
     content = same_json(os.path.join(request_.directory, "release.json"))
@@ -86,22 +85,20 @@ def test_a_release_names_this_very_job(policy: dict[str, Any], request_: Request
     assert records(policy, "decided")[0]["by"] == {"person": "alice", "uid": 20_001, "via": "drop"}
 
 
-def test_the_same_user_is_said_each_time(policy: dict[str, Any], request_: Request) -> None:
+def test_the_same_user_is_said_each_time(policy: Any, request_: Request) -> None:
     let_through(request_, policy, allow_same_user=True)
 
     assert records(policy, "released")[0]["same_user"] is True
 
 
-def test_a_job_runs_as_was_decided_whatever_gate_yaml_says_at_its_release(
-    policy: dict[str, Any], request_: Request
-) -> None:
+def test_a_job_runs_as_was_decided_whatever_gate_yaml_says_at_its_release(policy: Any, request_: Request) -> None:
     approved(request_)
     let_through(request_, policy, uid=0)
 
     assert release_of(request_)["backend"] == BACKEND
 
 
-def test_the_job_is_told_who_approved_it_and_which_record_says_so(policy: dict[str, Any], request_: Request) -> None:
+def test_the_job_is_told_who_approved_it_and_which_record_says_so(policy: Any, request_: Request) -> None:
     said = VOTE | {"comment": "line 1\nline 2"}
     let_through(request_, policy, said, OTHER_VOTE, VOTE | {"person": "carol", "comment": "ok"})
 
@@ -119,7 +116,7 @@ def test_the_job_is_told_who_approved_it_and_which_record_says_so(policy: dict[s
 
 
 def test_a_job_is_told_the_same_however_often_its_release_was_cut_short(
-    policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch
+    policy: Any, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
         cut_short(patched, "release.json", "before")
@@ -133,7 +130,7 @@ def test_a_job_is_told_the_same_however_often_its_release_was_cut_short(
 
 
 @pytest.mark.parametrize("event", ["decided", "released"])
-def test_the_digest_is_in_the_record(policy: dict[str, Any], request_: Request, event: str) -> None:
+def test_the_digest_is_in_the_record(policy: Any, request_: Request, event: str) -> None:
     let_through(request_, policy)
 
     assert records(policy, event)[0]["digest"] == request_.opened["digest"]
@@ -142,7 +139,7 @@ def test_the_digest_is_in_the_record(policy: dict[str, Any], request_: Request, 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", ["decision.json", "decided", "released", "release.json"])
 def test_a_release_cut_short_anywhere_is_finished_with_no_record_twice(
-    policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch, step: str, when: str
+    policy: Any, request_: Request, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
     with monkeypatch.context() as patched:
         cut_short(patched, step, when)
@@ -173,7 +170,7 @@ def cut_short(patched: pytest.MonkeyPatch, step: str, when: str) -> None:
 
 @pytest.mark.parametrize("event", ["decided", "released"])
 def test_nothing_is_released_where_a_record_cannot_be_written(
-    policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch, event: str
+    policy: Any, request_: Request, monkeypatch: pytest.MonkeyPatch, event: str
 ) -> None:
     true_record = Request.record
 
@@ -188,7 +185,7 @@ def test_nothing_is_released_where_a_record_cannot_be_written(
     assert not request_.has("release.json")
 
 
-def test_nothing_is_released_once_the_runner_has_ended_the_wait(policy: dict[str, Any], request_: Request) -> None:
+def test_nothing_is_released_once_the_runner_has_ended_the_wait(policy: Any, request_: Request) -> None:
     with pytest.raises(Interrupted):
         let_through(request_, policy, interrupted=True)
 
@@ -198,14 +195,14 @@ def test_nothing_is_released_once_the_runner_has_ended_the_wait(policy: dict[str
     assert request_.has("release.json")
 
 
-def test_from_the_release_on_nothing_takes_it_back(policy: dict[str, Any], request_: Request) -> None:
+def test_from_the_release_on_nothing_takes_it_back(policy: Any, request_: Request) -> None:
     let_through(request_, policy)
 
     let_through(request_, policy, interrupted=True)
     assert events(policy) == ["decided", "released"]
 
 
-def test_nothing_is_released_with_too_little_time_left(policy: dict[str, Any]) -> None:
+def test_nothing_is_released_with_too_little_time_left(policy: Any) -> None:
     late = open_request(policy, start_by_boottime_ms=boottime_ms() - 1)
 
     with pytest.raises(TooLate):
@@ -214,7 +211,7 @@ def test_nothing_is_released_with_too_little_time_left(policy: dict[str, Any]) -
     assert events(policy) == ["decided"]
 
 
-def test_an_end_is_recorded_once(policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_is_recorded_once(policy: Any, request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         cut_short(patched, "ended.json", "before")
         with pytest.raises(Crash):
@@ -233,7 +230,7 @@ def test_a_decision_that_cannot_be_written_is_none(request_: Request, monkeypatc
         decide(request_, "approved", "1 of 1", rule="all", config="")
 
 
-def test_a_decision_of_nobodys_is_recorded_without_a_person(policy: dict[str, Any], request_: Request) -> None:
+def test_a_decision_of_nobodys_is_recorded_without_a_person(policy: Any, request_: Request) -> None:
     record_decided(request_, decide(request_, "expired", "0 of 1", rule="all", config=""))
 
     (record,) = records(policy, "decided")
@@ -241,7 +238,7 @@ def test_a_decision_of_nobodys_is_recorded_without_a_person(policy: dict[str, An
     assert (record["decision"], record["why"], record["comment"]) == ("expired", "0 of 1", "")
 
 
-def test_records_lie_where_the_request_does(policy: dict[str, Any], request_: Request) -> None:
+def test_records_lie_where_the_request_does(policy: Any, request_: Request) -> None:
     let_through(request_, policy)
 
     assert os.listdir(layout.audit(policy["state_dir"])).count("audit.1.jsonl") == 1
@@ -262,9 +259,7 @@ LOST: dict[str, Callable[[str], None]] = {
 
 
 @pytest.mark.parametrize("what", LOST)
-def test_nothing_is_released_where_the_log_is_not_what_it_was_when_the_job_came(
-    policy: dict[str, Any], what: str
-) -> None:
+def test_nothing_is_released_where_the_log_is_not_what_it_was_when_the_job_came(policy: Any, what: str) -> None:
     open_request(policy, "git.example-42-1000").record("requested", rule="all", config="", why="")
     request = open_request(policy)
     request.record("requested", rule="all", config="", why="")
@@ -275,7 +270,7 @@ def test_nothing_is_released_where_the_log_is_not_what_it_was_when_the_job_came(
     assert not request.has("release.json")
 
 
-def test_an_older_request_knows_the_length_alone(policy: dict[str, Any]) -> None:
+def test_an_older_request_knows_the_length_alone(policy: Any) -> None:
     open_request(policy, "git.example-42-1000").record("requested", rule="all", config="", why="")
     request = open_request(policy, log_mark=None)
     request.check_log()

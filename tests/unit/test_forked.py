@@ -27,9 +27,9 @@ def _handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def stepping(monkeypatch: pytest.MonkeyPatch, work: Any, within_ms: int = 60_000, beat: int = -1) -> dict[str, Any]:
-    def result(_name: str, context: dict[str, Any], _interrupted: object) -> dict[str, Any]:
-        return work(context)  # type: ignore[no-any-return]
+def stepping(monkeypatch: pytest.MonkeyPatch, work: Any, within_ms: int = 60_000, beat: int = -1) -> Any:
+    def result(_name: str, context: Any, _interrupted: object) -> Any:
+        return work(context)
 
     monkeypatch.setattr(prepare, "_result", result)
     return prepare.step("looking", {}, prepare.Signals(), within_ms, beat)
@@ -41,7 +41,7 @@ def test_the_result_comes_back_whatever_its_length(monkeypatch: pytest.MonkeyPat
 
 
 def test_one_that_hangs_is_killed_and_said_with_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hang(context: dict[str, Any]) -> None:
+    def hang(context: Any) -> None:
         for source in ("alice", "bob"):
             context["at"](source)
         time.sleep(600)
@@ -63,7 +63,7 @@ def test_one_that_dies_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_child_holds_neither_the_job_log_nor_the_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
 
-    def held(_context: dict[str, Any]) -> dict[str, Any]:
+    def held(_context: Any) -> Any:
         return {
             "held": [os.path.exists(f"/proc/self/fd/{writer}"), *(os.readlink(f"/proc/self/fd/{n}") for n in (1, 2))]
         }

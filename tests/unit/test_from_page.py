@@ -60,16 +60,16 @@ def _no_sigio() -> Iterator[None]:
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> dict[str, Any]:
+def policy(tmp_path: Path) -> Any:
     return made(tmp_path / "state", page=PAGE)
 
 
 @pytest.fixture
-def request_(policy: dict[str, Any]) -> Request:
+def request_(policy: Any) -> Request:
     return open_request(policy)
 
 
-def said(**changes: Any) -> dict[str, Any]:
+def said(**changes: Any) -> Any:
     """What the page writes; `...` leaves a key out."""
     whole = {"v": 1, "request": KEY, "digest": DIGEST, "person": "alice", "answer": "approve", "comment": ""}
     return {name: value for name, value in (whole | changes).items() if value is not ...}
@@ -85,7 +85,7 @@ def left_as(request: Request, content: Any, name: str = NAME) -> str:
     return path
 
 
-def look(policy: dict[str, Any], request: Request, **rule: Any) -> tuple[list[dict[str, Any]], Inbox]:
+def look(policy: Any, request: Request, **rule: Any) -> tuple[list[Any], Inbox]:
     """One look: the votes, and the inbox with its lines."""
     box = Inbox(request, policy, rule_of(**rule))
     return box.collect(), box
@@ -95,11 +95,11 @@ def votes_dir(request: Request) -> list[str]:
     return sorted(os.listdir(layout.votes(request.directory)))
 
 
-def away(policy: dict[str, Any]) -> int:
+def away(policy: Any) -> int:
     return len(os.listdir(layout.turned_away(policy["state_dir"])))
 
 
-def test_a_vote_of_the_page_becomes_one_of_the_gate_s(policy: dict[str, Any], request_: Request) -> None:
+def test_a_vote_of_the_page_becomes_one_of_the_gate_s(policy: Any, request_: Request) -> None:
     before_ms = boottime_ms()
     left_as(request_, said(comment="näin\n*yes*"))
     (vote,), box = look(policy, request_)
@@ -115,7 +115,7 @@ def test_a_vote_of_the_page_becomes_one_of_the_gate_s(policy: dict[str, Any], re
     assert (box.lines, box.again, away(policy)) == (['alice approves: "näin\\n*yes*"'], False, 0)
 
 
-def test_a_counted_vote_is_the_gate_s_own_file(policy: dict[str, Any], request_: Request) -> None:
+def test_a_counted_vote_is_the_gate_s_own_file(policy: Any, request_: Request) -> None:
     left_as(request_, said())
     look(policy, request_)
     (name,) = votes_dir(request_)
@@ -124,7 +124,7 @@ def test_a_counted_vote_is_the_gate_s_own_file(policy: dict[str, Any], request_:
 
 
 @pytest.mark.parametrize("answer", ["approve", "reject"])
-def test_a_vote_of_the_page_decides(policy: dict[str, Any], request_: Request, answer: str) -> None:
+def test_a_vote_of_the_page_decides(policy: Any, request_: Request, answer: str) -> None:
     left_as(request_, said(answer=answer))
     votes, _ = look(policy, request_)
     assert (
@@ -133,7 +133,7 @@ def test_a_vote_of_the_page_decides(policy: dict[str, Any], request_: Request, a
     )
 
 
-def test_the_same_form_sent_twice_is_one_vote(policy: dict[str, Any], request_: Request) -> None:
+def test_the_same_form_sent_twice_is_one_vote(policy: Any, request_: Request) -> None:
     for _ in range(2):
         left_as(request_, said())
         votes, _ = look(policy, request_)
@@ -141,7 +141,7 @@ def test_the_same_form_sent_twice_is_one_vote(policy: dict[str, Any], request_: 
     assert (records(policy, "drop-turned-away"), len(votes_dir(request_)), away(policy)) == ([], 1, 0)
 
 
-def test_the_same_form_sent_again_changes_nothing_of_what_was_said(policy: dict[str, Any], request_: Request) -> None:
+def test_the_same_form_sent_again_changes_nothing_of_what_was_said(policy: Any, request_: Request) -> None:
     for comment in ("first", "second"):
         left_as(request_, said(comment=comment))
         (vote,), box = look(policy, request_)
@@ -149,7 +149,7 @@ def test_the_same_form_sent_again_changes_nothing_of_what_was_said(policy: dict[
     assert [record["comment"] for record in records(policy, "vote")] == ["first"]
 
 
-def test_each_form_of_a_person_is_a_vote_and_the_last_is_theirs(policy: dict[str, Any], request_: Request) -> None:
+def test_each_form_of_a_person_is_a_vote_and_the_last_is_theirs(policy: Any, request_: Request) -> None:
     for number, answer in enumerate(("approve", "reject", "approve")):
         left_as(request_, said(answer=answer), f"{number:032x}.vote")
         votes, _ = look(policy, request_)
@@ -157,7 +157,7 @@ def test_each_form_of_a_person_is_a_vote_and_the_last_is_theirs(policy: dict[str
     assert weigh(rule_of(), policy, request_.facts, votes, 0, 1).state == "approved"
 
 
-def test_one_person_has_one_vote_by_whatever_ways_they_came_in(policy: dict[str, Any], request_: Request) -> None:
+def test_one_person_has_one_vote_by_whatever_ways_they_came_in(policy: Any, request_: Request) -> None:
     left_as(request_, said())
     drop_file(policy, "alice", "1001.approve")
     votes, _ = look(policy, request_)
@@ -166,7 +166,7 @@ def test_one_person_has_one_vote_by_whatever_ways_they_came_in(policy: dict[str,
     assert weigh(two, policy, request_.facts, votes, 0, 1).state == "open"
 
 
-DOES_NOT_COUNT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+DOES_NOT_COUNT: dict[str, tuple[Any, Any, str]] = {
     "another request": ({"request": "git.example-42-1002"}, {}, "it is for the request git.example-42-1002"),
     "another content": ({"digest": "3" * 64}, {}, "it is for another content"),
     "nobody": ({"person": "mallory"}, {}, "mallory is not on the list of rule 'all'"),
@@ -182,7 +182,7 @@ DOES_NOT_COUNT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", DOES_NOT_COUNT)
-def test_a_vote_that_does_not_count_is_turned_away_with_a_record(policy: dict[str, Any], case: str) -> None:
+def test_a_vote_that_does_not_count_is_turned_away_with_a_record(policy: Any, case: str) -> None:
     changes, rule, why = DOES_NOT_COUNT[case]
     request = open_request(policy, facts=facts_of(triggered_by={"names": ["bob"], "ids": [], "emails": []}))
     left_as(request, said(**changes))
@@ -195,7 +195,7 @@ def test_a_vote_that_does_not_count_is_turned_away_with_a_record(policy: dict[st
     assert why in box.lines[0]
 
 
-def test_who_triggered_it_may_still_reject(policy: dict[str, Any]) -> None:
+def test_who_triggered_it_may_still_reject(policy: Any) -> None:
     request = open_request(policy, facts=facts_of(triggered_by={"names": ["alice"], "ids": [], "emails": []}))
     left_as(request, said(answer="reject"))
     assert [vote["answer"] for vote in look(policy, request)[0]] == ["reject"]
@@ -244,9 +244,7 @@ NO_VOTES: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", NO_VOTES)
-def test_what_is_no_vote_is_turned_away_and_the_next_one_counts(
-    policy: dict[str, Any], request_: Request, case: str
-) -> None:
+def test_what_is_no_vote_is_turned_away_and_the_next_one_counts(policy: Any, request_: Request, case: str) -> None:
     content, why = NO_VOTES[case]
     left_as(request_, content)
     left_as(request_, said(person="bob"), f"{'f' * 32}.vote")
@@ -258,7 +256,7 @@ def test_what_is_no_vote_is_turned_away_and_the_next_one_counts(
     assert (votes_dir(request_), away(policy)) == ([votes[0]["file"]], 1)
 
 
-def test_the_largest_vote_fits(policy: dict[str, Any], request_: Request) -> None:
+def test_the_largest_vote_fits(policy: Any, request_: Request) -> None:
     content = text(comment="\u2028" * 833)  # 5,000 bytes of the audit log's
     left_as(request_, content + b" " * (16_384 - len(content)))
     assert [len(vote["comment"]) for vote in look(policy, request_)[0]] == [833]
@@ -285,7 +283,7 @@ def test_no_content_does_worse_than_being_refused(content: str) -> None:
 
 @examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200))
-def test_no_bytes_disturb_a_wait(policy: dict[str, Any], request_: Request, content: bytes) -> None:
+def test_no_bytes_disturb_a_wait(policy: Any, request_: Request, content: bytes) -> None:
     left_as(request_, content)
     assert look(policy, request_)[0] == []
     assert votes_dir(request_) == []
@@ -320,7 +318,7 @@ def planted(request: Request, what: str, path: str, elsewhere: Path) -> None:
     ],
 )
 def test_what_is_no_file_is_turned_away_and_the_next_one_counts(
-    policy: dict[str, Any], request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    policy: Any, request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     monkeypatch.setattr(drop, "SECOND_LINK_GRACE_S", 0)
     planted(request_, what, os.path.join(layout.votes(request_.directory), NAME), tmp_path / "elsewhere")
@@ -334,7 +332,7 @@ def test_what_is_no_file_is_turned_away_and_the_next_one_counts(
 
 
 @pytest.mark.parametrize("uid", [0, UIDS["alice"]])
-def test_a_file_of_anybody_but_the_page_is_turned_away(policy: dict[str, Any], request_: Request, uid: int) -> None:
+def test_a_file_of_anybody_but_the_page_is_turned_away(policy: Any, request_: Request, uid: int) -> None:
     if not IS_ROOT:
         pytest.skip("a file of another user needs root")
     os.chown(left_as(request_, said()), uid, -1)
@@ -348,7 +346,7 @@ ODD_NAMES = (f".{NAME}", f"{NAME}.tmp", NAME.upper(), NAME[1:], f"0{NAME}", NONC
 
 
 @pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
-def test_a_file_of_another_name_is_not_looked_at(policy: dict[str, Any], request_: Request, name: str) -> None:
+def test_a_file_of_another_name_is_not_looked_at(policy: Any, request_: Request, name: str) -> None:
     if not IS_ROOT and name.endswith(".json"):
         pytest.skip("root may leave such a file as another user; here it would be the gate's own")
     left_as(request_, said(), name)
@@ -356,7 +354,7 @@ def test_a_file_of_another_name_is_not_looked_at(policy: dict[str, Any], request
     assert (votes, box.lines, box.again, records(policy), votes_dir(request_)) == ([], [], False, [], [name])
 
 
-def test_a_file_that_is_still_written_is_left_for_later(policy: dict[str, Any], request_: Request) -> None:
+def test_a_file_that_is_still_written_is_left_for_later(policy: Any, request_: Request) -> None:
     writer = os.open(left_as(request_, said()), os.O_WRONLY)
     votes, box = look(policy, request_)
     assert (votes, box.again, votes_dir(request_)) == ([], True, [NAME])
@@ -364,9 +362,7 @@ def test_a_file_that_is_still_written_is_left_for_later(policy: dict[str, Any], 
     assert len(look(policy, request_)[0]) == 1
 
 
-def test_many_files_are_taken_in_several_looks(
-    policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_files_are_taken_in_several_looks(policy: Any, request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(from_page, "READ_MAX", 30)
     for number in range(40):
         left_as(request_, said(person="alice"), f"{number:032x}.vote")
@@ -377,9 +373,7 @@ def test_many_files_are_taken_in_several_looks(
         assert sum(name.endswith(".vote") for name in votes_dir(request_)) == vote_files
 
 
-def test_of_a_thousand_votes_of_a_person_the_newest_of_each_answer_counts(
-    policy: dict[str, Any], request_: Request
-) -> None:
+def test_of_a_thousand_votes_of_a_person_the_newest_of_each_answer_counts(policy: Any, request_: Request) -> None:
     for number in range(200):
         answer = "reject" if number == 100 else "approve"
         left_as(request_, said(answer=answer, comment=str(number)), f"{number:032x}.vote")
@@ -398,7 +392,7 @@ def test_of_a_thousand_votes_of_a_person_the_newest_of_each_answer_counts(
 
 
 def test_what_is_no_vote_is_turned_away_a_few_at_a_time(
-    policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch
+    policy: Any, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(from_page, "WRONG_MAX", 3)
     for number in range(5):
@@ -417,7 +411,7 @@ def test_without_a_page_nothing_of_its_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("via", ["drop", "signed", "page"])
-def test_no_file_of_the_page_s_is_a_vote_by_itself(policy: dict[str, Any], request_: Request, via: str) -> None:
+def test_no_file_of_the_page_s_is_a_vote_by_itself(policy: Any, request_: Request, via: str) -> None:
     if not IS_ROOT:
         pytest.skip("without another user, files of the page are the gate's own")
     vote = {"v": 1, "key": KEY, "person": "alice", "answer": "approve", "comment": "", "via": via, "uid": 1, "early": False,
@@ -435,7 +429,7 @@ class Crash(BaseException):
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", ["vote file", "record", "move", "unlink"])
 def test_a_vote_cut_short_anywhere_is_finished_once(
-    policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch, step: str, when: str
+    policy: Any, request_: Request, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
     left_as(request_, said())
     with monkeypatch.context() as patched:
@@ -559,7 +553,7 @@ def test_a_directory_that_a_gate_without_root_cannot_move_disturbs_nobody(
 @pytest.mark.parametrize("content", [b"", b"{}", text(), b"["])
 @pytest.mark.parametrize("via", ["drop", "page"])
 def test_a_file_that_stands_in_the_place_of_a_vote_takes_none_away(
-    policy: dict[str, Any], request_: Request, via: str, content: bytes
+    policy: Any, request_: Request, via: str, content: bytes
 ) -> None:
     """Somebody who broke into the page, and knows under which name a vote is about to be kept."""
     if not IS_ROOT:
@@ -582,7 +576,7 @@ def test_a_file_that_stands_in_the_place_of_a_vote_takes_none_away(
 
 
 def test_a_file_that_comes_and_goes_disturbs_nobody(
-    policy: dict[str, Any], request_: Request, monkeypatch: pytest.MonkeyPatch
+    policy: Any, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop_file(policy, "bob", "1001.approve")
     true = os.listdir

@@ -50,25 +50,25 @@ def _no_sigio() -> Iterator[None]:
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> dict[str, Any]:
+def policy(tmp_path: Path) -> Any:
     return made(tmp_path / "state")
 
 
-def look(policy: dict[str, Any], request: Request, **rule: Any) -> tuple[list[dict[str, Any]], list[str], bool]:
+def look(policy: Any, request: Request, **rule: Any) -> tuple[list[Any], list[str], bool]:
     """One look: (votes, lines for the job log, whether to look again)."""
     box = Inbox(request, policy, rule_of(**rule))
     return box.collect(), box.lines, box.again
 
 
-def left(policy: dict[str, Any], person: str = "alice") -> list[str]:
+def left(policy: Any, person: str = "alice") -> list[str]:
     return sorted(os.listdir(os.path.join(layout.drops(policy["state_dir"]), person)))
 
 
-def turned_away(policy: dict[str, Any]) -> list[str]:
+def turned_away(policy: Any) -> list[str]:
     return [name for name in os.listdir(layout.turned_away(policy["state_dir"])) if not name.endswith(".note")]
 
 
-def test_a_drop_becomes_one_vote_and_one_record(policy: dict[str, Any]) -> None:
+def test_a_drop_becomes_one_vote_and_one_record(policy: Any) -> None:
     request = open_request(policy)
     drop_file(policy, "alice", "1001.approve", "go ahead\n")
 
@@ -82,7 +82,7 @@ def test_a_drop_becomes_one_vote_and_one_record(policy: dict[str, Any]) -> None:
     assert (left(policy), turned_away(policy), again) == ([], [], False)
 
 
-def test_looking_again_records_nothing_again(policy: dict[str, Any]) -> None:
+def test_looking_again_records_nothing_again(policy: Any) -> None:
     request = open_request(policy)
     drop_file(policy, "alice", "1001.approve")
 
@@ -92,7 +92,7 @@ def test_looking_again_records_nothing_again(policy: dict[str, Any]) -> None:
     assert len(records(policy, "vote")) == 1
 
 
-def test_each_drop_of_a_person_is_a_vote_and_the_last_is_theirs(policy: dict[str, Any]) -> None:
+def test_each_drop_of_a_person_is_a_vote_and_the_last_is_theirs(policy: Any) -> None:
     request = open_request(policy)
     for answer in ("approve", "approve", "reject"):
         drop_file(policy, "alice", f"1001.{answer}")
@@ -103,7 +103,7 @@ def test_each_drop_of_a_person_is_a_vote_and_the_last_is_theirs(policy: dict[str
     assert weigh(rule_of(), policy, request.facts, votes, 0, 1).state == "rejected"
 
 
-def test_both_answers_at_once_are_a_rejection(policy: dict[str, Any]) -> None:
+def test_both_answers_at_once_are_a_rejection(policy: Any) -> None:
     request = open_request(policy)
     drop_file(policy, "alice", "1001.reject")
     drop_file(policy, "alice", f"{KEY}.approve")
@@ -115,7 +115,7 @@ def test_both_answers_at_once_are_a_rejection(policy: dict[str, Any]) -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", ["vote file", "record", "move", "unlink"])
 def test_a_vote_cut_short_anywhere_is_finished_once(
-    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch, step: str, when: str
+    policy: Any, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
     request = open_request(policy)
     drop_file(policy, "alice", "1001.approve", "go ahead")
@@ -137,7 +137,7 @@ def test_a_vote_cut_short_anywhere_is_finished_once(
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", ["record", "move"])
 def test_turning_away_cut_short_anywhere_is_finished_once(
-    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch, step: str, when: str
+    policy: Any, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
     request = open_request(policy)
     drop_file(policy, "bob", "1001.approve", "")
@@ -169,7 +169,7 @@ def cut_short(patched: pytest.MonkeyPatch, step: str, when: str) -> None:
     patched.setattr(holder, name, killed)
 
 
-def test_a_half_written_drop_is_left_for_later(policy: dict[str, Any]) -> None:
+def test_a_half_written_drop_is_left_for_later(policy: Any) -> None:
     request = open_request(policy)
     writer = os.open(drop_file(policy, "alice", "1001.reject", "no"), os.O_WRONLY)
 
@@ -191,7 +191,7 @@ AWAY = {
 
 
 @pytest.mark.parametrize("case", AWAY)
-def test_a_drop_that_does_not_count_is_turned_away_with_a_record(policy: dict[str, Any], case: str) -> None:
+def test_a_drop_that_does_not_count_is_turned_away_with_a_record(policy: Any, case: str) -> None:
     person, name, by, why = AWAY[case]
     request = open_request(policy, facts=facts_of(triggered_by={"names": ["dev"], "ids": [], "emails": []} | by))
     drop_file(policy, person, name)
@@ -205,14 +205,14 @@ def test_a_drop_that_does_not_count_is_turned_away_with_a_record(policy: dict[st
     assert (left(policy, person), len(turned_away(policy))) == ([], 1)
 
 
-def test_who_triggered_it_may_still_reject(policy: dict[str, Any]) -> None:
+def test_who_triggered_it_may_still_reject(policy: Any) -> None:
     request = open_request(policy, facts=facts_of(triggered_by={"names": ["alice"], "ids": [], "emails": []}))
     drop_file(policy, "alice", "1001.reject")
 
     assert [vote["answer"] for vote in look(policy, request)[0]] == ["reject"]
 
 
-def test_a_hostile_drop_is_turned_away_and_the_next_one_counts(policy: dict[str, Any]) -> None:
+def test_a_hostile_drop_is_turned_away_and_the_next_one_counts(policy: Any) -> None:
     request = open_request(policy)
     os.symlink("/etc/passwd", os.path.join(layout.drops(policy["state_dir"]), "alice", "1001.approve"))
     os.lchown(os.path.join(layout.drops(policy["state_dir"]), "alice", "1001.approve"), UIDS["alice"], -1)
@@ -227,7 +227,7 @@ def test_a_hostile_drop_is_turned_away_and_the_next_one_counts(policy: dict[str,
     assert len(look(policy, request)[0]) == 1
 
 
-def test_a_directory_that_others_may_write_counts_for_nobody_and_disturbs_nobody(policy: dict[str, Any]) -> None:
+def test_a_directory_that_others_may_write_counts_for_nobody_and_disturbs_nobody(policy: Any) -> None:
     request = open_request(policy)
     drop_file(policy, "alice", "1001.approve")
     drop_file(policy, "bob", "1001.approve")
@@ -241,7 +241,7 @@ def test_a_directory_that_others_may_write_counts_for_nobody_and_disturbs_nobody
     assert (record["by"], left(policy)) == ({"person": "alice", "via": "drop"}, ["1001.approve"])
 
 
-def test_people_without_a_user_here_are_passed_over(policy: dict[str, Any]) -> None:
+def test_people_without_a_user_here_are_passed_over(policy: Any) -> None:
     policy["people"]["bob"]["uid"] = None
     request = open_request(policy)
 
@@ -249,13 +249,13 @@ def test_people_without_a_user_here_are_passed_over(policy: dict[str, Any]) -> N
     assert records(policy) == []
 
 
-def early_drop(policy: dict[str, Any], tmp_path: Path, answer: str) -> Request:
+def early_drop(policy: Any, tmp_path: Path, answer: str) -> Request:
     drop_file(policy, "alice", f"1001.{answer}", "beforehand")
     next_tick(tmp_path)
     return open_request(policy)
 
 
-def test_an_early_approval_does_not_count(policy: dict[str, Any], tmp_path: Path) -> None:
+def test_an_early_approval_does_not_count(policy: Any, tmp_path: Path) -> None:
     request = early_drop(policy, tmp_path, "approve")
 
     votes, lines, _ = look(policy, request)
@@ -264,7 +264,7 @@ def test_an_early_approval_does_not_count(policy: dict[str, Any], tmp_path: Path
     assert len(turned_away(policy)) == 1
 
 
-def test_an_early_approval_counts_where_the_rule_says_so(policy: dict[str, Any], tmp_path: Path) -> None:
+def test_an_early_approval_counts_where_the_rule_says_so(policy: Any, tmp_path: Path) -> None:
     request = early_drop(policy, tmp_path, "approve")
 
     (vote,), lines, _ = look(policy, request, early=True)
@@ -274,7 +274,7 @@ def test_an_early_approval_counts_where_the_rule_says_so(policy: dict[str, Any],
 
 
 def test_an_early_approval_that_is_old_does_not_count(
-    policy: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    policy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = early_drop(policy, tmp_path, "approve")
     monkeypatch.setattr(from_drops, "time", SimpleNamespace(time=lambda: time.time() + 601))
@@ -285,14 +285,14 @@ def test_an_early_approval_that_is_old_does_not_count(
 
 
 @pytest.mark.parametrize("early", [True, False])
-def test_an_early_rejection_always_counts(policy: dict[str, Any], tmp_path: Path, early: bool) -> None:
+def test_an_early_rejection_always_counts(policy: Any, tmp_path: Path, early: bool) -> None:
     request = early_drop(policy, tmp_path, "reject")
 
     votes, _, _ = look(policy, request, early=early)
     assert [(vote["answer"], vote["early"]) for vote in votes] == [("reject", True)]
 
 
-def test_an_answer_in_the_instant_of_the_opening_is_not_early(policy: dict[str, Any]) -> None:
+def test_an_answer_in_the_instant_of_the_opening_is_not_early(policy: Any) -> None:
     """The clock that stamps files lags behind time.time(), by up to 10 ms; here, for all to see, by a second."""
     request = open_request(policy, opened_wall_s=time.time() + 1)
     drop_file(policy, "alice", "1001.approve")
@@ -300,7 +300,7 @@ def test_an_answer_in_the_instant_of_the_opening_is_not_early(policy: dict[str, 
     assert [vote["early"] for vote in look(policy, request)[0]] == [False]
 
 
-def test_a_short_name_for_two_waiting_jobs_is_turned_away_naming_both(policy: dict[str, Any]) -> None:
+def test_a_short_name_for_two_waiting_jobs_is_turned_away_naming_both(policy: Any) -> None:
     request, _other = open_request(policy), open_request(policy, OTHER_KEY)
     drop_file(policy, "alice", "1001.approve")
 
@@ -310,7 +310,7 @@ def test_a_short_name_for_two_waiting_jobs_is_turned_away_naming_both(policy: di
     assert f"{KEY}.approve or {OTHER_KEY}.approve" in records(policy, "drop-turned-away")[0]["why"]
 
 
-def test_a_long_name_reaches_its_own_job_only(policy: dict[str, Any]) -> None:
+def test_a_long_name_reaches_its_own_job_only(policy: Any) -> None:
     request, other = open_request(policy), open_request(policy, OTHER_KEY)
     drop_file(policy, "alice", f"{OTHER_KEY}.approve")
 
@@ -319,7 +319,7 @@ def test_a_long_name_reaches_its_own_job_only(policy: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("over", ["decision.json", "ended.json"])
-def test_a_short_name_counts_where_the_namesake_is_over(policy: dict[str, Any], over: str) -> None:
+def test_a_short_name_counts_where_the_namesake_is_over(policy: Any, over: str) -> None:
     request, other = open_request(policy), open_request(policy, OTHER_KEY)
     write_json_once(other.directory, over, {})
     drop_file(policy, "alice", "1001.approve")
@@ -327,7 +327,7 @@ def test_a_short_name_counts_where_the_namesake_is_over(policy: dict[str, Any], 
     assert len(look(policy, request)[0]) == 1
 
 
-def test_a_drop_for_another_job_stays(policy: dict[str, Any]) -> None:
+def test_a_drop_for_another_job_stays(policy: Any) -> None:
     request = open_request(policy)
     names = ["1002.approve", ".1001.approve", "1001.approve.tmp", "1001.approve~"]
     for name in names:
@@ -337,9 +337,7 @@ def test_a_drop_for_another_job_stays(policy: dict[str, Any]) -> None:
     assert left(policy) == sorted(names)
 
 
-def test_a_vote_is_kept_where_its_record_cannot_be_written(
-    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_vote_is_kept_where_its_record_cannot_be_written(policy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     request = open_request(policy)
     drop_file(policy, "alice", "1001.approve")
     audit = layout.audit(policy["state_dir"])
@@ -353,7 +351,7 @@ def test_a_vote_is_kept_where_its_record_cannot_be_written(
     assert len(records(policy, "vote")) == 1
 
 
-def test_what_authors_wrote_is_harmless_in_the_job_log(policy: dict[str, Any]) -> None:
+def test_what_authors_wrote_is_harmless_in_the_job_log(policy: Any) -> None:
     request = open_request(policy)
     drop_file(policy, "alice", "1001.approve", "fine\r\n\x1b[0Ksection_start:1:x\u202e")
 
@@ -361,7 +359,7 @@ def test_what_authors_wrote_is_harmless_in_the_job_log(policy: dict[str, Any]) -
     assert set(lines) == {'alice approves: "fine\\r\\n\\x1b[0Ksection_start:1:x\\u202e"'}
 
 
-def test_vote_files_are_written_as_design_says(policy: dict[str, Any]) -> None:
+def test_vote_files_are_written_as_design_says(policy: Any) -> None:
     request = open_request(policy)
     drop_file(policy, "alice", "1001.approve")
     (vote,), _, _ = look(policy, request)

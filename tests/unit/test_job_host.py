@@ -12,6 +12,7 @@ from executor.checks import job_host
 from executor.checks.context import Context, GateYaml
 from executor.checks.runner_config import RunnerConfig
 from executor.shell import backend
+from tests.support.parts import part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ class Place:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root, self.shell = root, "/usr/sbin/nologin"
-        self.changes: dict[str, Any] = {}
+        self.changes: Any = {}
         self.versions: dict[str, str] = {}
         for name in ("home", "cron", "at", "bin"):
             (root / name).mkdir()
@@ -79,7 +80,7 @@ class Place:
             "backend": {**asked, "allow_same_user": False, **self.changes},
         }
         host, system = FakeHost(self.root / "home", self.shell), Programs(self.versions)
-        gate_yaml = GateYaml("/etc/gitlab-runner-gate/gate.yaml", policy)
+        gate_yaml = GateYaml("/etc/gitlab-runner-gate/gate.yaml", part(policy))
         config = RunnerConfig("/etc/gitlab-runner/config.toml")
         return list(job_host.find(Context(gate_yaml, config, 0, 0, host=host, system=system)))  # type: ignore[arg-type]
 

@@ -201,7 +201,7 @@ def test_the_secret_stays_the_same_and_is_random(tmp_path: Path) -> None:
 def test_a_secret_that_others_could_have_is_refused(tmp_path: Path, change: str) -> None:
     layout.make(policy_of(tmp_path))
     path = tmp_path / "secret"
-    actions: dict[str, Any] = {
+    actions: Any = {
         "readable": lambda: path.chmod(0o640),
         "short": lambda: path.write_bytes(b"x" * 31),
         "long": lambda: path.write_bytes(b"x" * 33),

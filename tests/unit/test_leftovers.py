@@ -32,7 +32,7 @@ JOB_UID = 20_050 if IS_ROOT else os.geteuid()
 
 
 @pytest.fixture
-def policy() -> Iterator[dict[str, Any]]:
+def policy() -> Iterator[Any]:
     """In a place that other users can get at."""
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)
@@ -41,15 +41,15 @@ def policy() -> Iterator[dict[str, Any]]:
         yield policy
 
 
-def tidy(policy: dict[str, Any], days: float = 0, own_key: str = "own") -> list[str]:
+def tidy(policy: Any, days: float = 0, own_key: str = "own") -> list[str]:
     return prune.tidy(policy, own_key, time.time() + days * DAY_S)
 
 
-def names(policy: dict[str, Any], *parts: str) -> list[str]:
+def names(policy: Any, *parts: str) -> list[str]:
     return sorted(os.listdir(os.path.join(policy["state_dir"], *parts)))
 
 
-def ended(policy: dict[str, Any], key: str = KEY) -> Request:
+def ended(policy: Any, key: str = KEY) -> Request:
     request = open_request(policy, key)
     record_decided(request, decide(request, "rejected", "because", rule="all", config=""))
     end(request, "rejected")
@@ -79,7 +79,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_tree_of_an_ended_job_goes_and_nothing_else(policy: dict[str, Any], kind: str) -> None:
+def test_a_hostile_tree_of_an_ended_job_goes_and_nothing_else(policy: Any, kind: str) -> None:
     ended(policy)
     tree_of(layout.work(policy["state_dir"], KEY), HOSTILE[kind])
     before = len(os.listdir("/proc/self/fd"))
@@ -93,7 +93,7 @@ def test_a_hostile_tree_of_an_ended_job_goes_and_nothing_else(policy: dict[str, 
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_trees_of_jobs_that_are_not_over_stay(policy: dict[str, Any]) -> None:
+def test_trees_of_jobs_that_are_not_over_stay(policy: Any) -> None:
     open_request(policy, KEY)
     ended(policy, OTHER)
     for key in (KEY, OTHER, "git.example-42-1003"):
@@ -105,7 +105,7 @@ def test_trees_of_jobs_that_are_not_over_stay(policy: dict[str, Any]) -> None:
     assert names(policy, "work") == [KEY]
 
 
-def test_no_tree_goes_where_it_cannot_be_told_whose_job_is_over(policy: dict[str, Any]) -> None:
+def test_no_tree_goes_where_it_cannot_be_told_whose_job_is_over(policy: Any) -> None:
     open_request(policy, KEY)
     tree_of(layout.work(policy["state_dir"], KEY), "touch x")
     os.rename(layout.jobs(policy["state_dir"]), layout.jobs(policy["state_dir"]) + ".away")
@@ -116,7 +116,7 @@ def test_no_tree_goes_where_it_cannot_be_told_whose_job_is_over(policy: dict[str
 
 
 @pytest.mark.parametrize("kind", ["file", "link"])
-def test_what_is_no_tree_stays_and_is_told(policy: dict[str, Any], kind: str) -> None:
+def test_what_is_no_tree_stays_and_is_told(policy: Any, kind: str) -> None:
     odd = Path(layout.work(policy["state_dir"], KEY))
     odd.write_text("33") if kind == "file" else odd.symlink_to("/etc")
 
@@ -126,7 +126,7 @@ def test_what_is_no_tree_stays_and_is_told(policy: dict[str, Any], kind: str) ->
 
 
 @pytest.mark.parametrize("where", ["a", "."])
-def test_what_is_mounted_in_a_tree_is_not_emptied(policy: dict[str, Any], where: str) -> None:
+def test_what_is_mounted_in_a_tree_is_not_emptied(policy: Any, where: str) -> None:
     """A bind mount is of the same device, and what it leads to is somebody's."""
     path, kept = Path(layout.work(policy["state_dir"], KEY)), Path(policy["state_dir"]).parent / "kept"
     kept.mkdir()
@@ -145,9 +145,7 @@ def test_what_is_mounted_in_a_tree_is_not_emptied(policy: dict[str, Any], where:
     assert (tidy(policy), names(policy, "work")) == ([], [])
 
 
-def test_a_tree_goes_a_little_at_a_time_and_is_gone_on_with(
-    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tree_goes_a_little_at_a_time_and_is_gone_on_with(policy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prune, "NAMES_MAX", 10)
     path = layout.work(policy["state_dir"], KEY)
     tree_of(path, "mkdir -p a/b c; touch x{1..12} a/x{1..12} a/b/x{1..12}")
@@ -168,7 +166,7 @@ def test_an_allowance_is_used_up() -> None:
         allowed.take()
 
 
-def test_one_sweep_at_a_time_removes(policy: dict[str, Any]) -> None:
+def test_one_sweep_at_a_time_removes(policy: Any) -> None:
     tree_of(layout.work(policy["state_dir"], KEY), "touch x")
     other = os.open(layout.archive(policy["state_dir"]), os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
@@ -177,7 +175,7 @@ def test_one_sweep_at_a_time_removes(policy: dict[str, Any]) -> None:
     assert (tidy(policy), names(policy, "work")) == ([], [])
 
 
-def test_what_was_turned_away_goes_after_its_time(policy: dict[str, Any]) -> None:
+def test_what_was_turned_away_goes_after_its_time(policy: Any) -> None:
     """By the gate's own name for it: its owner may write to it, and set its times, for as long as it is there."""
     now = int(time.time())
     away = Path(layout.turned_away(policy["state_dir"]))
@@ -192,7 +190,7 @@ def test_what_was_turned_away_goes_after_its_time(policy: dict[str, Any]) -> Non
     assert names(policy, "turned-away") == []
 
 
-def test_caches_of_projects_without_a_request_go(policy: dict[str, Any]) -> None:
+def test_caches_of_projects_without_a_request_go(policy: Any) -> None:
     ended(policy, KEY)
     kept = ["git.example-42", "git.example-42@deployer"]
     for name in [*kept, "git.example-4", "git.example-43", "git.example-43@deployer"]:
@@ -206,9 +204,7 @@ def test_caches_of_projects_without_a_request_go(policy: dict[str, Any]) -> None
     assert names(policy, "cache") == [".git.example-7.new"]
 
 
-def test_a_cache_whose_removal_was_cut_short_is_gone_on_with(
-    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_whose_removal_was_cut_short_is_gone_on_with(policy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     tree_of(layout.cache(policy["state_dir"], "git.example-42"), "touch {1..30}")
     monkeypatch.setattr(prune, "NAMES_MAX", 10)
     tidy(policy)
@@ -220,7 +216,7 @@ def test_a_cache_whose_removal_was_cut_short_is_gone_on_with(
     assert (names(policy, "cache"), names(policy, "cache", "git.example-42")) == (["git.example-42"], ["fresh"])
 
 
-def test_a_job_whose_runner_was_killed_is_ended_a_day_after_its_timeout(policy: dict[str, Any]) -> None:
+def test_a_job_whose_runner_was_killed_is_ended_a_day_after_its_timeout(policy: Any) -> None:
     request = open_request(policy, KEY, opened_boottime_ms=0)
     decide(request, "approved", "1 of 1", rule="all", config="")
     Path(request.directory, "started").touch()
@@ -232,9 +228,7 @@ def test_a_job_whose_runner_was_killed_is_ended_a_day_after_its_timeout(policy: 
 
 
 @pytest.mark.slow
-def test_a_thousand_jobs_leave_a_bounded_number_of_files(
-    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_thousand_jobs_leave_a_bounded_number_of_files(policy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight jobs a day, each with a tree that nobody removed and a drop that did not count."""
     policy["keep"] = {"requests_s": 5 * DAY_S, "log_s": 40 * DAY_S}
     policy["audit"]["rotate_at_bytes"] = 50_000

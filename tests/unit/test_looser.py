@@ -19,6 +19,7 @@ from gate.model.looser import asks_less, looser, missed
 from gate.model.matching import glob
 from gate.model.seating import fill
 from tests.support.gate_state import facts_of, rule_of
+from tests.support.parts import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,13 +31,13 @@ DEPLOYER = {"run_as": "deployer", "uid": 2, "gid": 2, "home": "/"}
 STRICT = {"project": ["shop/*"], "ref": ["main"], "protected": True}
 
 
-def rule(name: str, match: dict[str, Any], asked: Iterable[tuple[int, str]], **changes: Any) -> dict[str, Any]:
+def rule(name: str, match: Any, asked: Iterable[tuple[int, str]], **changes: Any) -> Any:
     approvals = [{"count": count, "of": list(people), "people": list(people)} for count, people in asked]
     return rule_of(name=name, match=match, approvals=approvals, **changes)
 
 
-def pairs(*rules: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
-    found = looser({"rules": list(rules), "backend": USER})
+def pairs(*rules: Any) -> list[tuple[str, str, list[str]]]:
+    found = looser(part({"rules": list(rules), "backend": USER}))
     return [(each.strict["name"], each.loose["name"], each.criteria) for each in found]
 
 
@@ -50,13 +51,13 @@ def pairs(*rules: dict[str, Any]) -> list[tuple[str, str, list[str]]]:
     ({"project": ["other/*"]}, None),
     ({"ref": ["release/*"], "protected": False}, None),
 ])  # fmt: skip
-def test_a_pair_is_told_with_what_an_author_can_choose(below: dict[str, Any], criteria: list[str] | None) -> None:
+def test_a_pair_is_told_with_what_an_author_can_choose(below: Any, criteria: list[str] | None) -> None:
     found = pairs(rule("strict", STRICT, TWO), rule("loose", below, ONE))
     assert found == ([] if criteria is None else [("strict", "loose", criteria)])
 
 
 @pytest.mark.parametrize("changes", [{"asked": TWO}, {"run_as": DEPLOYER}], ids=["as much", "another user"])
-def test_where_nothing_is_gained_nothing_is_told(changes: dict[str, Any]) -> None:
+def test_where_nothing_is_gained_nothing_is_told(changes: Any) -> None:
     assert pairs(rule("strict", STRICT, TWO), rule("loose", {}, **{"asked": ONE, **changes})) == []
 
 
@@ -77,7 +78,7 @@ def test_a_rule_between_that_takes_the_jobs_is_enough() -> None:
 @pytest.mark.parametrize(
     "changes", [{"self_approval": True}, {"early": True}, {"comment": {"approve": "optional", "reject": "optional"}}]
 )
-def test_other_ways_to_ask_for_less(changes: dict[str, Any]) -> None:
+def test_other_ways_to_ask_for_less(changes: Any) -> None:
     strict = rule("strict", STRICT, ONE, comment={"approve": "required", "reject": "optional"})
     assert pairs(strict, rule("loose", {}, ONE, **{"comment": strict["comment"], **changes})) != []
     assert pairs(strict, rule("loose", {}, ONE, comment=strict["comment"])) == []
@@ -99,7 +100,7 @@ def test_fewer_is_what_trying_all_people_shows(strict: list[tuple[int, str]], lo
     assert bool(asks_less(rules[1], rules[0])) == shown
 
 
-def is_enough(asking: dict[str, Any], people: list[str]) -> bool:
+def is_enough(asking: Any, people: list[str]) -> bool:
     filled = fill(asking["approvals"], people)
     return all(len(each) == entry["count"] for each, entry in zip(filled, asking["approvals"], strict=True))
 
@@ -128,9 +129,9 @@ def test_the_stricter_rule_that_a_job_just_misses_is_found() -> None:
     strict, loose = rule("strict", STRICT, TWO), rule("loose", {}, ONE)
     policy = {"rules": [strict, loose], "backend": USER}
     facts = facts_of(path="shop/web", ref="main")
-    assert list(missed(policy, facts | {"protected": False}, loose)) == [strict]
-    assert list(missed(policy, facts | {"protected": True}, loose)) == []
-    assert list(missed(policy, facts | {"ref": "x", "protected": False}, loose)) == []
+    assert list(missed(part(policy), facts | {"protected": False}, loose)) == [strict]
+    assert list(missed(part(policy), facts | {"protected": True}, loose)) == []
+    assert list(missed(part(policy), facts | {"ref": "x", "protected": False}, loose)) == []
 
 
 def test_rules_test_says_which_stricter_rule_a_job_just_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

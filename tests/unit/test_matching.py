@@ -13,10 +13,11 @@ from gate.model.facts import job_facts
 from gate.model.matching import barred, choose, criteria, facts_words, glob, own_names
 from tests.support.effort import examples
 from tests.support.gate_state import facts_of, rule_of
+from tests.support.parts import part
 from tests.unit.test_facts import FORGED, FORGED_USER, VERSIONS, response_of, variables_of
 
 
-def book(*rules: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+def book(*rules: tuple[str, Any]) -> Any:
     """A policy with these rules, (name, match)."""
     return {"rules": [rule_of(name=name, match=match) for name, match in rules]}
 
@@ -31,12 +32,12 @@ def test_what_no_job_can_be_does_not_fall_through_to_a_looser_rule() -> None:
     assert chosen(policy, ref="main", stage="test") == "loose"
 
 
-def chosen(policy: dict[str, Any], **facts: Any) -> str | None:
+def chosen(policy: Any, **facts: Any) -> str | None:
     rule = choose(policy, facts_of(**facts)).rule
     return rule["name"] if rule else None
 
 
-def claims(*environments: str) -> dict[str, Any]:
+def claims(*environments: str) -> Any:
     """The facts of a job whose variables claim these environments."""
     return {"environments": list(environments), "environment": environments[0] if environments else None}
 
@@ -97,7 +98,7 @@ def test_glob_agrees_with_a_walk_letter_by_letter(pattern: str, text: str) -> No
     assert (glob(pattern).fullmatch(text) is not None) is walked(pattern, text)
 
 
-CRITERIA: list[tuple[dict[str, Any], dict[str, Any], bool | None]] = [
+CRITERIA: list[tuple[Any, Any, bool | None]] = [
     ({"project": ["grp/*"]}, {}, True),
     ({"project": ["x", "grp/app"]}, {}, True),
     ({"project": ["x", "y"]}, {}, False),
@@ -136,9 +137,7 @@ CRITERIA: list[tuple[dict[str, Any], dict[str, Any], bool | None]] = [
 
 
 @pytest.mark.parametrize(("match", "facts", "holds"), CRITERIA)
-def test_each_criterion_is_true_false_or_unknown(
-    match: dict[str, Any], facts: dict[str, Any], holds: bool | None
-) -> None:
+def test_each_criterion_is_true_false_or_unknown(match: Any, facts: Any, holds: bool | None) -> None:
     policy = book(("it", match), ("fallback", {}))
 
     assert list(criteria(policy["rules"][0], facts_of(**facts)).values()) == [holds]
@@ -196,7 +195,7 @@ def test_no_match_names_every_fact_looked_at() -> None:
         "no rule is for it: project grp/app, ref main, protected no, job deploy, stage deploy, environment production,"
         " instance git.example, runner none or unknown"
     )
-    assert choose({"rules": []}, facts_of(**claims())).why.startswith("no rule is for it: ")
+    assert choose(part({"rules": []}), facts_of(**claims())).why.startswith("no rule is for it: ")
 
 
 def test_facts_in_words_name_what_is_there_and_what_is_not() -> None:
@@ -275,7 +274,7 @@ TRUE = {
     "instance": ["127.0.0.1:9"],
     "runner": [12],
 }
-FORGED_MATCH: dict[str, dict[str, Any]] = {
+FORGED_MATCH: dict[str, Any] = {
     "CI_JOB_NAME": {"job": ["lint"]},
     "CI_JOB_STAGE": {"stage": ["test"]},
     "CI_PROJECT_PATH": {"project": ["other/project"]},
@@ -306,25 +305,25 @@ DECOYED = book(*DECOYS, ("true", TRUE), ("loose", {}))
 
 
 @pytest.fixture(params=VERSIONS)
-def response(request: pytest.FixtureRequest) -> dict[str, Any]:
+def response(request: pytest.FixtureRequest) -> Any:
     found = response_of(request.param)
     found["variables"].insert(0, *variables_of({"CI_RUNNER_ID": "12"}))
     return found
 
 
-def rule_for(policy: dict[str, Any], response: dict[str, Any]) -> str | None:
+def rule_for(policy: Any, response: Any) -> str | None:
     rule = choose(policy, job_facts(response)).rule
     return rule["name"] if rule else None
 
 
 @pytest.mark.parametrize("name", ["", *(name for name in ALL_FORGED if name != "CI_ENVIRONMENT_NAME")])
-def test_no_forged_variable_changes_the_rule(response: dict[str, Any], name: str) -> None:
+def test_no_forged_variable_changes_the_rule(response: Any, name: str) -> None:
     response["variables"] += variables_of({name: ALL_FORGED[name]} if name else {})
 
     assert rule_for(DECOYED, response) == "true"
 
 
-def test_all_forged_together_do_not_change_the_rule(response: dict[str, Any]) -> None:
+def test_all_forged_together_do_not_change_the_rule(response: Any) -> None:
     forged = {name: value for name, value in ALL_FORGED.items() if name != "CI_ENVIRONMENT_NAME"}
     response["variables"] += variables_of(forged)
     assert rule_for(DECOYED, response) == "true"
@@ -335,9 +334,7 @@ def test_all_forged_together_do_not_change_the_rule(response: dict[str, Any]) ->
 
 @pytest.mark.parametrize("where", ["before", "after"])
 @pytest.mark.parametrize("looser", ["review/1", "other", "$X", "Production"])
-def test_an_environment_added_to_choose_a_looser_rule_is_refused(
-    response: dict[str, Any], looser: str, where: str
-) -> None:
+def test_an_environment_added_to_choose_a_looser_rule_is_refused(response: Any, looser: str, where: str) -> None:
     added = variables_of({"CI_ENVIRONMENT_NAME": looser})
     response["variables"] = added + response["variables"] if where == "before" else response["variables"] + added
 
@@ -348,7 +345,7 @@ def test_an_environment_added_to_choose_a_looser_rule_is_refused(
 
 
 @pytest.mark.parametrize("added", ["", "production"])
-def test_an_environment_added_in_vain_changes_nothing(response: dict[str, Any], added: str) -> None:
+def test_an_environment_added_in_vain_changes_nothing(response: Any, added: str) -> None:
     response["variables"] += variables_of({"CI_ENVIRONMENT_NAME": added})
 
     assert rule_for(BY_ENVIRONMENT, response) == "production"
@@ -367,7 +364,7 @@ def test_a_rule_is_the_same_by_all_three_runners() -> None:
     assert "null" not in found.values()
 
 
-def _all() -> list[tuple[str, dict[str, Any]]]:
+def _all() -> list[tuple[str, Any]]:
     responses = {version: response_of(version) for version in VERSIONS}
     for found in responses.values():
         found["variables"].insert(0, *variables_of({"CI_RUNNER_ID": "12"}))
@@ -375,7 +372,7 @@ def _all() -> list[tuple[str, dict[str, Any]]]:
 
 
 BACKEND = {"image": "refuse"}
-BARRED: dict[str, tuple[dict[str, Any], list[str], dict[str, str], str]] = {
+BARRED: dict[str, tuple[Any, list[str], dict[str, str], str]] = {
     "nothing set": ({"variables": []}, ["code"], {}, ""),
     "nothing denied": ({"variables": ["BASH_ENV"]}, [], {}, ""),
     "another one set": ({"variables": ["TARGET"]}, ["code"], {}, ""),
@@ -413,11 +410,11 @@ BARRED: dict[str, tuple[dict[str, Any], list[str], dict[str, str], str]] = {
 @pytest.mark.parametrize("case", BARRED)
 def test_a_job_is_refused_before_anybody_is_asked(case: str) -> None:
     facts, deny, backend, why = BARRED[case]
-    found = barred(backend, rule_of(deny=deny), facts_of(**facts))
+    found = barred(part(backend), rule_of(deny=deny), facts_of(**facts))
     assert found.startswith(why)
     assert bool(found) is bool(why)
 
 
 def test_a_rule_of_a_policy_of_an_older_gate_denies_nothing() -> None:
-    assert barred({}, rule_of(), facts_of(variables=["BASH_ENV"])) == ""
-    assert barred({}, None, facts_of(variables=["BASH_ENV"])) == ""
+    assert barred(part({}), rule_of(), facts_of(variables=["BASH_ENV"])) == ""
+    assert barred(part({}), None, facts_of(variables=["BASH_ENV"])) == ""

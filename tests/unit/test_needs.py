@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from executor.shell import backend, needs
+from tests.support.parts import part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,10 +38,10 @@ def program(directory: Path, name: str) -> None:
         {"steps": [SCRIPT, {"name": "script", "script": ["step-runner ci"]}]},
     ],
 )
-def test_run_steps_need_a_step_runner(empty: Path, response: dict[str, Any]) -> None:
-    assert "no step-runner in" in needs.refusal(response, {}, None)
+def test_run_steps_need_a_step_runner(empty: Path, response: Any) -> None:
+    assert "no step-runner in" in needs.refusal(response, part({}), None)
     program(empty, "step-runner")
-    assert needs.refusal(response, {}, None) == ""
+    assert needs.refusal(response, part({}), None) == ""
 
 
 @pytest.mark.parametrize(
@@ -62,20 +63,20 @@ def test_run_steps_need_a_step_runner(empty: Path, response: dict[str, Any]) -> 
     ],
 )
 def test_what_is_lacking_is_warned_of(
-    empty: Path, monkeypatch: pytest.MonkeyPatch, response: dict[str, Any], runner: str, said: list[str]
+    empty: Path, monkeypatch: pytest.MonkeyPatch, response: Any, runner: str, said: list[str]
 ) -> None:
     monkeypatch.setenv("CUSTOM_ENV_CI_RUNNER_VERSION", runner)
-    found = needs.warnings(response, {})
+    found = needs.warnings(response, part({}))
     assert [line[: len(start)] for line, start in zip(found, said, strict=True)] == said
     for name in ("git", "gitlab-runner"):
         program(empty, name)
-    assert needs.warnings(response, {}) == []
+    assert needs.warnings(response, part({})) == []
 
 
 def test_path_of_gate_yaml_is_looked_at(empty: Path) -> None:
     (empty / "own").mkdir()
     program(empty / "own", "git")
-    assert needs.warnings({}, {"path": [str(empty / "own")]}) == []
+    assert needs.warnings({}, part({"path": [str(empty / "own")]})) == []
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_shell_of_this_runner_counts(empty: Path, runners: list[tuple[int | None
         for number, shell in runners
     ]
     (empty / "config.toml").write_text("\n".join(entries))
-    said = needs.refusal({}, {}, 12)
+    said = needs.refusal({}, part({}), 12)
     assert (f"shell = {refused!r}" in said) if refused else said == ""
 
 
@@ -104,4 +105,4 @@ def test_shell_of_this_runner_counts(empty: Path, runners: list[tuple[int | None
 def test_config_toml_that_cannot_be_read_tells_nothing(empty: Path, text: str | None) -> None:
     if text is not None:
         (empty / "config.toml").write_text(text, encoding="latin-1")
-    assert needs.refusal({}, {}, 12) == ""
+    assert needs.refusal({}, part({}), 12) == ""

@@ -21,13 +21,13 @@ from tests.support.gate_state import made, open_request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NEWER: dict[str, Callable[[dict[str, Any]], Any]] = {
+NEWER: dict[str, Callable[[Any], Any]] = {
     "a newer version": lambda record: record.update(v=2),
     "an event that is new": lambda record: record.update(event="delegated"),
 }
 
 
-def with_record(directory: Path, change: Callable[[dict[str, Any]], Any]) -> bytes:
+def with_record(directory: Path, change: Callable[[Any], Any]) -> bytes:
     """A log whose last record is of a newer gate; returns its bytes."""
     file = filled(directory, 2)
     last = lines_of(file)[-1]

@@ -23,6 +23,7 @@ from gate.store.request import Request, record_of
 from tests.runner.gated import until
 from tests.support.gate_state import HOUR_MS, facts_of, in_children, made, open_request, records, rule_of
 from tests.support.notified import Notified
+from tests.support.parts import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,11 +43,11 @@ def told(tmp_path: Path) -> Iterator[Notified]:
 
 
 @pytest.fixture
-def policy(tmp_path: Path, told: Notified) -> dict[str, Any]:
+def policy(tmp_path: Path, told: Notified) -> Any:
     return made(tmp_path / "state", on_event=told.command)
 
 
-def opened_at(policy: dict[str, Any], *, waited_s: float = 0, within_s: float = 3600, **opened: Any) -> Request:
+def opened_at(policy: Any, *, waited_s: float = 0, within_s: float = 3600, **opened: Any) -> Request:
     """A request that was opened so long ago."""
     opened_ms = boottime_ms() - int(waited_s * 1000)
     return open_request(
@@ -58,19 +59,19 @@ def opened_at(policy: dict[str, Any], *, waited_s: float = 0, within_s: float = 
     )
 
 
-def read(request: Request, policy: dict[str, Any], event: str = "opened", **about: Any) -> dict[str, Any]:
+def read(request: Request, policy: Any, event: str = "opened", **about: Any) -> Any:
     """What a message says."""
-    said: dict[str, Any] = json.loads(on_event.message(request, policy, event, about))
+    said: Any = json.loads(on_event.message(request, policy, event, part(about)))
     return said
 
 
-def rejected(request: Request, **changes: Any) -> dict[str, Any]:
+def rejected(request: Request, **changes: Any) -> Any:
     vote = VOTE | {"answer": "reject"}
-    decision = decide(request, "rejected", "rejected by alice", rule="all", config="", votes=[vote])
+    decision = decide(request, "rejected", "rejected by alice", rule="all", config="", votes=[part(vote)])
     return decision | changes
 
 
-def test_opened_says_what_waits_and_what_is_asked(policy: dict[str, Any]) -> None:
+def test_opened_says_what_waits_and_what_is_asked(policy: Any) -> None:
     request = opened_at(policy, waited_s=90.5)
     assert read(request, policy) == {
         "v": 1,
@@ -90,7 +91,7 @@ def test_opened_says_what_waits_and_what_is_asked(policy: dict[str, Any]) -> Non
     }
 
 
-def test_a_reminder_says_how_far_it_is_by_the_deadline_of_now(policy: dict[str, Any]) -> None:
+def test_a_reminder_says_how_far_it_is_by_the_deadline_of_now(policy: Any) -> None:
     request = opened_at(policy, waited_s=90.5)
     earlier_ms = request.opened["opened_boottime_ms"] + 600_000
     said = read(request, policy, "reminder", progress="1 of 2: alice", reminder=3, deadline_ms=earlier_ms)
@@ -98,7 +99,7 @@ def test_a_reminder_says_how_far_it_is_by_the_deadline_of_now(policy: dict[str, 
     assert (said["until"], said["left_s"]) == ("2026-11-30T01:03:20Z", 509)
 
 
-def test_decided_says_what_who_and_why(policy: dict[str, Any]) -> None:
+def test_decided_says_what_who_and_why(policy: Any) -> None:
     request = opened_at(policy, waited_s=90.5)
     said = read(request, policy, "decided", decision=rejected(request), why=None)
     assert {name: said[name] for name in ("decision", "why", "by", "comment", "votes")} == {
@@ -111,7 +112,7 @@ def test_decided_says_what_who_and_why(policy: dict[str, Any]) -> None:
     assert said.keys() - {"decision", "why", "by", "comment", "votes"} == read(request, policy).keys()
 
 
-def test_decided_by_nobody(policy: dict[str, Any]) -> None:
+def test_decided_by_nobody(policy: Any) -> None:
     request = opened_at(policy, rule="")
     decision = decide(request, "refused", "no rule is for it", rule="", config="")
     said = read(request, policy, "decided", decision=decision, why="no rule at all")
@@ -119,21 +120,21 @@ def test_decided_by_nobody(policy: dict[str, Any]) -> None:
     assert (said["rule"], said["asks"]) == ("", "")
 
 
-def test_decided_counts_until_the_decision(policy: dict[str, Any]) -> None:
+def test_decided_counts_until_the_decision(policy: Any) -> None:
     request = opened_at(policy, waited_s=90.5)
     decision = rejected(request, boottime_ms=request.opened["opened_boottime_ms"] + 30_500)
     said = read(request, policy, "decided", decision=decision, why=None)
     assert (said["waited_s"], said["left_s"]) == (30, 3569)
 
 
-def test_a_request_of_another_boot_is_timed_by_the_wall_clock(policy: dict[str, Any]) -> None:
+def test_a_request_of_another_boot_is_timed_by_the_wall_clock(policy: Any) -> None:
     request = opened_at(policy, boot_id="another")
     decision = rejected(request, wall_s=OPENED_S + 7200.5)
     said = read(request, policy, "decided", decision=decision, why=None)
     assert (said["waited_s"], said["left_s"], said["until"]) == (7200, 0, "2026-11-30T01:53:20Z")
 
 
-def test_a_message_names_the_page(policy: dict[str, Any]) -> None:
+def test_a_message_names_the_page(policy: Any) -> None:
     request = opened_at(policy)
     assert read(request, policy | {"page": {"url": "https://gate.example"}})["url"] == (
         f"https://gate.example/requests/{KEY}"
@@ -141,7 +142,7 @@ def test_a_message_names_the_page(policy: dict[str, Any]) -> None:
     assert read(request, policy | {"page": None})["url"] is None
 
 
-def test_a_message_is_one_line_of_sorted_ascii(policy: dict[str, Any]) -> None:
+def test_a_message_is_one_line_of_sorted_ascii(policy: Any) -> None:
     request = opened_at(policy, facts=facts_of(name='grün\n"\x1b[31m\u202e', ref="x" * 10_000))
     line = on_event.message(request, policy, "opened", {})
     said = json.loads(line)
@@ -150,7 +151,7 @@ def test_a_message_is_one_line_of_sorted_ascii(policy: dict[str, Any]) -> None:
     assert len(line) < 4096
 
 
-def test_each_is_told_once(policy: dict[str, Any], told: Notified) -> None:
+def test_each_is_told_once(policy: Any, told: Notified) -> None:
     request = opened_at(policy, waited_s=3000)
     deadline_ms = request.opened["deadline_boottime_ms"]
     for _ in range(2):
@@ -166,7 +167,7 @@ def test_each_is_told_once(policy: dict[str, Any], told: Notified) -> None:
     assert records(policy, "notice-failed") == []
 
 
-def test_of_many_at_one_moment_one_tells(policy: dict[str, Any], told: Notified) -> None:
+def test_of_many_at_one_moment_one_tells(policy: Any, told: Notified) -> None:
     request = opened_at(policy)
     content = on_event.message(request, policy, "opened", {})
 
@@ -179,20 +180,20 @@ def test_of_many_at_one_moment_one_tells(policy: dict[str, Any], told: Notified)
 
 
 @pytest.mark.parametrize("changes", [{"on_event": []}, {"on_event": None}])
-def test_without_a_command_nothing_is_told_or_kept(policy: dict[str, Any], changes: dict[str, Any]) -> None:
+def test_without_a_command_nothing_is_told_or_kept(policy: Any, changes: Any) -> None:
     """A plan of an older version has no such key."""
     older = {name: value for name, value in (policy | changes).items() if value is not None}
     older["rules"] = [{name: value for name, value in rule_of().items() if name != "remind_every_s"}]
     request = opened_at(policy, waited_s=3000)
     deadline_ms = request.opened["deadline_boottime_ms"]
-    on_event.opened(request, older)
-    on_event.remind(request, older, deadline_ms, "")
-    on_event.decided(request, older, rejected(request))
-    assert on_event.remind_at_ms(request, older, deadline_ms) == 0
+    on_event.opened(request, part(older))
+    on_event.remind(request, part(older), deadline_ms, "")
+    on_event.decided(request, part(older), rejected(request))
+    assert on_event.remind_at_ms(request, part(older), deadline_ms) == 0
     assert sorted(os.listdir(request.directory)) == ["decision.json", "request.json", "votes"]
 
 
-def test_a_command_that_fails_is_recorded(policy: dict[str, Any], tmp_path: Path) -> None:
+def test_a_command_that_fails_is_recorded(policy: Any, tmp_path: Path) -> None:
     request = opened_at(policy)
     with Notified(tmp_path / "failing", "echo 'no such host' >&2; exit 34") as failing:
         on_event.opened(request, policy | {"on_event": [*failing.command, "an argument"]})
@@ -207,13 +208,13 @@ def test_a_command_that_fails_is_recorded(policy: dict[str, Any], tmp_path: Path
     }
 
 
-def test_a_failure_is_recorded_however_long_its_words(policy: dict[str, Any]) -> None:
+def test_a_failure_is_recorded_however_long_its_words(policy: Any) -> None:
     command = ["/bin/sh", "-c", "printf '%05000d' 0 | sed 's/0/\\xf0\\x9f\\x91\\x8d/g' >&2; exit 33"]
     on_event.opened(opened_at(policy), policy | {"on_event": command})
     until(lambda: records(policy, "notice-failed"), "recorded")
 
 
-def test_what_cannot_be_started_is_recorded(policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_started_is_recorded(policy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_work: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
@@ -225,7 +226,7 @@ def test_what_cannot_be_started_is_recorded(policy: dict[str, Any], monkeypatch:
     assert not request.has("notice.opened")
 
 
-def test_a_marker_that_cannot_be_made_tells_nothing(policy: dict[str, Any], told: Notified) -> None:
+def test_a_marker_that_cannot_be_made_tells_nothing(policy: Any, told: Notified) -> None:
     request = opened_at(policy)
     shutil.rmtree(request.directory)
     on_event.opened(request, policy)
@@ -235,24 +236,26 @@ def test_a_marker_that_cannot_be_made_tells_nothing(policy: dict[str, Any], told
 
 
 @pytest.mark.parametrize("broken", [{"rules": None}, {"on_event": ["/nowhere"]}, {"page": 7}])
-def test_telling_never_raises(policy: dict[str, Any], broken: dict[str, Any]) -> None:
+def test_telling_never_raises(policy: Any, broken: Any) -> None:
     request = opened_at(policy)
     shutil.rmtree(layout.audit(policy["state_dir"]))
     on_event.opened(request, policy | broken)
-    on_event.decided(request, policy | broken, {})
+    on_event.decided(request, policy | broken, part({}))
 
 
-def test_cleanup_tells_of_a_decision_that_prepare_could_not(policy: dict[str, Any], told: Notified) -> None:
+def test_cleanup_tells_of_a_decision_that_prepare_could_not(policy: Any, told: Notified) -> None:
     request = opened_at(policy)
     rejected(request)
     cleanup._end(policy, KEY, "")
     assert told.one("decided")["decision"] == "rejected"
 
 
-def test_an_approval_that_came_too_late_is_told_as_that(policy: dict[str, Any], told: Notified) -> None:
+def test_an_approval_that_came_too_late_is_told_as_that(policy: Any, told: Notified) -> None:
     request = opened_at(policy, start_by_boottime_ms=0)
-    decision = decide(request, "approved", "1 of 1", rule="all", config="", votes=[VOTE], backend=policy["backend"])
-    assert steps._settle(request, decision, {"policy": policy}, lambda: False)["state"] == "failed"
+    decision = decide(
+        request, "approved", "1 of 1", rule="all", config="", votes=[part(VOTE)], backend=policy["backend"]
+    )
+    assert steps._settle(request, decision, part({"policy": policy}), lambda: False)["state"] == "failed"
     said = told.one("decided")
     assert said["decision"] == "approved"
     assert said["why"].startswith("approved, but too little of the job's timeout is left")
@@ -278,16 +281,16 @@ def test_the_next_reminder_is_to_come_and_before_the_deadline(every_s: int | Non
     assert next_ms == 0 or 5 + waited < next_ms <= 5 + within
 
 
-def test_a_reminder_that_was_missed_is_due_at_once(policy: dict[str, Any]) -> None:
+def test_a_reminder_that_was_missed_is_due_at_once(policy: Any) -> None:
     policy["rules"] = [rule_of(remind_every_s=100)]
     request = opened_at(policy, waited_s=250)
-    opened_ms, deadline_ms = (request.opened[f"{name}_boottime_ms"] for name in ("opened", "deadline"))
+    opened_ms, deadline_ms = request.opened["opened_boottime_ms"], request.opened["deadline_boottime_ms"]
     assert 0 < on_event.remind_at_ms(request, policy, deadline_ms) <= boottime_ms()
     write_json_once(request.directory, "notice.reminder.2", {})
     assert on_event.remind_at_ms(request, policy, deadline_ms) == opened_ms + 300_000
 
 
-def test_a_missed_reminder_is_told_once_for_all_that_were(policy: dict[str, Any], told: Notified) -> None:
+def test_a_missed_reminder_is_told_once_for_all_that_were(policy: Any, told: Notified) -> None:
     policy["rules"] = [rule_of(remind_every_s=100)]
     request = opened_at(policy, waited_s=250)
     deadline_ms = request.opened["deadline_boottime_ms"]
@@ -297,7 +300,7 @@ def test_a_missed_reminder_is_told_once_for_all_that_were(policy: dict[str, Any]
 
 
 @pytest.mark.parametrize("case", ["decided", "past the deadline", "no rule any more", "never"])
-def test_nobody_is_reminded_without_need(policy: dict[str, Any], case: str) -> None:
+def test_nobody_is_reminded_without_need(policy: Any, case: str) -> None:
     request = opened_at(policy, waited_s=3000)
     deadline_ms = request.opened["deadline_boottime_ms"]
     if case == "decided":
@@ -314,7 +317,7 @@ def test_nobody_is_reminded_without_need(policy: dict[str, Any], case: str) -> N
     assert not any(name.startswith("notice.reminder") for name in os.listdir(request.directory))
 
 
-def test_times_are_of_the_clock_on_the_wall(policy: dict[str, Any]) -> None:
+def test_times_are_of_the_clock_on_the_wall(policy: Any) -> None:
     request = open_request(policy)
     told_s = calendar.timegm(time.strptime(read(request, policy)["opened"], "%Y-%m-%dT%H:%M:%SZ"))
     assert told_s == int(request.opened["opened_wall_s"])

@@ -22,6 +22,7 @@ from gate.flow import detached, on_event
 from gate.flow.decide import decide
 from tests.runner.gated import until
 from tests.support.gate_state import IS_ROOT, facts_of, made, open_request
+from tests.support.parts import part
 from tests.support.site import CHECKOUT, RUN_AS, Site
 
 if TYPE_CHECKING:
@@ -40,27 +41,30 @@ HOSTILE = "x\nBcc: eve@example.com\r\n\n\x1b[31m\u202e`<!channel> @all [approve]
 EVENTS = ("opened", "reminder", "decided")
 
 
-def message(request: Request, policy: dict[str, Any], event: str) -> bytes:
-    about: dict[str, Any] = {}
+def message(request: Request, policy: Any, event: str) -> bytes:
+    about: Any = {}
     if event == "reminder":
         about = {"progress": "1 of 2 from ops: alice", "reminder": 1}
     if event == "decided":
         vote = {"person": "alice", "via": "drop", "uid": 1, "comment": HOSTILE}
-        about = {"decision": decide(request, "rejected", HOSTILE, rule="all", config="", votes=[vote]), "why": None}
+        about = {
+            "decision": decide(request, "rejected", HOSTILE, rule="all", config="", votes=[part(vote)]),
+            "why": None,
+        }
     return on_event.message(request, policy, event, about)
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> dict[str, Any]:
+def policy(tmp_path: Path) -> Any:
     return made(tmp_path / "state")
 
 
-def hostile(policy: dict[str, Any]) -> Request:
+def hostile(policy: Any) -> Request:
     names = ("name", "stage", "ref", "path", "sha")
     return open_request(policy, facts=facts_of(**dict.fromkeys(names, HOSTILE)) | {"triggered_by": _by(HOSTILE)})
 
 
-def _by(name: str) -> dict[str, Any]:
+def _by(name: str) -> Any:
     return {"names": [name], "ids": [5], "emails": []}
 
 
@@ -79,7 +83,7 @@ def ran(tmp_path: Path, command: list[str], content: bytes) -> str:
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_the_table_names_every_field(policy: dict[str, Any], event: str) -> None:
+def test_the_table_names_every_field(policy: Any, event: str) -> None:
     rows = re.findall(
         r"^- (`[^(]+`) \(([^)]+)\): (.*?)(?=\n- |\n\n)", PAGE.partition("## What")[2], re.MULTILINE | re.DOTALL
     )
@@ -105,7 +109,7 @@ def mailed(tmp_path: Path, content: bytes, *recipients: str) -> tuple[EmailMessa
     return mail, (tmp_path / "arguments").read_text(encoding="utf-8").splitlines()
 
 
-def test_a_mail_says_what_waits_and_how_to_answer(policy: dict[str, Any], tmp_path: Path) -> None:
+def test_a_mail_says_what_waits_and_how_to_answer(policy: Any, tmp_path: Path) -> None:
     content = message(open_request(policy), policy, "opened")
     mail, arguments = mailed(tmp_path, content, "ops@example.com", "alice@example.com")
     assert arguments == ["-i", "ops@example.com", "alice@example.com"]
@@ -122,19 +126,17 @@ def test_a_mail_says_what_waits_and_how_to_answer(policy: dict[str, Any], tmp_pa
         assert said in body
 
 
-def test_a_mail_about_a_refused_job_says_why_and_names_no_rule(policy: dict[str, Any], tmp_path: Path) -> None:
+def test_a_mail_about_a_refused_job_says_why_and_names_no_rule(policy: Any, tmp_path: Path) -> None:
     request = open_request(policy, rule="")
     about = {"decision": decide(request, "refused", "no rule is for it", rule="", config=""), "why": None}
-    mail, _arguments = mailed(tmp_path, on_event.message(request, policy, "decided", about), "ops@example.com")
+    mail, _arguments = mailed(tmp_path, on_event.message(request, policy, "decided", part(about)), "ops@example.com")
     assert mail["Subject"] == "[gate] refused: deploy #1001 of grp/app"
     said = [line.partition(":")[0] for line in mail.get_content().splitlines()]
     assert said == ["job", "commit", "triggered", "asked", "decided"]
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_a_hostile_job_makes_no_header_and_no_line_of_a_mail(
-    policy: dict[str, Any], tmp_path: Path, event: str
-) -> None:
+def test_a_hostile_job_makes_no_header_and_no_line_of_a_mail(policy: Any, tmp_path: Path, event: str) -> None:
     mail, arguments = mailed(tmp_path, message(hostile(policy), policy, event), "ops@example.com")
     assert arguments == ["-i", "ops@example.com"]
     known = {"subject", "to", "auto-submitted", "content-type", "content-transfer-encoding", "mime-version"}
@@ -149,7 +151,7 @@ def test_a_hostile_job_makes_no_header_and_no_line_of_a_mail(
     assert all(line.isprintable() for line in lines)
 
 
-def test_a_mail_that_cannot_be_sent_is_a_failure(policy: dict[str, Any], tmp_path: Path) -> None:
+def test_a_mail_that_cannot_be_sent_is_a_failure(policy: Any, tmp_path: Path) -> None:
     content = message(open_request(policy), policy, "opened")
     assert ran(tmp_path, ["/usr/bin/env", "SENDMAIL=/bin/false", MAIL, "ops@example.com"], content) == "exit status 1"
     missing = ran(tmp_path, ["/usr/bin/env", "SENDMAIL=/nowhere/sendmail", MAIL, "ops@example.com"], content)
@@ -201,7 +203,7 @@ def posted(tmp_path: Path, content: bytes, status: int = 200) -> tuple[str, list
 
 
 @NEEDS_CURL
-def test_a_chat_is_told_what_waits_and_how_to_answer(policy: dict[str, Any], tmp_path: Path) -> None:
+def test_a_chat_is_told_what_waits_and_how_to_answer(policy: Any, tmp_path: Path) -> None:
     why, found = posted(tmp_path, message(open_request(policy), policy, "opened"))
     ((path, kind, body),) = found
     assert (why, path, kind) == ("", "/services/T0/B0/s3cret", "application/json")
@@ -213,9 +215,7 @@ def test_a_chat_is_told_what_waits_and_how_to_answer(policy: dict[str, Any], tmp
 
 @NEEDS_CURL
 @pytest.mark.parametrize("event", EVENTS)
-def test_a_hostile_job_links_nothing_and_calls_nobody_in_a_chat(
-    policy: dict[str, Any], tmp_path: Path, event: str
-) -> None:
+def test_a_hostile_job_links_nothing_and_calls_nobody_in_a_chat(policy: Any, tmp_path: Path, event: str) -> None:
     _why, ((_path, _kind, body),) = posted(tmp_path, message(hostile(policy), policy, event))
     text = json.loads(body)["text"]
     outside = re.sub(r"`[^`\n]*`", "", text)
@@ -226,14 +226,14 @@ def test_a_hostile_job_links_nothing_and_calls_nobody_in_a_chat(
 
 
 @NEEDS_CURL
-def test_a_chat_names_the_page(policy: dict[str, Any], tmp_path: Path) -> None:
+def test_a_chat_names_the_page(policy: Any, tmp_path: Path) -> None:
     policy |= {"page": {"url": "https://gate.example", "uid": os.geteuid(), "gid": os.getegid()}}
     _why, ((_path, _kind, body),) = posted(tmp_path, message(open_request(policy), policy, "reminder"))
     assert json.loads(body)["text"].endswith("\nhttps://gate.example/requests/git.example-42-1001")
 
 
 @NEEDS_CURL
-def test_a_chat_that_says_no_is_a_failure_without_its_address(policy: dict[str, Any], tmp_path: Path) -> None:
+def test_a_chat_that_says_no_is_a_failure_without_its_address(policy: Any, tmp_path: Path) -> None:
     why, _found = posted(tmp_path, message(open_request(policy), policy, "opened"), 403)
     assert why.startswith("exit status 22: ")
     assert "403" in why

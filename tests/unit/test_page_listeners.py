@@ -43,7 +43,7 @@ def opened() -> Iterator[Callable[..., list[Door]]]:
         door.sock.close()
 
 
-def policy(**page: Any) -> dict[str, Any]:
+def policy(**page: Any) -> Any:
     empty = {"socket": None, "proxy_socket": None, "listen": None, "proxy_gid": PROXY_GID, "login_link": False}
     given = {name: plain(value) for name, value in page.items()}
     return {"approvers_gid": GID, "page": {**empty, "link_socket": link_socket_of(page), **given}}

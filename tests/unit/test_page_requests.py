@@ -17,6 +17,7 @@ from gate.store import layout
 from gate.store.files import StateError, write_json_once
 from gate.store.request import Request
 from tests.support.gate_state import HOUR_MS, facts_of, made, open_request, rule_of
+from tests.support.parts import part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,11 +29,11 @@ ALICE, CAROL = Visitor("alice", "alice", "socket"), Visitor("carol", "carol", "s
 STRANGER = Visitor("mallory", None, "socket")
 
 
-def facts(**changes: Any) -> dict[str, Any]:
+def facts(**changes: Any) -> Any:
     return facts_of(**{"project_url": URL, **changes})
 
 
-LINKS: dict[str, tuple[dict[str, Any], str | None, dict[str, str]]] = {
+LINKS: dict[str, tuple[Any, str | None, dict[str, str]]] = {
     "no address known": ({"project_url": None}, OTHER_SHA, {}),
     "of a gate before it was kept": ({"project_url": ""}, OTHER_SHA, {}),
     "all of them": (
@@ -56,7 +57,7 @@ def test_links_lead_to_gitlab(case: str) -> None:
     assert links(facts(**changes), last_sha) == expected
 
 
-ABSENT: dict[str, tuple[str, dict[str, Any], str | None]] = {
+ABSENT: dict[str, tuple[str, Any, str | None]] = {
     "no pipeline": ("pipeline", {"pipeline_id": None}, None),
     "never approved before": ("compare", {}, None),
     "approved before at the same commit": ("compare", {}, SHA),
@@ -79,7 +80,7 @@ def test_the_merged_result_is_its_merge_request_s_too() -> None:
     assert links(facts(ref="refs/merge-requests/3/merge"), None)["merge_request"] == f"{URL}/-/merge_requests/3"
 
 
-WARNINGS: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any], str]] = {
+WARNINGS: dict[str, tuple[Any, Any | None, Any, str]] = {
     "overridden": (
         {"overridden": ["CI_JOB_NAME", "CI_COMMIT_SHA"]},
         None,
@@ -118,7 +119,7 @@ WARNINGS: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any],
 @pytest.mark.parametrize("case", WARNINGS)
 def test_what_must_not_be_overlooked_is_said(case: str) -> None:
     changes, content, opened, told = WARNINGS[case]
-    (said,) = warnings(facts(**changes), content, {"deadline_shortened": False, **opened})
+    (said,) = warnings(facts(**changes), content, part({"deadline_shortened": False, **opened}))
     assert told in said
 
 
@@ -128,11 +129,11 @@ def test_there_is_nothing_to_warn_of_in_an_ordinary_job() -> None:
         "steps": [{"script": ["echo näin\n\tja"], "timeout": 7, "allow_failure": True}],
         "run": "",
     }
-    assert warnings(facts(), content, {"deadline_shortened": False}) == []
-    assert warnings(facts(), None, {"deadline_shortened": False}) == []
+    assert warnings(facts(), part(content), part({"deadline_shortened": False})) == []
+    assert warnings(facts(), None, part({"deadline_shortened": False})) == []
 
 
-RULES: dict[str, tuple[dict[str, Any], list[str]]] = {
+RULES: dict[str, tuple[Any, list[str]]] = {
     "plain": (
         {},
         ["Asks for 1 of release-managers (alice, bob).", "One rejection ends it.", "Whoever triggered the job cannot approve it."],
@@ -174,14 +175,14 @@ def votes_of(*words: str) -> list[dict[str, str]]:
     ],
 )
 def test_a_person_s_last_vote_is_theirs(votes: list[str], expected: list[str]) -> None:
-    assert latest(votes_of(*votes)) == votes_of(*expected)
+    assert latest(part(votes_of(*votes))) == votes_of(*expected)
 
 
 @pytest.mark.parametrize(("within_s", "expected_ms"), [(None, 90_000), (60, 70_000), (80, 90_000), (3600, 90_000)])
 def test_a_rule_that_was_changed_only_makes_a_deadline_earlier(within_s: int | None, expected_ms: int) -> None:
     opened = {"key": KEY, "facts": {}, "opened_boottime_ms": 10_000, "deadline_boottime_ms": 90_000}
     rule = None if within_s is None else rule_of(decide_within_s=within_s)
-    assert deadline_ms(Request("/nowhere", opened), rule) == expected_ms
+    assert deadline_ms(Request("/nowhere", part(opened)), rule) == expected_ms
 
 
 class Desk:
@@ -220,7 +221,7 @@ def test_what_waits_is_listed_as_long_as_it_does_oldest_first(desk: Desk) -> Non
     assert [each.request.key for each in desk.book.waiting(ALICE)[0]] == [new.key]
 
 
-COULD: dict[str, tuple[Visitor, dict[str, Any], tuple[list[str], bool, str]]] = {
+COULD: dict[str, tuple[Visitor, Any, tuple[list[str], bool, str]]] = {
     "on the list": (ALICE, {}, (["approve", "reject"], True, "")),
     "not on the list": (CAROL, {}, ([], False, "carol is not on the list of rule 'all'")),
     "nobody": (STRANGER, {}, ([], False, "")),
@@ -350,7 +351,7 @@ def test_content_is_shown_only_where_it_is_this_job_s(desk: Desk, sha256: str | 
     assert (desk.book.content(request) is not None) is known
 
 
-def each_of(name: str, value: str | None = "x", **changes: Any) -> dict[str, Any]:
+def each_of(name: str, value: str | None = "x", **changes: Any) -> Any:
     shown = {"hidden": "" if value is not None else "masked in GitLab", "kind": "set", "change": "", "counts": True}
     return {"name": name, "value": value, "mark": "m", **shown, **changes}
 
@@ -385,14 +386,14 @@ def test_a_long_value_is_folded(value: str | None, is_long: bool) -> None:
 
 
 @pytest.mark.parametrize("content", [None, {}, {"variables": []}, {"variables": None}])
-def test_no_variables_make_no_group(content: dict[str, Any] | None) -> None:
+def test_no_variables_make_no_group(content: Any | None) -> None:
     assert variables(content) == []
 
 
 def test_what_carries_code_an_image_and_unknown_fields_are_warned_of() -> None:
     changes = {"variables": ["BASH_ENV"], "image": "alpine:3", "services": []}
     content = {"unknown": [{"field": "sandbox", "text": "1"}]}
-    found = warnings(facts(**changes), content, {"deadline_shortened": False})
+    found = warnings(facts(**changes), part(content), part({"deadline_shortened": False}))
     assert found == [
         "It asks for the image alpine:3, not used here: its script runs on the host, in the host's own shell.",
         "It sets BASH_ENV: such variables change what the shell itself runs.",

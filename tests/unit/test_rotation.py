@@ -14,6 +14,7 @@ from gate.page.history.index import Index
 from gate.store import layout
 from gate.upkeep import sweep
 from tests.support.gate_state import made, open_request, records
+from tests.support.parts import part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,31 +22,31 @@ if TYPE_CHECKING:
     from gate.store.request import Request
 
 KEY = "git.example-42-1001"
-ABOUT: dict[str, Any] = {"rule": "all", "config": "", "why": ""}
+ABOUT: Any = {"rule": "all", "config": "", "why": ""}
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> dict[str, Any]:
+def policy(tmp_path: Path) -> Any:
     return made(tmp_path / "state", audit={"rotate_at_bytes": 2000})
 
 
-def segment(policy: dict[str, Any]) -> int:
+def segment(policy: Any) -> int:
     return log.position(layout.audit(policy["state_dir"]))[0]
 
 
-def grow(policy: dict[str, Any]) -> None:
+def grow(policy: Any) -> None:
     """Append until the next sweep has to rotate."""
     directory = layout.audit(policy["state_dir"])
     while log.position(directory)[1] < 2000:
         log.append(directory, {"event": "ended", "request": "other"}, version="0")
 
 
-def asked(policy: dict[str, Any]) -> tuple[Request, log.Head]:
+def asked(policy: Any) -> tuple[Request, log.Head]:
     request = open_request(policy, KEY)
     return request, request.record("requested", **ABOUT)
 
 
-def test_a_sweep_begins_a_new_segment_where_gate_yaml_says_so(policy: dict[str, Any]) -> None:
+def test_a_sweep_begins_a_new_segment_where_gate_yaml_says_so(policy: Any) -> None:
     asked(policy)
     assert sweep.sweep(policy, KEY) == []
     assert segment(policy) == 1
@@ -58,13 +59,13 @@ def test_a_sweep_begins_a_new_segment_where_gate_yaml_says_so(policy: dict[str, 
     assert verify(layout.audit(policy["state_dir"])).ok
 
 
-def test_a_rotation_that_fails_is_told_and_hinders_nothing(policy: dict[str, Any]) -> None:
-    (fault,) = sweep.sweep({**policy, "audit": {}}, KEY)  # the plan of an older gate
+def test_a_rotation_that_fails_is_told_and_hinders_nothing(policy: Any) -> None:
+    (fault,) = sweep.sweep(part({**policy, "audit": {}}), KEY)  # the plan of an older gate
 
     assert fault.startswith("cannot begin a new segment of the audit log: ")
 
 
-def test_a_request_that_waits_meanwhile_finds_its_own_records(policy: dict[str, Any]) -> None:
+def test_a_request_that_waits_meanwhile_finds_its_own_records(policy: Any) -> None:
     request, head = asked(policy)
     grow(policy)
     sweep.sweep(policy, KEY)
@@ -81,7 +82,7 @@ def test_a_request_that_waits_meanwhile_finds_its_own_records(policy: dict[str, 
     assert verify(layout.audit(policy["state_dir"]), [head, decided]).ok
 
 
-def test_the_index_of_the_page_follows(policy: dict[str, Any], tmp_path: Path) -> None:
+def test_the_index_of_the_page_follows(policy: Any, tmp_path: Path) -> None:
     index = Index(str(tmp_path / "index.sqlite"), layout.audit(policy["state_dir"]))
     request, _ = asked(policy)
     index.catch_up()

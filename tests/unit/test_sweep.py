@@ -40,7 +40,7 @@ DECISION = {"comment": "", "why": "because", "rule": "all", "config": "", "by": 
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> dict[str, Any]:
+def policy(tmp_path: Path) -> Any:
     return made(tmp_path / "state")
 
 
@@ -66,7 +66,7 @@ def started(request: Request) -> None:
     open(os.path.join(request.directory, "started"), "wb").close()
 
 
-CASES: dict[str, tuple[dict[str, Any], list[Any], bool]] = {
+CASES: dict[str, tuple[Any, list[Any], bool]] = {
     "just opened": ({}, [], False),
     "opened a minute ago, no beat": ({"ms": 61_000}, [], True),
     "opened less than a minute ago": ({"ms": 55_000}, [], False),
@@ -92,7 +92,7 @@ CASES: dict[str, tuple[dict[str, Any], list[Any], bool]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_which_requests_are_over(policy: dict[str, Any], case: str) -> None:
+def test_which_requests_are_over(policy: Any, case: str) -> None:
     opened, steps, over = CASES[case]
     opened = opened | {"opened_boottime_ms": ago(opened["ms"])} if "ms" in opened else opened
     request = open_request(policy, **opened)
@@ -105,11 +105,11 @@ def test_which_requests_are_over(policy: dict[str, Any], case: str) -> None:
     assert len(records(policy, "ended")) == over
 
 
-def stale(policy: dict[str, Any], key: str = KEY) -> Request:
+def stale(policy: Any, key: str = KEY) -> Request:
     return open_request(policy, key, opened_boottime_ms=ago(HOUR_MS))
 
 
-def test_a_request_that_nobody_holds_is_abandoned_and_ended_once(policy: dict[str, Any]) -> None:
+def test_a_request_that_nobody_holds_is_abandoned_and_ended_once(policy: Any) -> None:
     request = stale(policy)
 
     for _ in range(2):
@@ -120,7 +120,7 @@ def test_a_request_that_nobody_holds_is_abandoned_and_ended_once(policy: dict[st
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_of_an_abandoned_request_people_are_told(policy: dict[str, Any], tmp_path: Path) -> None:
+def test_of_an_abandoned_request_people_are_told(policy: Any, tmp_path: Path) -> None:
     request = stale(policy)
     with Notified(tmp_path / "told") as told:
         assert sweep.sweep(policy | {"on_event": told.command}, "own") == []
@@ -128,7 +128,7 @@ def test_of_an_abandoned_request_people_are_told(policy: dict[str, Any], tmp_pat
 
 
 @pytest.mark.parametrize("decision", ["approved", "rejected", "expired", "canceled"])
-def test_one_that_was_decided_is_only_ended(policy: dict[str, Any], decision: str) -> None:
+def test_one_that_was_decided_is_only_ended(policy: Any, decision: str) -> None:
     request = stale(policy)
     decided(request, decision)
 
@@ -139,7 +139,7 @@ def test_one_that_was_decided_is_only_ended(policy: dict[str, Any], decision: st
     assert not request.has("release.json")
 
 
-def test_its_own_request_is_left_alone(policy: dict[str, Any]) -> None:
+def test_its_own_request_is_left_alone(policy: Any) -> None:
     request = stale(policy)
 
     assert sweep.sweep(policy, KEY) == []
@@ -147,7 +147,7 @@ def test_its_own_request_is_left_alone(policy: dict[str, Any]) -> None:
     assert records(policy) == []
 
 
-def test_one_whose_lock_is_held_is_left_alone_however_old_its_beat(policy: dict[str, Any]) -> None:
+def test_one_whose_lock_is_held_is_left_alone_however_old_its_beat(policy: Any) -> None:
     """A waiter that was stopped for a while, or on a disk that takes no beat, still waits."""
     request = stale(policy)
     reader, writer = os.pipe()
@@ -174,14 +174,14 @@ def test_one_whose_lock_is_held_is_left_alone_however_old_its_beat(policy: dict[
     assert request.has("ended.json")
 
 
-def test_a_plan_without_a_request_is_left_alone(policy: dict[str, Any]) -> None:
+def test_a_plan_without_a_request_is_left_alone(policy: Any) -> None:
     layout.make_job(policy, KEY)
 
     assert sweep.sweep(policy, "own") == []
     assert records(policy) == []
 
 
-def test_a_request_that_cannot_be_read_is_told_and_hinders_no_other(policy: dict[str, Any]) -> None:
+def test_a_request_that_cannot_be_read_is_told_and_hinders_no_other(policy: Any) -> None:
     directory = layout.make_job(policy, "a.example-1-1")
     with open(os.path.join(directory, "request.json"), "w", encoding="utf-8") as target:
         target.write("{")
@@ -193,7 +193,7 @@ def test_a_request_that_cannot_be_read_is_told_and_hinders_no_other(policy: dict
     assert request.has("ended.json")
 
 
-def test_a_log_that_cannot_be_written_ends_nothing(policy: dict[str, Any]) -> None:
+def test_a_log_that_cannot_be_written_ends_nothing(policy: Any) -> None:
     request = stale(policy)
     os.rename(layout.audit(policy["state_dir"]), layout.audit(policy["state_dir"]) + ".away")
 
@@ -206,11 +206,11 @@ def test_a_log_that_cannot_be_written_ends_nothing(policy: dict[str, Any]) -> No
     assert [record["event"] for record in records(policy)] == ["genesis", "decided", "ended"]
 
 
-def left(policy: dict[str, Any], person: str = "alice") -> list[str]:
+def left(policy: Any, person: str = "alice") -> list[str]:
     return sorted(os.listdir(os.path.join(layout.drops(policy["state_dir"]), person)))
 
 
-def ended(policy: dict[str, Any], key: str) -> None:
+def ended(policy: Any, key: str) -> None:
     write_json_once(open_request(policy, key).directory, "ended.json", {})
 
 
@@ -228,7 +228,7 @@ DROPS = {
 
 
 @pytest.mark.parametrize("case", DROPS)
-def test_drops_for_ended_jobs_are_swept(policy: dict[str, Any], case: str) -> None:
+def test_drops_for_ended_jobs_are_swept(policy: Any, case: str) -> None:
     name, over, waits, stays = DROPS[case]
     for key in over:
         ended(policy, key)
@@ -246,7 +246,7 @@ def test_drops_for_ended_jobs_are_swept(policy: dict[str, Any], case: str) -> No
 
 @pytest.mark.parametrize(("days", "stays"), [(6.99, True), (7.01, False)])
 def test_drops_over_seven_days_old_are_swept(
-    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch, days: float, stays: bool
+    policy: Any, monkeypatch: pytest.MonkeyPatch, days: float, stays: bool
 ) -> None:
     drop_file(policy, "alice", "1002.approve")
     drop_file(policy, "bob", "whatever \x1b[31m\n")
@@ -269,7 +269,7 @@ class Crash(BaseException):
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", [(log, "append_once"), (drop, "take"), (os, "unlink")])
 def test_a_sweep_cut_short_anywhere_records_a_drop_once(
-    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch, step: tuple[Any, str], when: str
+    policy: Any, monkeypatch: pytest.MonkeyPatch, step: tuple[Any, str], when: str
 ) -> None:
     ended(policy, KEY)
     drop_file(policy, "alice", "1001.approve")
@@ -290,7 +290,7 @@ def test_a_sweep_cut_short_anywhere_records_a_drop_once(
 
 
 def test_a_drop_that_a_look_has_recorded_is_not_recorded_by_a_sweep(
-    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    policy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = open_request(policy)
     drop_file(policy, "bob", "1001.approve", "")
@@ -304,7 +304,7 @@ def test_a_drop_that_a_look_has_recorded_is_not_recorded_by_a_sweep(
     assert (len(records(policy, "drop-turned-away")), left(policy, "bob")) == (1, [])
 
 
-def test_sweeps_at_once_record_each_drop_once(policy: dict[str, Any]) -> None:
+def test_sweeps_at_once_record_each_drop_once(policy: Any) -> None:
     ended(policy, KEY)
     names = [f"{KEY}.approve", f"{KEY}.reject", "1001.approve", "1001.reject"]
     for person in ("alice", "bob", "carol"):
@@ -317,7 +317,7 @@ def test_sweeps_at_once_record_each_drop_once(policy: dict[str, Any]) -> None:
     assert not [name for name in os.listdir(layout.turned_away(policy["state_dir"])) if name.endswith(".note")]
 
 
-def test_a_name_that_is_no_text_is_swept_too(policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_no_text_is_swept_too(policy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     drop_file(policy, "alice", os.fsdecode(b"\xff\xfe" * 100))
     monkeypatch.setattr(sweep, "time", SimpleNamespace(time=lambda: time.time() + 8 * 86_400, monotonic=time.monotonic))
 
@@ -325,7 +325,7 @@ def test_a_name_that_is_no_text_is_swept_too(policy: dict[str, Any], monkeypatch
     assert left(policy) == []
 
 
-def test_a_directory_that_does_not_count_is_left_alone(policy: dict[str, Any]) -> None:
+def test_a_directory_that_does_not_count_is_left_alone(policy: Any) -> None:
     ended(policy, KEY)
     for person in ("alice", "bob"):
         drop_file(policy, person, "1001.approve")
@@ -335,14 +335,14 @@ def test_a_directory_that_does_not_count_is_left_alone(policy: dict[str, Any]) -
     assert (left(policy), left(policy, "bob")) == (["1001.approve"], [])
 
 
-def test_no_jobs_directory_is_told(policy: dict[str, Any]) -> None:
+def test_no_jobs_directory_is_told(policy: Any) -> None:
     os.rmdir(layout.jobs(policy["state_dir"]))
 
     (fault,) = sweep.sweep(policy, "own")
     assert fault.startswith("cannot sweep ")
 
 
-def test_a_sweep_leaves_no_descriptor(policy: dict[str, Any]) -> None:
+def test_a_sweep_leaves_no_descriptor(policy: Any) -> None:
     stale(policy)
     ended(policy, "git.example-42-1002")
     drop_file(policy, "alice", "1002.approve")
@@ -360,7 +360,7 @@ def test_where_nothing_was_made_yet_there_is_nothing_to_sweep(tmp_path: Path) ->
 
 @pytest.mark.parametrize(("odd", "said"), [(0, 0), (3, 3), (4, 4), (50, 4)])
 def test_cleanup_says_little_of_others_faults(
-    policy: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], odd: int, said: int
+    policy: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], odd: int, said: int
 ) -> None:
     for number in range(odd):
         os.mkdir(layout.job(policy["state_dir"], f"a.example-1-{number + 1}"))

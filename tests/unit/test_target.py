@@ -9,6 +9,7 @@ import pytest
 
 from gate.commands.fault import CommandError
 from gate.commands.target import me
+from tests.support.parts import part
 
 POLICY = {"people": {"alice": {"uid": 65_533}, "bob": {"uid": None}}}
 NOBODY = pwd.getpwnam("nobody")
@@ -28,11 +29,11 @@ def test_who_is_nobody_is_told_what_to_do(
     monkeypatch.setattr(os, "getuid", lambda: uid)
     monkeypatch.setenv("SUDO_USER", sudo_user)
     with pytest.raises(CommandError) as told:
-        me(POLICY)
+        me(part(POLICY))
     assert str(told.value) == words
 
 
 def test_sudo_makes_nobody_of_a_person_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 65_533)
     monkeypatch.setenv("SUDO_USER", "bob")
-    assert me(POLICY) == "alice"
+    assert me(part(POLICY)) == "alice"

@@ -14,18 +14,24 @@ from gate.model.content import shown_content
 from gate.model.content_lines import LOG_MAX_CHARACTERS, WHOLE, lines_of, variable_lines
 from tests.support.gate_state import facts_of
 from tests.support.jobs import variable
+from tests.support.parts import part
 from tests.support.whole_response import whole_response
 
 NASTY = "a\x1b[31m\nsection_start:1:x\r\x1b[0K\u202e\u2066\x9b\u2028end"
 
 
-def content_of(*authors: Any, **changes: Any) -> dict[str, Any]:
+def content_of(*authors: Any, **changes: Any) -> Any:
     return shown_content(whole_response(authors=list(authors)) | changes, b"k" * 32)
 
 
 def lines(*authors: Any, limit: int = LOG_MAX_CHARACTERS) -> list[str]:
     return variable_lines(
-        {**content_of(*authors), "variables": [each | {"change": ""} for each in content_of(*authors)["variables"]]},
+        part(
+            {
+                **content_of(*authors),
+                "variables": [each | {"change": ""} for each in content_of(*authors)["variables"]],
+            }
+        ),
         limit,
     )
 
@@ -76,7 +82,7 @@ def test_what_changed_and_what_is_gone_is_said() -> None:
 @pytest.mark.parametrize(
     "content", [{}, {"too_large": None, "steps": [], "hooks": [], "image": {}, "services": [], "run": ""}]
 )
-def test_what_an_older_gate_did_not_keep_is_said(content: dict[str, Any]) -> None:
+def test_what_an_older_gate_did_not_keep_is_said(content: Any) -> None:
     assert variable_lines(content, WHOLE) == [
         "variables: not kept: this job came to an older version of the gate; look into GitLab"
     ]
@@ -107,7 +113,7 @@ def test_all_that_runs_is_shown() -> None:
         assert text in found
 
 
-def compared_with_nothing(content: dict[str, Any]) -> dict[str, Any]:
+def compared_with_nothing(content: Any) -> Any:
     return {"variables": [each | {"change": ""} for each in content["variables"]], "gone": [], "since": None}
 
 

@@ -125,7 +125,7 @@ def test_no_name_is_in_two_lists_of_gitlabs_names() -> None:
     assert [name for name in [*PERSISTED, *ALWAYS] if any(fnmatchcase(name, each) for each in SOMETIMES)] == []
 
 
-def kind_of(response: dict[str, Any], name: str) -> list[str]:
+def kind_of(response: Any, name: str) -> list[str]:
     return [kind for each, kind in kinds(response) if each["key"] == name]
 
 
@@ -181,11 +181,11 @@ def test_a_policys_job_has_few_of_gitlabs_own() -> None:
     assert {each["key"] for each, kind in kinds(response) if kind == SERVERS} == set(PERSISTED)
 
 
-def shown(response: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def shown(response: Any) -> dict[str, Any]:
     return {each["name"]: each for each in shown_content(response, KEY)["variables"]}
 
 
-VALUES: dict[str, tuple[dict[str, Any], str | None, str]] = {
+VALUES: dict[str, tuple[Any, str | None, str]] = {
     "public": (variable("X", "prod --force"), "prod --force", ""),
     "empty": (variable("X", ""), "", ""),
     "of a pipeline, project or group": (variable("X", "v1", public=False), None, "not marked public by GitLab"),
@@ -228,7 +228,7 @@ def test_a_mark_tells_values_apart_and_not_what_gitlab_makes_anew() -> None:
     assert other_key["CI_ENVIRONMENT_NAME"] != marks[0]["CI_ENVIRONMENT_NAME"]
 
 
-UNKNOWN: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+UNKNOWN: dict[str, tuple[Any, dict[str, str]]] = {
     "a field of the job": ({"sandbox": {"level": 2}}, {"sandbox": '{"level": 2}'}),
     "of a step": ({"steps": [{"name": "script", "script": ["x"], "shell": "zsh"}]}, {"steps[0].shell": '"zsh"'}),
     "of a hook": ({"hooks": [{"name": "h", "user": "root"}]}, {"hooks[0].user": '"root"'}),

@@ -22,7 +22,7 @@ OTHER_KEY = "other.example-7-1001"
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> dict[str, Any]:
+def policy(tmp_path: Path) -> Any:
     return made(tmp_path / "state")
 
 
@@ -33,14 +33,14 @@ def vote_file(request: Request, name: str, **changes: Any) -> str:
     return os.path.join(layout.votes(request.directory), name)
 
 
-def test_a_vote_of_another_request_counts_only_there(policy: dict[str, Any]) -> None:
+def test_a_vote_of_another_request_counts_only_there(policy: Any) -> None:
     request = open_request(policy)
     vote_file(request, "bob.a.json", key=OTHER_KEY)
 
     assert votes_on(request) == []
 
 
-def test_a_vote_file_of_another_user_does_not_count(policy: dict[str, Any]) -> None:
+def test_a_vote_file_of_another_user_does_not_count(policy: Any) -> None:
     if not IS_ROOT:
         pytest.skip("a file of another user needs root")
     request = open_request(policy)
@@ -49,7 +49,7 @@ def test_a_vote_file_of_another_user_does_not_count(policy: dict[str, Any]) -> N
     assert votes_on(request) == []
 
 
-def test_votes_are_oldest_first_and_a_rejection_of_the_same_moment_later(policy: dict[str, Any]) -> None:
+def test_votes_are_oldest_first_and_a_rejection_of_the_same_moment_later(policy: Any) -> None:
     request = open_request(policy)
     vote_file(request, "bob.a.json", answer="reject")
     vote_file(request, "bob.b.json")
@@ -58,7 +58,7 @@ def test_votes_are_oldest_first_and_a_rejection_of_the_same_moment_later(policy:
     assert [vote["file"] for vote in votes_on(request)] == ["bob.c.json", "bob.b.json", "bob.a.json"]
 
 
-def test_a_vote_that_cannot_be_read_is_told_and_not_passed_over(policy: dict[str, Any]) -> None:
+def test_a_vote_that_cannot_be_read_is_told_and_not_passed_over(policy: Any) -> None:
     request = open_request(policy)
     path = vote_file(request, "bob.a.json")
     os.unlink(path)
@@ -69,7 +69,7 @@ def test_a_vote_that_cannot_be_read_is_told_and_not_passed_over(policy: dict[str
         votes_on(request)
 
 
-def test_a_hard_link_to_another_file_of_the_gate_s_is_no_vote(policy: dict[str, Any]) -> None:
+def test_a_hard_link_to_another_file_of_the_gate_s_is_no_vote(policy: Any) -> None:
     """Where fs.protected_hardlinks is 0, the page's user can make one: of any file."""
     request = open_request(policy)
     votes = layout.votes(request.directory)
@@ -81,7 +81,7 @@ def test_a_hard_link_to_another_file_of_the_gate_s_is_no_vote(policy: dict[str, 
     assert [line.partition(" is a hard link")[0] for line in lines] == ["votes/bob.a.json", "votes/bob.b.json"]
 
 
-def test_a_second_name_of_a_vote_neither_adds_one_nor_takes_one_away(policy: dict[str, Any]) -> None:
+def test_a_second_name_of_a_vote_neither_adds_one_nor_takes_one_away(policy: Any) -> None:
     request = open_request(policy)
     path = vote_file(request, "bob.a.json", file="bob.a.json", answer="reject")
     os.link(path, os.path.join(os.path.dirname(path), "bob.z.json"))
@@ -90,7 +90,7 @@ def test_a_second_name_of_a_vote_neither_adds_one_nor_takes_one_away(policy: dic
 
 
 @pytest.mark.parametrize("key", ["person", "answer", "comment", "via", "uid", "early", "counted_boottime_ms"])
-def test_what_is_not_whole_is_no_vote(policy: dict[str, Any], key: str) -> None:
+def test_what_is_not_whole_is_no_vote(policy: Any, key: str) -> None:
     request = open_request(policy)
     vote_file(request, "bob.a.json", **{key: None})
 

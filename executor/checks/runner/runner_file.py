@@ -4,7 +4,6 @@ import os
 import shlex
 import stat
 from collections.abc import Iterator
-from typing import Any
 
 from config.host import weaknesses
 from executor.checks.context import Context
@@ -12,7 +11,7 @@ from executor.checks.editor import in_editor, weak
 from executor.checks.finding import Finding, fail, ok, warn
 from executor.checks.runner import toml_edit
 from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import BYTE_ORDER_MARK, STAGES, Runner, RunnerConfig
+from executor.checks.runner_config import BYTE_ORDER_MARK, STAGES, Runner, RunnerConfig, Toml
 
 _NUMBERS = ("concurrent", "check_interval", "shutdown_timeout")
 _RUNNER_TEXTS = ("name", "url", "token", "shell", "builds_dir", "cache_dir")
@@ -78,7 +77,7 @@ def _no_texts(config: RunnerConfig, runner: Runner) -> Iterator[Finding]:
             yield fail(message, in_editor(config.path))
 
 
-def _no_numbers(config: RunnerConfig, table: dict[str, Any], keys: tuple[str, ...], at: Edit) -> Iterator[Finding]:
+def _no_numbers(config: RunnerConfig, table: Toml, keys: tuple[str, ...], at: Edit) -> Iterator[Finding]:
     for key in keys:
         value = table.get(key, 0)
         if isinstance(value, int) and not isinstance(value, bool):

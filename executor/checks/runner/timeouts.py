@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from executor.checks.context import Context
 from executor.checks.finding import Finding, fail, ok, warn
@@ -12,6 +12,9 @@ from executor.checks.runner.toml_edit import Edit
 from executor.checks.runner_config import Runner, split
 from executor.runner_contract import EXEC_TIMEOUT_S, FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S
 from gate.model.rules import MIN_PREPARE_TIMEOUT_S, PREPARE_MARGIN_S
+
+if TYPE_CHECKING:
+    from gate.shapes import Rule
 
 MIN_GRACEFUL_S = 15
 MIN_FORCE_S = 5
@@ -75,7 +78,7 @@ def _both(context: Context, runner: Runner, seconds: int) -> str:
     return toml_edit.fix(context.runner_config, arguments(context, runner, "prepare", seconds), limit)
 
 
-def _rules(context: Context) -> list[dict[str, Any]]:
+def _rules(context: Context) -> "list[Rule]":
     return context.gate_yaml.policy["rules"] if context.gate_yaml.policy else []
 
 

@@ -10,11 +10,10 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from executor.checks.editor import in_editor
 from executor.checks.runner import sed
-from executor.checks.runner_config import Runner, RunnerConfig
+from executor.checks.runner_config import Runner, RunnerConfig, Toml
 
 Value = str | int | bool | list[str] | None
 _HEADERS = {(): "[[runners]]", ("custom",): "[runners.custom]", ("feature_flags",): "[runners.feature_flags]"}
@@ -63,7 +62,7 @@ def _tried(text: str, edit: Edit) -> sed.Script | None:
     return None
 
 
-def _edited(tables: dict[str, Any], edit: Edit) -> dict[str, Any]:
+def _edited(tables: Toml, edit: Edit) -> Toml:
     tables = copy.deepcopy(tables)
     table = tables["runners"][edit.runner.number] if edit.runner else tables
     for name in edit.table:
@@ -75,7 +74,7 @@ def _edited(tables: dict[str, Any], edit: Edit) -> dict[str, Any]:
     return tables
 
 
-def _parsed(text: str) -> dict[str, Any] | None:
+def _parsed(text: str) -> Toml | None:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError:

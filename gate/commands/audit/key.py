@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,9 @@ from audit import checkpoint as checkpoints
 from config.load import load_policy_as_reader
 from gate.commands.fault import CommandError
 from gate.store import audit_key, layout
+
+if TYPE_CHECKING:
+    from gate.shapes import Policy
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
@@ -50,7 +53,7 @@ def checkpoint(config: str, as_json: bool) -> None:
         click.echo(note, nl=False)
 
 
-def _policy_of_runner(config: str, what: str) -> dict[str, Any]:
+def _policy_of_runner(config: str, what: str) -> Policy:
     """The policy, for R alone: whoever owns the state directory.
 
     Raises:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import pwd
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gate.errors import GateError
 from gate.model.words import shown
 from gate.page.auth.peers import uid_of_unix_peer
+from gate.store.layout import page_settings
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from gate.page.auth.accounts import Accounts
     from gate.page.auth.sessions import Session, Sessions
+    from gate.shapes import Policy
 
 SENT_MAX_CHARACTERS = 100
 COOKIE, COOKIE_OVER_TLS = "gate-session", "__Host-gate-session"
@@ -44,9 +46,7 @@ class Visitor:
         return f"{self.door}:{self.session.id if self.session else self.name}"
 
 
-def visitor_of(
-    request: web.BaseRequest, policy: dict[str, Any], accounts: Accounts, sessions: Sessions
-) -> Visitor | None:
+def visitor_of(request: web.BaseRequest, policy: Policy, accounts: Accounts, sessions: Sessions) -> Visitor | None:
     """Who makes this request; None for somebody who has still to log in.
 
     Raises:
@@ -59,21 +59,23 @@ def visitor_of(
     if door.kind == "listen":
         return _by_session(token, policy, accounts, sessions)
     uid = uid_of_unix_peer(request.transport.get_extra_info("socket"))  # type: ignore[union-attr]
-    return _by_link(token, uid, sessions, policy) if policy["page"]["login_link"] else visitor_by_uid(uid, policy)
+    return (
+        _by_link(token, uid, sessions, policy) if page_settings(policy)["login_link"] else visitor_by_uid(uid, policy)
+    )
 
 
-def cookie_name(policy: dict[str, Any]) -> str:
+def cookie_name(policy: Policy) -> str:
     """`__Host-` where there is TLS: such a cookie cannot be set by another host, or without TLS (RFC 6265bis, 4.1.3)."""
-    return COOKIE_OVER_TLS if policy["page"]["url"].startswith("https:") else COOKIE
+    return COOKIE_OVER_TLS if page_settings(policy)["url"].startswith("https:") else COOKIE
 
 
-def visitor_by_uid(uid: int, policy: dict[str, Any]) -> Visitor:
+def visitor_by_uid(uid: int, policy: Policy) -> Visitor:
     """Somebody at a Unix socket, by the kernel's word."""
     person = next((name for name, known in policy["people"].items() if known["uid"] == uid), None)
     return Visitor(person or _unix_name(uid), person, "socket")
 
 
-def _by_link(token: str, uid: int, sessions: Sessions, policy: dict[str, Any]) -> Visitor | None:
+def _by_link(token: str, uid: int, sessions: Sessions, policy: Policy) -> Visitor | None:
     session = sessions.of(token) if token else None
     if session is None or session.uid != uid:
         return None
@@ -87,8 +89,8 @@ def _unix_name(uid: int) -> str:
         return f"uid {uid}"
 
 
-def _by_header(request: web.BaseRequest, policy: dict[str, Any]) -> Visitor:
-    name = policy["page"]["proxy_header"]
+def _by_header(request: web.BaseRequest, policy: Policy) -> Visitor:
+    name = page_settings(policy)["proxy_header"]
     values = request.headers.getall(name, [])
     # Two of them are one too many: the proxy has added its own to one that the client made up.
     if len(values) != 1 or not values[0].strip():
@@ -103,7 +105,7 @@ def _by_header(request: web.BaseRequest, policy: dict[str, Any]) -> Visitor:
     return Visitor(person, person, "proxy_socket")
 
 
-def _by_session(token: str, policy: dict[str, Any], accounts: Accounts, sessions: Sessions) -> Visitor | None:
+def _by_session(token: str, policy: Policy, accounts: Accounts, sessions: Sessions) -> Visitor | None:
     session = sessions.of(token) if token else None
     if session is None or session.uid is not None:
         return None

@@ -22,9 +22,12 @@ from gate.flow.status import vote_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gate.shapes import Record, Vote
+
 BATCH_RECORDS = 5000
 _VERSION = 2
 _JOB = ("instance", "project_id", "path", "pipeline_id", "id", "name", "stage", "environment", "ref", "sha", "user")
+Row = dict[str, Any]  # of the index: its columns and what they hold
 _VOTE = ("person", "answer", "comment", "via", "signed_with")
 _SCHEMA = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT);
@@ -140,12 +143,12 @@ class Index:
         rows = self.db.execute(f"SELECT key FROM requests WHERE {_OPEN} ORDER BY requested_ms, number")  # noqa: S608
         return [row["key"] for row in rows]
 
-    def row(self, key: str) -> dict[str, Any] | None:
+    def row(self, key: str) -> Row | None:
         """What the index has of one request."""
         found = self.db.execute("SELECT * FROM requests WHERE key = ?", (key,)).fetchone()
         return dict(found) if found else None
 
-    def records(self, key: str) -> list[dict[str, Any]]:
+    def records(self, key: str) -> list[Record]:
         """The request's records, oldest first, read from the log itself.
 
         Raises:
@@ -154,19 +157,28 @@ class Index:
         rows = self.db.execute("SELECT segment, offset, length FROM records WHERE key = ? ORDER BY seq", (key,))
         return [log.record_at(self.directory, tuple(row))[1] for row in rows.fetchall()]
 
-    def votes(self, key: str) -> list[dict[str, Any]]:
+    def votes(self, key: str) -> list[Vote]:
         """The request's votes as the log tells them, oldest first, as `rules.weigh` takes them."""
         names = ", ".join(_VOTE)
         rows = self.db.execute(f"SELECT {names} FROM votes WHERE key = ? ORDER BY seq", (key,))  # noqa: S608
-        return [dict(row) for row in rows]
+        return [
+            {
+                "person": row["person"],
+                "answer": row["answer"],
+                "comment": row["comment"],
+                "via": row["via"],
+                "signed_with": row["signed_with"],
+            }
+            for row in rows
+        ]
 
-    def record_of_file(self, key: str, file: str) -> dict[str, Any] | None:
+    def record_of_file(self, key: str, file: str) -> Record | None:
         """The record about the vote that the page left as `file` for a request; None while there is none."""
         query = "SELECT segment, offset, length FROM records WHERE file = ? AND key = ? ORDER BY seq"
         row = self.db.execute(query, (file, key)).fetchone()
         return log.record_at(self.directory, tuple(row))[1] if row else None
 
-    def last_approved_sha(self, job: dict[str, Any], not_key: str) -> str | None:
+    def last_approved_sha(self, job: dict[str, object], not_key: str) -> str | None:
         """The sha that this job (by instance, project, name and environment) ran for, when it was last let through.
 
         Of a rehearsal, when it was last rehearsed.
@@ -214,7 +226,7 @@ class Index:
         # Last: a thread that asks meanwhile has the file of before, and must not take that for the new one.
         self._generation += 1
 
-    def _take_in(self, found: list[tuple[tuple[int, int, int], log.Head, dict[str, Any]]]) -> None:
+    def _take_in(self, found: list[tuple[tuple[int, int, int], log.Head, Record]]) -> None:
         with self.db:  # commits, or takes all of it back
             self.db.execute("BEGIN IMMEDIATE")
             for place, head, record in found:
@@ -228,7 +240,7 @@ class Index:
             for name, value in meta.items():
                 self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, str(value)))
 
-    def _change(self, key: str, record: dict[str, Any]) -> None:
+    def _change(self, key: str, record: Record) -> None:
         if record["event"] in ("requested", "decided"):
             self._about_job(key, record)
         changes = _CHANGES.get(record["event"], _nothing)(record)
@@ -238,22 +250,22 @@ class Index:
             self._add_vote(key, record)
         self._set(key, changes)
 
-    def _add_vote(self, key: str, record: dict[str, Any]) -> None:
+    def _add_vote(self, key: str, record: Record) -> None:
         vote = vote_of(record)
-        values = (record["seq"], key, *[vote[name] for name in _VOTE])
+        values = (record["seq"], key, *map(dict(vote).get, _VOTE))
         self.db.execute("INSERT OR IGNORE INTO votes VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         self.db.execute(
             "UPDATE requests SET voters = voters || ? WHERE key = ? AND instr(voters, ?) = 0",
             (f"{vote['person']} ", key, f" {vote['person']} "),
         )
 
-    def _about_job(self, key: str, record: dict[str, Any]) -> None:
+    def _about_job(self, key: str, record: Record) -> None:
         self.db.execute("INSERT OR IGNORE INTO requests (key) VALUES (?)", (key,))
         about = {f"job_{name}": record["job"].get(name) for name in _JOB}
         marks = {"rehearsal": int("rehearsal" in record)}
         self._set(key, {**about, **marks, "rule": record["rule"], "digest": record["digest"]})
 
-    def _waited_ms(self, key: str, record: dict[str, Any]) -> int | None:
+    def _waited_ms(self, key: str, record: Record) -> int | None:
         row = self.row(key)
         if row is None or row["requested_ms"] is None:
             return None
@@ -261,7 +273,7 @@ class Index:
         # After a restart of the host the clock of before has stopped.
         return boot_ms if boot_ms >= 0 else max(wall_ms(record["time"]) - row["requested_ms"], 0)
 
-    def _set(self, key: str, changes: dict[str, Any]) -> None:
+    def _set(self, key: str, changes: Row) -> None:
         if changes:
             columns = ", ".join(f"{name} = ?" for name in changes)
             self.db.execute(f"UPDATE requests SET {columns} WHERE key = ?", (*changes.values(), key))  # noqa: S608
@@ -272,7 +284,7 @@ def wall_ms(text: str) -> int:
     return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) * 1000 + int(text[20:23])
 
 
-def _file(record: dict[str, Any]) -> str | None:
+def _file(record: Record) -> str | None:
     """The name under which the page left the vote that a record is about."""
     by = record.get("by") or {}
     if by.get("via") != "page":
@@ -283,21 +295,21 @@ def _file(record: dict[str, Any]) -> str | None:
     return (record.get("drop") or {}).get("name")
 
 
-def _requested(record: dict[str, Any]) -> dict[str, Any]:
+def _requested(record: Record) -> Row:
     return {"requested_ms": wall_ms(record["time"]), "requested_boot_ms": record["boottime"]}
 
 
-def _decided(record: dict[str, Any]) -> dict[str, Any]:
+def _decided(record: Record) -> Row:
     by = record.get("by") or {}
     fields = {name: record[name] for name in ("decision", "comment", "why")}
     return {**fields, "decided_ms": wall_ms(record["time"]), "person": by.get("person"), "via": by.get("via")}
 
 
-def _nothing(_record: dict[str, Any]) -> dict[str, Any]:
+def _nothing(_record: Record) -> Row:
     return {}
 
 
-_CHANGES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+_CHANGES: dict[str, Callable[[Record], Row]] = {
     "requested": _requested,
     "decided": _decided,
     "released": lambda record: {"released_ms": wall_ms(record["time"])},

@@ -13,7 +13,7 @@ from gate.flow.decide import DECISIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gate.page.history.index import Index
+    from gate.page.history.index import Index, Row
 
 PAGE_ROWS = 50
 EXPORT_ROWS = 1000  # read at once; an export goes on until there are no more
@@ -67,7 +67,7 @@ def filter_of(query: Mapping[str, str]) -> Filter:
     return Filter(**{each.name: query.get(each.name, "").strip()[:TEXT_MAX_CHARACTERS] for each in fields(Filter)})
 
 
-def search(index: Index, wanted: Filter, limit: int, before: tuple[int, int] | None = None) -> list[dict[str, Any]]:
+def search(index: Index, wanted: Filter, limit: int, before: tuple[int, int] | None = None) -> list[Row]:
     """Decided requests, newest first, at most `limit`, of those before (decided_ms, number)."""
     where, values = _where(wanted)
     if before:
@@ -77,7 +77,7 @@ def search(index: Index, wanted: Filter, limit: int, before: tuple[int, int] | N
     return [dict(row) for row in index.db.execute(query, (*values, limit))]
 
 
-def search_all(index: Index, wanted: Filter) -> Iterator[list[dict[str, Any]]]:
+def search_all(index: Index, wanted: Filter) -> Iterator[list[Row]]:
     """All that fits the filter, in pieces."""
     before = None
     while rows := search(index, wanted, EXPORT_ROWS, before):
