@@ -35,6 +35,13 @@ def variables(facts: dict[str, Any]) -> list[str]:
     return [f"it sets {_names(names)}: such variables {what}" for what, names in groups.items()]
 
 
+def host(needs: list[str], job_backend: dict[str, Any]) -> list[str]:
+    """What the job will not find where it runs, which was looked up when it came, and what it can get at there."""
+    if job_backend.get("no_new_privileges", True):
+        return needs
+    return [*needs, "it may become root by sudo (no_new_privileges is off), and so get at other jobs, and at the gate"]
+
+
 def unknown(content: dict[str, Any] | None) -> list[str]:
     """Fields that this gate does not know."""
     names = [each["field"] for each in (content or {}).get("unknown", [])]

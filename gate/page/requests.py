@@ -215,9 +215,13 @@ def links(facts: dict[str, Any], last_sha: str | None) -> dict[str, str]:
     return found
 
 
-def warnings(facts: dict[str, Any], content: dict[str, Any] | None, opened: dict[str, Any]) -> list[str]:
-    """What somebody who is to approve must not overlook."""
-    found = [sentence(each) for each in [*dangers.images(facts), *dangers.variables(facts), *dangers.unknown(content)]]
+def warnings(
+    facts: dict[str, Any], content: dict[str, Any] | None, opened: dict[str, Any], job_backend: dict[str, Any]
+) -> list[str]:
+    """What somebody who is to approve must not overlook; `job_backend` is how jobs of its rule run."""
+    of_the_job = [*dangers.images(facts), *dangers.variables(facts), *dangers.unknown(content)]
+    of_the_host = dangers.host(opened.get("needs", []), job_backend)
+    found = [sentence(each) for each in [*of_the_job, *of_the_host]]
     if facts["overridden"]:
         found.append(
             f"The job's own variables set {', '.join(facts['overridden'])} to something else than GitLab says; what is"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp import web
 
+from gate.model import matching, rules
 from gate.page import requests, views
 from gate.page.auth.form_tokens import TokenError
 from gate.page.guard import form_of, visitor
@@ -109,6 +110,10 @@ def _wrong_number(picks: list[Pick]) -> Refusal | None:
     return Refusal(400, f"Select at least one request, and at most {BULK_MAX}. Nothing was decided.")
 
 
+def _backend(state: Page, asked: Request) -> dict[str, Any]:
+    return rules.backend_of(state.policy, matching.current(state.policy, asked.facts, asked.opened["rule"]))
+
+
 def _unfolded(
     request: web.Request, picks: list[Pick], comment: str, refusal: Refusal | None = None
 ) -> web.StreamResponse:
@@ -130,7 +135,7 @@ def _unfolded(
                 "key": asked.key,
                 "facts": asked.facts,
                 "content": content,
-                "warnings": requests.warnings(asked.facts, content, asked.opened),
+                "warnings": requests.warnings(asked.facts, content, asked.opened, _backend(state, asked)),
                 **requests.told_variables(content),
                 "digest": asked.opened["digest"],
                 "value": f"{asked.key} {state.tokens.bound(token, who.id, _bound_to(asked))}",

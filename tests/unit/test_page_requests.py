@@ -106,6 +106,7 @@ WARNINGS: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any],
     ),
     "odd in an image": ({}, {"image": {"name": "a\u200bb", "entrypoint": ["\0"]}}, {}, "around: U+200B, U+0000."),
     "odd in what is run": ({}, {"run": "\u2066"}, {}, "around: U+2066."),
+    "what it will not find": ({}, None, {"needs": ["no git in /bin: x"]}, "No git in /bin: x."),
     "less time": (
         {},
         None,
@@ -118,8 +119,13 @@ WARNINGS: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any],
 @pytest.mark.parametrize("case", WARNINGS)
 def test_what_must_not_be_overlooked_is_said(case: str) -> None:
     changes, content, opened, told = WARNINGS[case]
-    (said,) = warnings(facts(**changes), content, {"deadline_shortened": False, **opened})
+    (said,) = warnings(facts(**changes), content, {"deadline_shortened": False, **opened}, {})
     assert told in said
+
+
+def test_a_job_that_may_become_root_is_warned_of() -> None:
+    (said,) = warnings(facts(), None, {"deadline_shortened": False}, {"no_new_privileges": False})
+    assert said.startswith("It may become root by sudo (no_new_privileges is off)")
 
 
 def test_there_is_nothing_to_warn_of_in_an_ordinary_job() -> None:
@@ -128,8 +134,8 @@ def test_there_is_nothing_to_warn_of_in_an_ordinary_job() -> None:
         "steps": [{"script": ["echo näin\n\tja"], "timeout": 7, "allow_failure": True}],
         "run": "",
     }
-    assert warnings(facts(), content, {"deadline_shortened": False}) == []
-    assert warnings(facts(), None, {"deadline_shortened": False}) == []
+    assert warnings(facts(), content, {"deadline_shortened": False}, {}) == []
+    assert warnings(facts(), None, {"deadline_shortened": False}, {}) == []
 
 
 RULES: dict[str, tuple[dict[str, Any], list[str]]] = {
@@ -392,7 +398,7 @@ def test_no_variables_make_no_group(content: dict[str, Any] | None) -> None:
 def test_what_carries_code_an_image_and_unknown_fields_are_warned_of() -> None:
     changes = {"variables": ["BASH_ENV"], "image": "alpine:3", "services": []}
     content = {"unknown": [{"field": "sandbox", "text": "1"}]}
-    found = warnings(facts(**changes), content, {"deadline_shortened": False})
+    found = warnings(facts(**changes), content, {"deadline_shortened": False}, {})
     assert found == [
         "It asks for the image alpine:3, not used here: its script runs on the host, in the host's own shell.",
         "It sets BASH_ENV: such variables change what the shell itself runs.",
