@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ALL = "code"
+# No name that a shell has for a variable. The runner's script says `export NAME=VALUE`, so that with one such as `PATH+` or
+# `BASH_ENV=x` bash sets another variable than it is called (seen with 17.9.3), and with most others the job fails.
+ODD = "*[!A-Za-z0-9_]*"
 # set -> (what its variables do, where that is documented, patterns)
 SETS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "shell": (
         "change what the shell itself runs",
         "bash(1): Shell Variables, Functions, INVOCATION; sh(1)",
         (
-            "BASHOPTS", "BASH_COMPAT", "BASH_ENV", "BASH_FUNC_*", "BASH_LOADABLES_PATH", "BASH_XTRACEFD", "CDPATH", "ENV",
+            ODD, "BASHOPTS", "BASH_COMPAT", "BASH_ENV", "BASH_FUNC_*", "BASH_LOADABLES_PATH", "BASH_XTRACEFD", "CDPATH", "ENV",
             "EXECIGNORE", "FIGNORE", "FPATH", "GLOBIGNORE", "GLOBSORT", "IFS", "INPUTRC", "PATH", "POSIXLY_CORRECT",
             "PROMPT_COMMAND", "PS0", "PS4", "SHELL", "SHELLOPTS", "ZDOTDIR",
         ),
@@ -109,4 +112,10 @@ def _patterns(entry: str) -> tuple[str, ...]:
 
 
 def _fits(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    names = {name, _assigned(name)}
+    return any(fnmatchcase(each, pattern) for each in names for pattern in patterns)
+
+
+def _assigned(name: str) -> str:
+    """The variable that bash sets for `export NAME=VALUE`."""
+    return name.partition("=")[0].removesuffix("+")

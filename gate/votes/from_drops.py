@@ -1,5 +1,6 @@
-"""What a person has left in their own drop directory, as one waiting request sees it: their own answer, and signed ones that
-they bring for others; the names that count, and nothing else.
+"""What a person has left in their own drop directory, as one waiting request sees it, by the few names that count.
+
+That is their own answer, and signed ones that they bring for others.
 """
 
 from __future__ import annotations
