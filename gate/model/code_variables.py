@@ -7,7 +7,9 @@ write `variables: {deny: [code]}`, or some of the sets, in a rule (docs/referenc
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+import re
+from fnmatch import translate
+from functools import cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,8 +114,14 @@ def _patterns(entry: str) -> tuple[str, ...]:
 
 
 def _fits(name: str, patterns: Iterable[str]) -> bool:
-    names = {name, _assigned(name)}
-    return any(fnmatchcase(each, pattern) for each in names for pattern in patterns)
+    matches = _compiled(tuple(patterns)).match
+    return matches(name) is not None or matches(_assigned(name)) is not None
+
+
+@cache
+def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """One for all patterns: a job can have thousands of variables, and the page shows each."""
+    return re.compile("|".join(map(translate, patterns)) or "(?!)")
 
 
 def _assigned(name: str) -> str:

@@ -86,8 +86,8 @@ def job_facts(response: dict[str, Any], *, rehearsal: bool = False) -> dict[str,
     }
     facts["overridden"] = _overridden(facts, variables)
     facts["checkout"] = _checkout(variables)
-    facts["gate_variables"] = _distinct([k for k, _ in variables if k.upper().startswith("GATE_")])
     facts["variables"], facts["doubts"] = names_set(response), doubts
+    facts["gate_variables"] = [name for name in facts["variables"] if name.upper().startswith("GATE_")]
     facts["image"], facts["services"] = image_and_services(response)
     return facts
 

@@ -69,7 +69,7 @@ async def one(request: web.Request, *, status: int = 200, note: str = "", commen
     row, records = await asyncio.to_thread(_of_the_log, state, key)
     if asked is None and row is None:
         return message_page(request, 404, "There is no such request here, or it is from before this page's time.")
-    about = _about(state, request, asked) if asked else {"facts": None}
+    about = await asyncio.to_thread(_about, state, request, asked) if asked else {"facts": None}
     voted = request.query.get("vote", "")
     return page(
         request,

@@ -71,7 +71,7 @@ def look_into_own(ballot: Ballot, directory: int, carrier: str, uid: int) -> Non
     """
     for person in signers(ballot.rule, ballot.policy, ballot.request.facts):
         names = signed.names_of(ballot.request.key, person)
-        by = {"person": person, "via": "signed"}
+        by = {"person": carrier, "via": "drop"}
         found = ballot.readings(
             carrier, f"drop/{carrier}", names, by, lambda name: drop_file.read_ascii(directory, name, uid)
         )

@@ -92,10 +92,10 @@ def test_a_terminal_of_another_jobs_is_not_to_be_seen(passable: Path) -> None:
     two = Two(passable)
     held, end = os.openpty()
     ours = os.ttyname(end)
-    os.chown(ours, two.backend["uid"], -1)  # as if a job of that user had made it
+    os.chown(ours, int(str(two.backend["uid"])), -1)  # as if a job of that user had made it
     try:
         made = "import os; print(open(os.ttyname(os.openpty()[1]), 'w').isatty())"
-        assert two.run("first", f"test ! -e {ours} && python3 -c \"{made}\"") == 0
+        assert two.run("first", f'test ! -e {ours} && python3 -c "{made}"') == 0
     finally:
         os.close(held)
         os.close(end)
