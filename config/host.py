@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+OURS = "gitlab-runner-gate"  # how a directory is called that nobody but the gate has
+CHOICE = " if that is right for this host, or move what the gate has there elsewhere"
 MAX_LINKS = 40  # the kernel's own limit, path_resolution(7)
 
 # fuseblk is a local disk. Whatever else is on FUSE is a program, and locks and links are what it makes of them.
@@ -38,8 +40,9 @@ class Weakness:
 
     @property
     def message(self) -> str:
-        """What is wrong and what to do, in one line."""
-        return f"{self.fault}: {self.advice}"
+        """What is wrong and what to do, in one line; of what may be the host's own, as /home/bob, what the choices are."""
+        is_ours = any(part.startswith(OURS) for part in self.place.split("/"))
+        return f"{self.fault}: {self.advice}{'' if is_ours else CHOICE}"
 
 
 def check_state_dir(path: str, uid: int) -> list[str]:

@@ -282,6 +282,7 @@ def _open(plan: Plan, rule: Rule | None, context: StepContext) -> Request:
         "start_by_boottime_ms": deadline.start_by_ms,
         "rule": plan["rule"],
         "digest": plan["digest"],
+        "needs": plan.get("needs", []),
         **log_mark(policy["state_dir"]),
     }
     directory = layout.job(policy["state_dir"], key)

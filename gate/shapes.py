@@ -160,6 +160,8 @@ class Opened(LogMark):
     start_by_boottime_ms: int
     rule: str
     digest: str
+    needs: NotRequired[list[str]]
+    """What the job will not find on the host, a line each; an older version kept none."""
 
 
 class Vote(TypedDict):

@@ -12,7 +12,7 @@ _INSIDE = (*_STATE, Need.POWER)
 
 CHECKS = (
     Check("gate-yaml", "every fault in gate.yaml, and what is odd; whose it is, and who can write it", gate_yaml.find),
-    Check("rules", "what each rule asks for; that its people can answer, that there can be such jobs, and that no looser rule below gets nearly the same ones", rules.find, _POLICY),
+    Check("rules", "what each rule asks for; that its people can answer, that there can be such jobs, that no looser rule below gets nearly the same ones, and that it denies variables that carry code", rules.find, _POLICY),
     Check("approvers", "that people who have a user here are in `approvers_group`, and get at the command, gate.yaml and their drop directories", people.approvers, _POLICY),
     Check("state", "owner and mode of `state_dir`, its parents, and what the gate keeps in it", state.find, _POLICY),
     Check("requests", "owner and mode of each request's directory, and of its `votes/`", state.requests, _INSIDE),

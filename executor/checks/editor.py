@@ -8,12 +8,12 @@ import os
 import shlex
 from collections.abc import Iterator
 
-from config.host import Weakness
+from config.host import CHOICE, OURS, Weakness
 from executor.checks.context import Context
 from executor.checks.finding import Finding, fail
 from executor.checks.runner_config import EXECUTOR, STAGES
 
-_OURS, _RUNNERS = "gitlab-runner-gate", "/etc/gitlab-runner"
+_RUNNERS = "/etc/gitlab-runner"
 
 
 def in_editor(path: str, line: int = 0) -> str:
@@ -34,10 +34,8 @@ def at(context: Context, place: str, command: str) -> str:
 def weak(context: Context, each: Weakness, why: str = "") -> Finding:
     """Return the finding for a place that others could change; `why` that matters."""
     if owns(context, each.place):
-        return fail(f"{each.message}{why}", each.fix)
-    return fail(
-        f"{each.fault}{why}: {each.advice} if that is right for this host, or move what the gate has there elsewhere"
-    )
+        return fail(f"{each.fault}: {each.advice}{why}", each.fix)
+    return fail(f"{each.fault}{why}: {each.advice}{CHOICE}")
 
 
 def _own(context: Context) -> Iterator[str]:
@@ -47,7 +45,7 @@ def _own(context: Context) -> Iterator[str]:
     files = [context.gate_yaml.path, context.runner_config.path, *sockets]
     yield from (*files, *context.code, *([policy["state_dir"]] if policy else []))
     for directory in map(os.path.dirname, files):
-        if directory == _RUNNERS or os.path.basename(directory).startswith(_OURS):
+        if directory == _RUNNERS or os.path.basename(directory).startswith(OURS):
             yield directory
     wired = [program for runner in context.runners for stage in STAGES if (program := runner.program(stage))]
     for program in (context.executor, *wired):

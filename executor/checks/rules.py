@@ -9,6 +9,7 @@ from config.seating import Entry, shortage
 from executor.checks.editor import in_editor
 from executor.checks.finding import Finding, fail, ok, warn
 from executor.checks.ways import ways_in
+from gate.model.code_variables import ALL
 from gate.model.looser import looser
 from gate.model.rules import people_of, wanted_words
 from gate.model.words import listed
@@ -29,6 +30,17 @@ def find(context: Context) -> Iterator[Finding]:
         yield from faults or [ok(f"{rule['name']}: {wanted_words(rule)}")]
         yield from (warn(f"rule {rule['name']!r}: {message}", editor) for message in _odd(rule))
     yield from (warn(_words(each), editor) for each in looser(context.policy))
+    yield from (warn(message, editor) for message in _denies_nothing(context.policy["rules"]))
+
+
+def _denies_nothing(rules: list[Rule]) -> Iterator[str]:
+    names = [repr(rule["name"]) for rule in rules if not rule["deny"]]
+    if names:
+        which = f"rule {names[0]} has" if len(names) == 1 else f"rules {listed(names, 'and')} have"
+        yield (
+            f"{which} no `variables: {{deny: …}}`: who starts a pipeline may set BASH_ENV, PATH and others that make a reviewed "
+            f"script run something else, and only a warning to the approvers tells of it; `deny: [{ALL}]` refuses such jobs"
+        )
 
 
 def _never(rule: Rule) -> Iterator[str]:

@@ -104,7 +104,9 @@ def file_path(directory: str, key: str) -> str:
 def driver_environment(job: Response, variables: list[Variable]) -> dict[str, str]:
     """CUSTOM_ENV_*: what a driver is told of the job's variables (a file variable's value as it is)."""
     services = [_service(service) for service in job.get("services") or []]
-    told = {f"CUSTOM_ENV_{variable.key}": variable.value for variable in variables}
+    told = dict(
+        f"CUSTOM_ENV_{each.key}={each.value}".split("=", 1) for each in variables
+    )  # a name may have a `=` in it
     told["CUSTOM_ENV_CI_JOB_SERVICES"] = json.dumps(services, separators=(",", ":")) if services else ""
     return told
 

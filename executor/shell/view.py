@@ -1,8 +1,9 @@
 """What a job sees of the host's files, in the mount namespace that its init is in: nothing of another job.
 
 - Under state_dir: its own tree and its project's cache, at their usual paths, and nothing else.
-- /tmp and /var/tmp are directories of its own tree, the same for all its stages. Memory that is shared by name, locks and
-  message queues (/dev/shm, /run/lock, /dev/mqueue) are made afresh for each stage, as its processes are.
+- /tmp and /var/tmp are directories of its own tree, the same for all its stages. Memory that is shared by name, locks,
+  message queues and terminals (/dev/shm, /run/lock, /dev/mqueue, /dev/pts) are made afresh for each stage, as its
+  processes are.
 - The home that its user has in the host's database is its own tree's home/; or the one that gate.yaml names, read-only.
 
 Init makes it as root, before the job's user can do anything there. Sources and targets are held as descriptors, and no
@@ -17,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_RDONLY, _NOSUID, _NODEV, _REMOUNT, _BIND, _REC = 1, 2, 4, 32, 4096, 16384  # mount(2)
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC = 1, 2, 4, 8, 32, 4096, 16384  # mount(2)
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _SHARED_PLACES = (("/tmp", "tmp"), ("/var/tmp", "var-tmp"))  # noqa: S108  each with what is its own there
 _FRESH_PLACES = ("/dev/shm", "/run/lock", "/var/lock", "/var/crash")  # noqa: S108
@@ -46,6 +47,8 @@ class View:
                 self._fresh("tmpfs", place, "mode=1777")
         if os.path.ismount("/dev/mqueue"):
             self._fresh("mqueue", "/dev/mqueue", "")
+        if os.path.ismount("/dev/pts"):  # a terminal is its user's, so that each job of that user could read from it
+            self._mount("devpts", "/dev/pts", "devpts", _NOSUID | _NOEXEC, "ptmxmode=0666,mode=0600")
         runtime = f"/run/user/{self._job_uid}"  # with the sockets of a systemd of the user's own, if it has one
         if os.path.isdir(runtime):
             self._fresh("tmpfs", runtime, f"mode=0700,uid={self._job_uid}")

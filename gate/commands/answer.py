@@ -15,6 +15,7 @@ import click
 
 from audit import log
 from config.load import load_policy_as_reader
+from gate.commands import archived
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.job import job_of
@@ -113,9 +114,17 @@ def _request(state_dir: str, job: Job, *, early: bool) -> Request | None:
     except PermissionError:
         return None
     except NoSuchJobError as error:
-        if early:
-            return None
-        raise CommandError(f"{error}; --early answers a job that is still to come") from error
+        if not early:
+            raise CommandError(f"{error}; --early answers a job that is still to come") from error
+    _raise_if_archived(state_dir, job)
+    return None
+
+
+def _raise_if_archived(state_dir: str, job: Job) -> None:
+    """Only the log tells: what is archived is the gate's own to read."""
+    records = archived.records_of(state_dir, job)
+    if records:
+        raise CommandError(f"job {job.name} is not waiting: {archived.summary(records)['state']}; it is archived")
 
 
 def _check(request: Request, policy: Policy, person: str, answer: Answer, text: str) -> None:

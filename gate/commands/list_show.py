@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from gate.commands.job import Job
-    from gate.shapes import Policy, Record
+    from gate.shapes import Backend, Content, Policy, Record
     from gate.store.request import Request
 
     T = TypeVar("T")
@@ -154,6 +154,12 @@ def _summary(request: Request) -> dict[str, object]:
     }
 
 
+def _dangers(request: Request, content: Content | None, job_backend: Backend) -> list[str]:
+    facts = request.facts
+    of_the_job = [*dangers.images(facts), *dangers.variables(facts), *dangers.unknown(content)]
+    return [*of_the_job, *dangers.host(request.opened.get("needs", []), job_backend)]
+
+
 def _times(request: Request) -> str:
     now_ms = boottime_ms()
     waited = duration((now_ms - request.opened["opened_boottime_ms"]) / 1000)
@@ -165,7 +171,7 @@ def _print(request: Request, policy: Policy, records: list[Record]) -> None:
     rule = rules.named(policy, request.opened["rule"])
     content = request.content()
     click.echo(f"{request.key}: {state_words(request)}")
-    for danger in [*dangers.images(request.facts), *dangers.variables(request.facts), *dangers.unknown(content)]:
+    for danger in _dangers(request, content, rules.backend_of(policy, rule)):
         click.echo(f"  warning: {shown(danger, WARNING_MAX_CHARACTERS)}")
     click.echo(f"  job     {job_words(request.facts)}")
     for claim in request.facts["environments"]:

@@ -116,7 +116,7 @@ def _warnings(request: Request, plan: Plan, rule: Rule) -> list[str]:
     found = [
         *plan["drop_warnings"],
         *_asides(policy),
-        *plan.get("needs", []),
+        *dangers.host(plan.get("needs", []), rules.backend_of(policy, rule)),
     ]  # a plan of an older version has no needs
     if request.opened["deadline_shortened"]:
         found.append(
@@ -126,8 +126,6 @@ def _warnings(request: Request, plan: Plan, rule: Rule) -> list[str]:
         found.append(
             "allow_same_user is on: jobs run as the gate's own user and could approve themselves; for trying out only"
         )
-    if not rules.backend_of(policy, rule).get("no_new_privileges", True):
-        found.append("no_new_privileges is off: as root, by sudo, this job can get at other jobs, and at the gate")
     if facts["overridden"]:
         names = listed([shown(name) for name in facts["overridden"]], "and")
         found.append(f"the job's own variables set {names} to something else; the gate goes by what GitLab says")

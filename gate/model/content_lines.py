@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gate.model.code_variables import what_it_does
+from fnmatch import fnmatchcase
+
+from gate.model.code_variables import ODD, what_it_does
 from gate.model.variables import OVERRIDES, SOMETIMES
 from gate.model.words import shown
 
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
 
     from gate.shapes import Beside, Content, Since, Variable
 
-LOG_MAX_CHARACTERS = 200  # of one value in the job log; page and `gate show` have it whole
+LOG_MAX_CHARACTERS = 200  # of one value or name in the job log; page and `gate show` have it whole
+LOG_MAX_NAMES = 100  # of one kind there: the runner keeps 4 MiB of a log, in which what follows has to be, too
 WHOLE = 1 << 62  # for `shown`: nothing is cut
 OF_AN_OLDER_GATE = "not kept: this job came to an older version of the gate; look into GitLab"
 
@@ -33,35 +36,58 @@ def variable_lines(content: Beside, limit: int) -> list[str]:
     if found is None:
         return [f"variables: {OF_AN_OLDER_GATE}"]
     since = content.get("since")
-    lines = [f"variable  {_assigned(each, limit)}{_remarks(each, since)}" for each in found if not _is_quiet(each)]
+    told = [each for each in found if not _is_quiet(each)]
+    room = len(told) if limit == WHOLE else LOG_MAX_NAMES
+    first = {
+        id(each) for each in sorted(told, key=_is_ordinary)[:room]
+    }  # what is left out is ordinary, while there is such
+    lines = [f"variable  {_assigned(each, limit)}{_remarks(each, since)}" for each in told if id(each) in first]
+    lines += _more("variable", len(told) - room)
     if since:
-        lines += [
-            f"gone      {shown(name, WHOLE)} was set when #{since['job_id']} was approved" for name in content["gone"]
-        ]
+        when = f"was set when #{since['job_id']} was approved"
+        gone = content["gone"] if limit == WHOLE else content["gone"][:LOG_MAX_NAMES]
+        lines += [f"gone      {_name(name, limit)} {when}" for name in gone]
+        lines += _more("gone", len(content["gone"]) - len(gone))
     return lines + _perhaps([each for each in found if _is_quiet(each)], limit)
+
+
+def _more(what: str, number: int) -> list[str]:
+    return [f"{what:9} … and {number} more: see the page or gate show"] if number > 0 else []
+
+
+def _is_ordinary(each: Variable) -> bool:
+    """Whether a variable neither has changed nor carries code."""
+    return not each["change"] and not what_it_does(each["name"])
 
 
 def _is_quiet(each: Variable) -> bool:
     """Whether it is one that GitLab sets for some jobs, as it was before and without a danger."""
-    return each["kind"] == SOMETIMES and not each["change"] and not what_it_does(each["name"])
+    return each["kind"] == SOMETIMES and _is_ordinary(each)
 
 
 def _perhaps(variables: list[Variable], limit: int) -> list[str]:
     if limit == WHOLE:
         why = "(GitLab sets it for some jobs, and an author can for others)"
         return [f"perhaps   {_assigned(each, limit)}  {why}" for each in variables]
-    names = ", ".join(shown(each["name"]) for each in variables)
+    names = ", ".join([_name(each["name"], limit) for each in variables[:LOG_MAX_NAMES]])
+    names += f" … and {len(variables) - LOG_MAX_NAMES} more" if len(variables) > LOG_MAX_NAMES else ""
     return [f"perhaps   {names}  (GitLab sets these for some jobs, and an author can for others)"] if names else []
 
 
 def _assigned(each: Variable, limit: int) -> str:
-    name = shown(each["name"], WHOLE)
+    name = _name(each["name"], limit)
     if each["value"] is None:
         return f"{name} (value not shown: {each['hidden']})"
     value = each["value"]
     more = f"… ({len(value) - limit} more characters: see the page or gate show)" if len(value) > limit else ""
     quoted = shown(value[:limit], WHOLE).replace('"', '\\"')  # so that no value can pass for a remark behind it
     return f'{name}="{quoted}"{more}'
+
+
+def _name(name: str, limit: int) -> str:
+    """A name; in quotes where no shell has one of that form, so that none can pass for a name with its value."""
+    harmless = shown(name, limit)
+    return '"' + harmless.replace('"', '\\"') + '"' if fnmatchcase(name, ODD) else harmless
 
 
 def _remarks(each: Variable, since: Since | None) -> str:

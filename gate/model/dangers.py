@@ -11,7 +11,7 @@ from gate.model.words import listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gate.shapes import Beside, Facts
+    from gate.shapes import Backend, Beside, Facts
 
 NAMED_MAX = 20  # names in one phrase; the variables themselves are all listed elsewhere
 
@@ -33,6 +33,13 @@ def variables(facts: Facts) -> list[str]:
         if what:
             groups.setdefault(what, []).append(name)
     return [f"it sets {_names(names)}: such variables {what}" for what, names in groups.items()]
+
+
+def host(needs: list[str], job_backend: Backend) -> list[str]:
+    """What the job will not find where it runs, which was looked up when it came, and what it can get at there."""
+    if job_backend.get("no_new_privileges", True):
+        return needs
+    return [*needs, "it may become root by sudo (no_new_privileges is off), and so get at other jobs, and at the gate"]
 
 
 def unknown(content: Beside | None) -> list[str]:

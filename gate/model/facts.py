@@ -93,6 +93,7 @@ def job_facts(response: Json, *, rehearsal: bool = False) -> Facts:
     }
     facts["overridden"] = _overridden(facts, variables)
     facts["variables"], facts["doubts"] = names_set(response), doubts
+    facts["gate_variables"] = [name for name in facts["variables"] if name.upper().startswith("GATE_")]
     facts["image"], facts["services"] = image_and_services(response)
     return facts
 

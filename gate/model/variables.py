@@ -48,8 +48,14 @@ def _kind(name: str, is_always: bool, *, is_first: bool) -> str:
 
 
 def names_set(response: Json) -> list[str]:
-    """The names of all variables that are not surely the server's, each once, in their order."""
-    return list(dict.fromkeys(_name(each) for each, kind in kinds(response) if kind != SERVERS))
+    """The names of all variables that are not surely the server's, each once, in their order.
+
+    With those that the runner fills in from a secrets manager, or with the path of a file that it fills: whose manager that
+    is, the job says too (gitlab-runner, common/build.go: resolveSecrets).
+    """
+    secrets = response.get("secrets")
+    filled_in = [whole(name) for name in secrets] if isinstance(secrets, dict) else []
+    return list(dict.fromkeys([*(_name(each) for each, kind in kinds(response) if kind != SERVERS), *filled_in]))
 
 
 def shown_variables(response: Json, stable: list[object], masked: Callable[[str], str], key: bytes) -> list[Variable]:

@@ -22,6 +22,7 @@ from gate.store.layout import page_settings
 if TYPE_CHECKING:
     from gate.page.state import Page
 
+WRONG = "The name or the password is wrong."
 _ONWARD = re.compile(r"/(requests/[A-Za-z0-9._-]+|history)?")
 
 
@@ -87,16 +88,18 @@ async def check_password(page: Page, person: str, password: str) -> accounts.Acc
     Raises:
         PasswordError: it is not, or too many were wrong before.
     """
+    account = page.accounts.get(person) if person in page.policy["people"] else None
+    if account is None and not page.attempts.stranger_may():
+        raise PasswordError(403, WRONG)  # as below, and only sooner: no hash, no line in the journal
     wait_s = page.attempts.wait_s(person)
     if wait_s:
         raise PasswordError(429, f"Too many wrong passwords: try again in {wait_s} seconds.")
     page.attempts.failed(person)  # taken back below; so that a thousand at once are not a thousand first ones
-    account = page.accounts.get(person) if person in page.policy["people"] else None
     async with page.hashing:
         is_right = await asyncio.to_thread(accounts.is_right, account, password)
     if not is_right or account is None:
         say(f"wrong name or password for {shown(person, 40)}")
-        raise PasswordError(403, "The name or the password is wrong.")
+        raise PasswordError(403, WRONG)
     page.attempts.succeeded(person)
     return account
 

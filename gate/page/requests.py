@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from gate.page.auth.visitor import Visitor
     from gate.page.history.index import Index
-    from gate.shapes import Beside, Content, Facts, Opened, Policy, Rule, Vote
+    from gate.shapes import Backend, Beside, Content, Facts, Opened, Policy, Rule, Vote
     from gate.shapes import Variable as ShownVariable
 
 FOLDED_CHARACTERS = 200  # a longer value is folded, and one of more lines
@@ -217,9 +217,11 @@ def links(facts: Facts, last_sha: str | None) -> dict[str, str]:
     return found
 
 
-def warnings(facts: Facts, content: Content | None, opened: Opened) -> list[str]:
-    """What somebody who is to approve must not overlook."""
-    found = [sentence(each) for each in [*dangers.images(facts), *dangers.variables(facts), *dangers.unknown(content)]]
+def warnings(facts: Facts, content: Content | None, opened: Opened, job_backend: Backend) -> list[str]:
+    """What somebody who is to approve must not overlook; `job_backend` is how jobs of its rule run."""
+    of_the_job = [*dangers.images(facts), *dangers.variables(facts), *dangers.unknown(content)]
+    of_the_host = dangers.host(opened.get("needs", []), job_backend)
+    found = [sentence(each) for each in [*of_the_job, *of_the_host]]
     if facts["overridden"]:
         found.append(
             f"The job's own variables set {', '.join(facts['overridden'])} to something else than GitLab says; what is"

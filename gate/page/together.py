@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
+from gate.model import matching, rules
 from gate.page import requests, views
 from gate.page.auth.form_tokens import TokenError
 from gate.page.guard import form_of, visitor
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from gate.page.auth.visitor import Visitor
     from gate.page.state import Page
-    from gate.shapes import Content
+    from gate.shapes import Backend, Content
     from gate.store.request import Request
 
 BULK_MAX = 50
@@ -111,6 +112,10 @@ def _wrong_number(picks: list[Pick]) -> Refusal | None:
     return Refusal(400, f"Select at least one request, and at most {BULK_MAX}. Nothing was decided.")
 
 
+def _backend(state: Page, asked: Request) -> Backend:
+    return rules.backend_of(state.policy, matching.current(state.policy, asked.facts, asked.opened["rule"]))
+
+
 def _unfolded(
     request: web.Request, picks: list[Pick], comment: str, refusal: Refusal | None = None
 ) -> web.StreamResponse:
@@ -132,7 +137,7 @@ def _unfolded(
                 "key": asked.key,
                 "facts": asked.facts,
                 "content": content,
-                "warnings": requests.warnings(asked.facts, content, asked.opened),
+                "warnings": requests.warnings(asked.facts, content, asked.opened, _backend(state, asked)),
                 **requests.told_variables(content),
                 "digest": asked.opened["digest"],
                 "value": f"{asked.key} {state.tokens.bound(token, who.id, _bound_to(asked))}",

@@ -11,7 +11,7 @@ from audit.show import as_line
 from gate.flow.decide import DECISIONS
 from gate.flow.status import waits
 from gate.model.facts import is_rehearsal, triggerer
-from gate.model.rules import people_of
+from gate.model.rules import backend_of, people_of
 from gate.model.words import could_deceive
 from gate.page import requests
 from gate.page.guard import visitor
@@ -72,7 +72,7 @@ async def one(request: web.Request, *, status: int = 200, note: str = "", commen
     row, records = await asyncio.to_thread(_of_the_log, state, key)
     if asked is None and row is None:
         return message_page(request, 404, "There is no such request here, or it is from before this page's time.")
-    about = _about(state, request, asked) if asked else {"facts": None}
+    about = await asyncio.to_thread(_about, state, request, asked) if asked else {"facts": None}
     voted = request.query.get("vote", "")
     return page(
         request,
@@ -143,7 +143,7 @@ def _about(state: Page, request: web.Request, asked: Request) -> dict[str, Any]:
         "by": triggerer(facts),
         "links": requests.links(facts, last),
         "content": content,
-        "warnings": requests.warnings(facts, content, asked.opened),
+        "warnings": requests.warnings(facts, content, asked.opened, backend_of(state.policy, how.rule)),
         **requests.told_variables(content),
         "digest": asked.opened["digest"],
         "opened_ms": asked.opened["opened_wall_s"] * 1000,

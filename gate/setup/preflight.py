@@ -7,7 +7,7 @@ import shlex
 import shutil
 from typing import TYPE_CHECKING
 
-from config.host import file_system, is_network, reason, weaknesses
+from config.host import OURS, file_system, is_network, reason, weaknesses
 from gate import TOOL_PATH
 from gate.setup.resources import Directory
 from gate.setup.runner_block import program
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from gate.setup.answers import Answers
     from gate.setup.resources import Thing
-
-_OURS = "gitlab-runner-gate"
 
 
 def installation(answers: Answers) -> Iterator[str]:
@@ -40,12 +38,9 @@ def places(answers: Answers) -> Iterator[str]:
     try:
         for each in dict.fromkeys(each for path in above for each in weaknesses(path, answers.runner.uid)):
             # What is called as ours may be changed by a command of ours; any other directory is the host's to decide on.
-            is_own = os.path.basename(each.place).startswith(_OURS)
-            yield (
-                f"{each.message}: {each.fix}"
-                if is_own
-                else f"{each.message}, if that is right there, or name another place"
-            )
+            is_own = os.path.basename(each.place).startswith(OURS)
+            said = f"{each.fault}: {each.advice}"
+            yield f"{said}: {each.fix}" if is_own else f"{said}, if that is right there, or name another place"
         kind = file_system(_existing(answers.state_dir))
     except OSError as error:
         yield f"{error.filename} cannot be looked at: {reason(error)}"

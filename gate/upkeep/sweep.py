@@ -150,7 +150,7 @@ def _sweep_person(state_dir: str, person: str, uid: int, ended: _Ended) -> list[
     by, place = {"person": person, "via": "drop"}, f"drop/{person}"
 
     def judged(_directory: int, name: str, file: os.stat_result) -> tuple[str, dict[str, str]]:
-        meant = drop_file.answer_of(name) if drop_file.is_read(name) else None
+        meant = signed.addressed(name) or drop_file.answer_of(name) if drop_file.is_read(name) else None
         return _why_old(file) or (ended.why(meant[0]) if meant else ""), by
 
     try:

@@ -1,4 +1,7 @@
-"""Answers in a person's own drop directory, as one waiting request sees them: the few names that count, and nothing else."""
+"""What a person has left in their own drop directory, as one waiting request sees it, by the few names that count.
+
+That is their own answer, and signed ones that they bring for others.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from gate.clock import boottime_ms
 from gate.model.rules import may_answer
 from gate.model.words import duration
 from gate.store.request import is_open, load, meant_by
-from gate.votes import drop_file
+from gate.votes import drop_file, from_signed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ def look_into(ballot: Ballot, root: int, person: str, uid: int) -> None:
         found = ballot.readings(person, f"drop/{person}", names, by, lambda name: drop_file.read(directory, name, uid))
         for name, reading in found:
             _judge(ballot, directory, name, person, reading)
+        from_signed.look_into_own(ballot, directory, person, uid)
     finally:
         os.close(directory)
 

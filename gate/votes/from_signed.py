@@ -1,7 +1,9 @@
-"""`drop/signed/`, as one waiting request sees it.
+"""Signed drops, as one waiting request sees them: in `drop/signed/`, and in the directory of whoever brings one.
 
-Anybody of approvers_group can fill that directory, so it is never listed: looked for are the few names that answer this
-request, `<key>.<person>.approve` and `.reject`, of each person who has a key and whose answer can count.
+Anybody of approvers_group can fill `drop/signed/`, so it is never listed: looked for are the few names that answer this
+request, `<key>.<person>.approve` and `.reject`, of each person who has a key and whose answer can count. Anybody of the
+group can also sit on such a name. So a person of the rule may bring one in their own `drop/<person>/`, under the same
+name, where nobody else can write (docs/adr/0035-carried-drops.md).
 
 - What has such a name and is well becomes a vote, exactly as another drop does.
 - What has such a name and is not well gets its record, and away it goes; so does what somebody keeps open for writing (the
@@ -42,7 +44,7 @@ def signers(rule: Rule, policy: Policy, facts: Facts) -> list[str]:
 
 
 def look_into(ballot: Ballot, root: int, people: list[str]) -> None:
-    """Take in what is there for this request in the name of these people, relative to a descriptor on `drop/`.
+    """Take in what is in `drop/signed/` for this request in the name of these people, relative to a descriptor on `drop/`.
 
     Raises:
         StateError, AuditError, OSError: something could not be kept; nothing is lost, the next look goes on from there.
@@ -54,10 +56,27 @@ def look_into(ballot: Ballot, root: int, people: list[str]) -> None:
         return
     try:
         for person in people:
-            for name, reading in _readings(ballot, directory, person):
-                _judge(ballot, directory, name, reading)
+            source = f"signed/{person}"
+            for name, reading in _readings(ballot, directory, person, source):
+                _judge(ballot, directory, name, reading, source)
     finally:
         os.close(directory)
+
+
+def look_into_own(ballot: Ballot, directory: int, carrier: str, uid: int) -> None:
+    """Take in what that person has brought for others, in their own drop directory.
+
+    Raises:
+        StateError, AuditError, OSError: as look_into.
+    """
+    for person in signers(ballot.rule, ballot.policy, ballot.request.facts):
+        names = signed.names_of(ballot.request.key, person)
+        by = {"person": carrier, "via": "drop"}
+        found = ballot.readings(
+            carrier, f"drop/{carrier}", names, by, lambda name: drop_file.read_ascii(directory, name, uid)
+        )
+        for name, reading in found:
+            _judge(ballot, directory, name, reading, carrier)
 
 
 def standing(votes: list[AnyVote], policy: Policy) -> list[AnyVote]:
@@ -69,8 +88,8 @@ def standing(votes: list[AnyVote], policy: Policy) -> list[AnyVote]:
     ]
 
 
-def _readings(ballot: Ballot, directory: int, person: str) -> Iterator[tuple[str, Reading]]:
-    source, by = f"signed/{person}", {"person": person, "via": "signed"}
+def _readings(ballot: Ballot, directory: int, person: str, source: str) -> Iterator[tuple[str, Reading]]:
+    by = {"person": person, "via": "signed"}
 
     def read(name: str) -> Reading:
         reading = drop_file.read_ascii(directory, name)
@@ -83,7 +102,7 @@ def _readings(ballot: Ballot, directory: int, person: str) -> Iterator[tuple[str
     return ballot.readings(source, "drop/signed", signed.names_of(ballot.request.key, person), by, read)
 
 
-def _judge(ballot: Ballot, directory: int, name: str, reading: Reading) -> None:
+def _judge(ballot: Ballot, directory: int, name: str, reading: Reading, source: str) -> None:
     assert reading.file is not None  # noqa: S101
     try:
         _answer(ballot, directory, name, reading.file, *_statement(reading, name))
@@ -92,7 +111,7 @@ def _judge(ballot: Ballot, directory: int, name: str, reading: Reading) -> None:
         by = {"person": person, "via": "signed"}
         ballot.turn_away(f"a signed drop in the name of {person}", directory, name, reading.file, by, str(error))
     except CannotVerifyError as error:
-        ballot.later.add(f"signed/{name.split('.')[-2]}")
+        ballot.later.add(source)
         ballot.lines.append(f"signed drops stay where they are, they cannot be checked here: {shown(error)}")
 
 

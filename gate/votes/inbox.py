@@ -96,6 +96,9 @@ def places(request: Request, policy: Policy, rule: Rule) -> dict[str, list[str]]
     """Where a drop that answers the request can lie, relative to `drop/`, for each source."""
     names = names_of(request.facts["job_id"], request.key)
     found = {person: [f"{person}/{name}" for name in names] for person in droppers(policy, rule, request.facts)}
-    for person in from_signed.signers(rule, policy, request.facts):
+    signers = from_signed.signers(rule, policy, request.facts)
+    if signers:  # whose answer each brings can be many names: that something has changed there is enough to look
+        found = {person: [*paths, person] for person, paths in found.items()}
+    for person in signers:
         found[f"signed/{person}"] = [f"signed/{name}" for name in signed_names_of(request.key, person)]
     return found

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gate.page.auth.throttle import STRANGERS_FAILURES
 from tests.support.page import PASSWORD, Client, connect_as
 from tests.support.ports import free_port
 from tests.support.site import APPROVER, IS_ROOT, RUN_AS
@@ -242,6 +243,19 @@ def test_a_token_is_its_visitor_s_own(shown: Start) -> None:
     token = by_socket.get(f"/requests/{request.key}").field("token")
     assert by_login.vote(request.key, "approve", token=token).status == 403
     assert left(start, request.key) == []
+
+
+# T26: wrong passwords.
+
+
+def test_a_flood_of_wrong_names_keeps_nobody_with_an_account_out(shown: Start) -> None:
+    start = shown(page=tcp())
+    start.page.add_user(APPROVER)
+    attacker = start.page.client(door="listen")
+    form = {"token": attacker.get("/login").field("token"), "next": "", "password": "wrong"}
+    statuses = {attacker.post("/login", {**form, "person": f"nobody{n}"}).status for n in range(STRANGERS_FAILURES + 5)}
+    assert statuses == {403}  # the same before and after: it does not tell who has an account
+    assert start.page.client(door="listen").log_in(APPROVER).status == 303
 
 
 # T23: one name, and no other.

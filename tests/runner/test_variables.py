@@ -23,6 +23,7 @@ CARRIERS = {
     "PROMPT_COMMAND": "id",
     "GIT_CONFIG_COUNT": "1",
     "PYTHONPATH": "/tmp/evil",
+    "BASH_ENV+": "$(id)",  # `export BASH_ENV+=…` sets BASH_ENV
 }
 RUN = [{"name": "greet", "script": "echo hello"}, {"name": "call", "step": "./my-step", "inputs": {"to": ["a", "b"]}}]
 
@@ -42,7 +43,10 @@ def test_what_the_server_did_not_set_stands_in_the_job_log(gated: Start) -> None
     assert "variable  REGION (value not shown: not marked public by GitLab)" in log
     assert "variable  SECRET (value not shown: masked in GitLab)" in log
     assert 'variable  CI_PIPELINE_SOURCE="web"  (overrides the server\'s)' in log
-    assert "warning: it sets BASH_ENV, PATH and PROMPT_COMMAND: such variables change what the shell itself runs" in log
+    assert (
+        "warning: it sets BASH_ENV, PATH, PROMPT_COMMAND and BASH_ENV+: such variables change what the shell itself runs"
+        in log
+    )
     assert "warning: it sets LD_PRELOAD: such variables change what programs load" in log
     assert "made-up" not in log
     case.drop(job, "reject", "no")

@@ -110,6 +110,16 @@ def test_an_archived_job_is_shown_from_the_log(site: Site) -> None:
     assert site.gate(APPROVER, "show", "77").returncode == 1
 
 
+def test_an_archived_job_is_not_still_to_come(site: Site) -> None:
+    job = job_payload(1001)
+    play(site, job, "reject")
+    archive(site, job)
+    told = site.gate(APPROVER, "reject", "1001", "--early")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert f"job 1001 is not waiting: rejected by {APPROVER}" in told.stderr
+    assert not list((site.state / "drop" / APPROVER).iterdir())
+
+
 def test_the_page_has_an_archived_job_in_its_history(site: Site) -> None:
     job = job_payload(1001)
     play(site, job, "reject")

@@ -88,6 +88,19 @@ def test_session_keyring_is_the_stages_own(passable: Path) -> None:
     assert sessions[0].isdisjoint(sessions[1])
 
 
+def test_a_terminal_of_another_jobs_is_not_to_be_seen(passable: Path) -> None:
+    two = Two(passable)
+    held, end = os.openpty()
+    ours = os.ttyname(end)
+    os.chown(ours, int(str(two.backend["uid"])), -1)  # as if a job of that user had made it
+    try:
+        made = "import os; print(open(os.ttyname(os.openpty()[1]), 'w').isatty())"
+        assert two.run("first", f'test ! -e {ours} && python3 -c "{made}"') == 0
+    finally:
+        os.close(held)
+        os.close(end)
+
+
 def test_nothing_of_a_job_is_left_on_the_host(passable: Path) -> None:
     two = Two(passable)
     before = {place: set(os.listdir(place)) for place in ("/tmp", "/var/tmp", "/dev/shm")}

@@ -53,6 +53,19 @@ def test_text_has_a_line_for_each_finding_and_one_for_its_command(host: WholeHos
     ]
 
 
+def test_a_rule_that_denies_no_variables_is_warned_of(host: WholeHost) -> None:
+    host.sh(f"sed -i '0,/variables: .deny/{{/variables: .deny/d}}' {GATE_YAML}", check=True)
+    (found,) = [
+        each
+        for each in json.loads(host.run([GATE, "check", "--only", "rules", "--json"]).stdout)["findings"]
+        if each["state"] != "ok"
+    ]
+    assert found["state"] == "warn"
+    assert found["message"].startswith(
+        "rule 'production' has no `variables: {deny: …}`: who starts a pipeline may set BASH_ENV"
+    )
+
+
 def test_warnings_alone_are_no_failure(host: WholeHost) -> None:
     host.sh(f"chmod 0600 {GATE_YAML}", check=True)
     assert host.run([GATE, "check", "--only", "approvers"]).returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,8 @@ from gate.model.rules import weigh
 from gate.store import beneath, layout
 from gate.votes import drop_file as drop
 from gate.votes import signed
-from gate.votes.inbox import Inbox
+from gate.votes.from_signed import ONCE_ONLY
+from gate.votes.inbox import Inbox, places
 from tests.support.gate_state import (
     IS_ROOT,
     UIDS,
@@ -29,7 +31,6 @@ from tests.support.signing import Key, new_key, statement_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 KEY = "git.example-42-1001"
 OTHER_REQUEST = "git.example-42-1002"
@@ -155,6 +156,49 @@ def test_whoever_brings_it_counts_for_nothing(case: Case) -> None:
 
     (vote,), _ = case.look()
     assert (vote["person"], vote["uid"]) == ("alice", UIDS["bob"])
+
+
+def carried(case: Case, content: bytes, by: str = "bob") -> Path:
+    """What that person brings in their own drop directory."""
+    name = signed.name_of(signed.parse(signed.split(content)[0]))
+    return Path(drop_file(case.policy, by, name, content))
+
+
+def test_it_may_lie_in_the_directory_of_whoever_brings_it(case: Case) -> None:
+    path = carried(case, case.good())
+    case.put(b"squatted")  # the name in drop/signed/, which anybody of the group can take again and again
+    (vote,), box = case.look()
+    assert (vote["person"], vote["answer"], vote["via"]) == ("alice", "approve", "signed")
+    assert not path.exists()
+    assert "a signed drop in the name of alice was turned away" in "\n".join(box.lines)
+
+
+def test_what_is_brought_that_way_has_to_prove_itself_too(case: Case) -> None:
+    path = carried(case, case.good(case.keys.nobody))
+    votes, box = case.look()
+    assert (votes, path.exists(), case.away()) == ([], False, 1)
+    assert "which is no key of alice" in "\n".join(box.lines)
+
+
+def test_only_people_of_the_rule_bring_one_that_way(case: Case) -> None:
+    path = carried(case, case.good(), by="carol")
+    assert (case.look()[0], path.exists()) == ([], True)
+
+
+def test_one_statement_by_both_places_counts_once(case: Case) -> None:
+    carried(case, case.good())
+    case.put(case.good())
+    votes, _box = case.look()
+    assert [vote["person"] for vote in votes] == ["alice"]
+    assert [record["why"] for record in records(case.policy, "drop-turned-away")] == [ONCE_ONLY]
+
+
+def test_whoever_waits_looks_when_something_is_brought(case: Case) -> None:
+    found = places(case.request, case.policy, rule_of())
+    assert "bob" in found["bob"]
+    for person in case.policy["people"].values():
+        person["ssh_keys"] = []
+    assert "bob" not in places(case.request, case.policy, rule_of())["bob"]
 
 
 def test_one_person_by_two_ways_has_voted_once(case: Case) -> None:

@@ -52,11 +52,13 @@ rules:
       - {count: 1, of: [release-managers]}
     decide_within: 4h
     run_as: deployer
+    variables: {deny: [code]}
   - name: branches
     match: {project: "shop/*"}
     approvals:
       - {count: 1, of: [release-managers]}
     decide_within: 1h
+    variables: {deny: [code]}
 backend:
   type: shell
   run_as: gitlab-job

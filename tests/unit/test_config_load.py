@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config.host import check_state_dir, is_network, type_of_mount, walk
+from config.host import CHOICE, check_state_dir, is_network, type_of_mount, walk
 from config.load import MAX_BYTES, ConfigError, load_policy, load_policy_as_reader
 from tests.support.fake_accounts import FakeHost, someone_else
 from tests.unit.test_config_faults import GOOD
@@ -55,7 +55,7 @@ def test_a_directory_above_that_others_can_write_is_refused(home: Path, mode: in
     (home / "a" / "b").mkdir(parents=True)
     (home / "gate.yaml").rename(home / "a" / "b" / "gate.yaml")
     (home / "a").chmod(mode)
-    expected = f"F: {home}/a can be written by others than its owner (mode {mode:04o}): chmod go-w it"
+    expected = f"F: {home}/a can be written by others than its owner (mode {mode:04o}): chmod go-w it{CHOICE}"
     assert complaint(home / "a" / "b" / "gate.yaml") == expected
 
 
@@ -93,7 +93,7 @@ def test_a_directory_of_somebody_else_above_is_refused(home: Path) -> None:
     (home / "sub").mkdir()
     (home / "gate.yaml").rename(home / "sub" / "gate.yaml")
     os.chown(home / "sub", OTHER, -1)
-    expected = f"F: {home}/sub belongs to uid {OTHER}, who could change it: chown it to root"
+    expected = f"F: {home}/sub belongs to uid {OTHER}, who could change it: chown it to root{CHOICE}"
     assert complaint(home / "sub" / "gate.yaml") == expected
 
 

@@ -107,6 +107,7 @@ WARNINGS: dict[str, tuple[Any, Any | None, Any, str]] = {
     ),
     "odd in an image": ({}, {"image": {"name": "a\u200bb", "entrypoint": ["\0"]}}, {}, "around: U+200B, U+0000."),
     "odd in what is run": ({}, {"run": "\u2066"}, {}, "around: U+2066."),
+    "what it will not find": ({}, None, {"needs": ["no git in /bin: x"]}, "No git in /bin: x."),
     "less time": (
         {},
         None,
@@ -119,8 +120,13 @@ WARNINGS: dict[str, tuple[Any, Any | None, Any, str]] = {
 @pytest.mark.parametrize("case", WARNINGS)
 def test_what_must_not_be_overlooked_is_said(case: str) -> None:
     changes, content, opened, told = WARNINGS[case]
-    (said,) = warnings(facts(**changes), content, part({"deadline_shortened": False, **opened}))
+    (said,) = warnings(facts(**changes), content, part({"deadline_shortened": False, **opened}), part({}))
     assert told in said
+
+
+def test_a_job_that_may_become_root_is_warned_of() -> None:
+    (said,) = warnings(facts(), None, part({"deadline_shortened": False}), part({"no_new_privileges": False}))
+    assert said.startswith("It may become root by sudo (no_new_privileges is off)")
 
 
 def test_there_is_nothing_to_warn_of_in_an_ordinary_job() -> None:
@@ -129,8 +135,8 @@ def test_there_is_nothing_to_warn_of_in_an_ordinary_job() -> None:
         "steps": [{"script": ["echo näin\n\tja"], "timeout": 7, "allow_failure": True}],
         "run": "",
     }
-    assert warnings(facts(), part(content), part({"deadline_shortened": False})) == []
-    assert warnings(facts(), None, part({"deadline_shortened": False})) == []
+    assert warnings(facts(), part(content), part({"deadline_shortened": False}), part({})) == []
+    assert warnings(facts(), None, part({"deadline_shortened": False}), part({})) == []
 
 
 RULES: dict[str, tuple[Any, list[str]]] = {
@@ -393,7 +399,7 @@ def test_no_variables_make_no_group(content: Any | None) -> None:
 def test_what_carries_code_an_image_and_unknown_fields_are_warned_of() -> None:
     changes = {"variables": ["BASH_ENV"], "image": "alpine:3", "services": []}
     content = {"unknown": [{"field": "sandbox", "text": "1"}]}
-    found = warnings(facts(**changes), part(content), part({"deadline_shortened": False}))
+    found = warnings(facts(**changes), part(content), part({"deadline_shortened": False}), part({}))
     assert found == [
         "It asks for the image alpine:3, not used here: its script runs on the host, in the host's own shell.",
         "It sets BASH_ENV: such variables change what the shell itself runs.",

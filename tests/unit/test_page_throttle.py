@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from gate.page.auth import throttle
-from gate.page.auth.throttle import ALL_FAILURES, FORGOTTEN_AFTER_S, FREE_FAILURES, LONGEST_PAUSE_S, Attempts
+from gate.page.auth.throttle import (
+    FORGOTTEN_AFTER_S,
+    FREE_FAILURES,
+    LONGEST_PAUSE_S,
+    STRANGERS_FAILURES,
+    Attempts,
+)
 
 
 class Clock:
@@ -88,13 +94,6 @@ def test_the_right_password_forgets_the_wrong_ones(tried: Attempts) -> None:
     assert tried.wait_s("alice") == 0
 
 
-def test_people_who_know_their_passwords_do_not_count_among_the_wrong_ones(tried: Attempts) -> None:
-    for number in range(3 * ALL_FAILURES):
-        tried.failed(f"person{number}")
-        tried.succeeded(f"person{number}")
-    assert tried.wait_s("alice") == 0
-
-
 @pytest.mark.parametrize(("later_s", "pause_s"), [(FORGOTTEN_AFTER_S - 1, 30), (FORGOTTEN_AFTER_S, 0)])
 def test_wrong_passwords_are_forgotten_after_an_hour(tried: Attempts, clock: Clock, later_s: int, pause_s: int) -> None:
     fail(tried, "alice", FREE_FAILURES)
@@ -103,13 +102,19 @@ def test_wrong_passwords_are_forgotten_after_an_hour(tried: Attempts, clock: Clo
     assert tried.wait_s("alice") == pause_s
 
 
-def test_many_names_together_have_all_wait_until_a_minute_is_over(tried: Attempts, clock: Clock) -> None:
-    for number in range(ALL_FAILURES):
-        assert tried.wait_s("alice") == 0
-        tried.failed(f"name{number}")
+def test_names_without_an_account_have_one_budget_for_a_minute(tried: Attempts, clock: Clock) -> None:
+    for _ in range(STRANGERS_FAILURES):
+        assert tried.stranger_may()
         clock.now_s += 0.5
-    assert tried.wait_s("alice") == 30
-    clock.now_s += 30
+    assert not tried.stranger_may()
+    clock.now_s += 31
+    assert tried.stranger_may()
+
+
+def test_however_many_names_are_tried_nobody_else_waits(tried: Attempts) -> None:
+    for number in range(3 * STRANGERS_FAILURES):
+        tried.stranger_may()
+        tried.failed(f"name{number}")
     assert tried.wait_s("alice") == 0
 
 

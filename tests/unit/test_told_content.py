@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gate.flow.earlier import compared
 from gate.model import dangers
 from gate.model.content import shown_content
-from gate.model.content_lines import LOG_MAX_CHARACTERS, WHOLE, lines_of, variable_lines
+from gate.model.content_lines import LOG_MAX_CHARACTERS, LOG_MAX_NAMES, WHOLE, lines_of, variable_lines
 from tests.support.gate_state import facts_of
 from tests.support.jobs import variable
 from tests.support.parts import part
@@ -61,6 +61,27 @@ def test_a_long_value_is_cut_in_the_job_log_and_says_so() -> None:
     assert f'variable  A="{value[:-7]}"… (7 more characters: see the page or gate show)' in lines(variable("A", value))
     assert f'variable  A="{value}"' in lines(variable("A", value), limit=WHOLE)
     assert f'variable  A="{value[:-7]}"' in lines(variable("A", value[:-7]))
+
+
+def test_however_many_variables_there_are_the_job_log_stays_short() -> None:
+    names = [
+        *(f"N{n}" for n in range(5000)),
+        "N" * 1_000_000,
+        "BASH_ENV",
+        *(f"CI_MERGE_REQUEST_{n}" for n in range(5000)),
+    ]
+    found = lines(*(variable(name, "x" * 1000) for name in names))
+    assert len(found) == LOG_MAX_NAMES + 2
+    assert sum(map(len, found)) < 60_000
+    assert found[-2] == "variable  … and 4903 more: see the page or gate show"
+    assert any(line.startswith("variable  BASH_ENV ") for line in found)
+    everything = lines(*(variable(name, "x") for name in names), limit=WHOLE)
+    assert sum(line.startswith("variable  N") for line in everything) == 5001
+
+
+def test_a_name_cannot_pass_for_one_with_its_value() -> None:
+    (found,) = [line for line in lines(variable('TARGET="dev"  (new', "prod")) if "prod" in line]
+    assert found.startswith('variable  "TARGET=\\"dev\\"  (new"="prod"  (change')
 
 
 def test_a_value_cannot_pass_for_a_remark() -> None:

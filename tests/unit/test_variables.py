@@ -11,6 +11,7 @@ import pytest
 from config.schema import schema
 from gate.model.code_variables import ALL, SETS, denied, what_it_does
 from gate.model.content import shown_content
+from gate.model.facts import job_facts
 from gate.model.predefined import ALWAYS, PERSISTED, SOMETIMES
 from gate.model.variables import OVERRIDES, SERVERS, SET, kinds, names_set
 from gate.model.variables import SOMETIMES as PERHAPS
@@ -36,6 +37,10 @@ CARRIERS = {
     "GLOBIGNORE": "shell",
     "BASH_FUNC_ls%%": "shell",
     "BASH_FUNC_a/b%%": "shell",
+    "BASH_ENV+": "shell",
+    "PATH=/tmp/evil:/bin": "shell",
+    "TARGET+": "shell",
+    "x y": "shell",
     "LD_PRELOAD": "loader",
     "LD_LIBRARY_PATH": "loader",
     "LD_AUDIT": "loader",
@@ -214,7 +219,13 @@ def test_every_variable_is_shown_or_named() -> None:
         "CI_ENVIRONMENT_NAME",
         "GITLAB_USER_LOGIN",
     ]
-    assert set(names_set(response)) == {each["name"] for each in content["variables"]}
+    assert set(names_set(response)) - set(response["secrets"]) == {each["name"] for each in content["variables"]}
+
+
+def test_what_a_secrets_manager_fills_in_is_set_by_the_job() -> None:
+    response = whole_response() | {"secrets": {"BASH_ENV": {"file": True}, "GATE_X": {"file": False}}}
+    facts = job_facts(response)
+    assert (facts["variables"][-2:], facts["gate_variables"]) == (["BASH_ENV", "GATE_X"], ["GATE_X"])
 
 
 def test_a_mark_tells_values_apart_and_not_what_gitlab_makes_anew() -> None:
