@@ -36,8 +36,8 @@ VALUES = st.one_of(
     st.integers(-(2**40), 2**40), st.booleans(), st.text(max_size=20), st.lists(st.text(max_size=8), max_size=3)
 )
 JOB_USER: Any = {"run_as": "gitlab-job", "uid": 1001, "gid": 1001, "home": "/home/gitlab-job"}
-POLICY: Any = {"state_dir": "/var/lib/gitlab-runner-gate", "rules": [{"name": "all", "decide_within_s": 3600, "run_as": None}],
-          "backend": JOB_USER}  # fmt: skip
+POLICY: Any = {"state_dir": "/var/lib/gitlab-runner-gate", "backend": JOB_USER,
+               "rules": [{"name": "all", "decide_within_s": 3600, "run_as": None}]}  # fmt: skip
 
 
 class FakeSystem:
