@@ -21,6 +21,7 @@ from gate.page.auth.sessions import Sessions
 from gate.page.auth.throttle import Attempts
 from gate.page.history.index import Index
 from gate.page.links import Links
+from gate.page.often import Answers
 from gate.page.requests import Book
 from gate.store import layout
 
@@ -72,6 +73,7 @@ class Page:
         self.sessions = Sessions(boottime_s)
         self.links = Links(boottime_s)
         self.attempts = Attempts(boottime_s)
+        self.answers = Answers(boottime_s)
         self.tokens = form_tokens.Tokens(form_tokens.key_in(directory), time.time)
         self.changes = Changes()
         self.hashing = asyncio.Semaphore(ARGON2_AT_ONCE)

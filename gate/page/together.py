@@ -198,7 +198,7 @@ def _leave_one(state: Page, who: Visitor, pick: Pick, answer: Answer) -> str:
     if refusal:
         return refusal.words
     try:
-        leave(who, pick.asked, answer)
+        leave(state, who, pick.asked, answer)
     except StateError as error:
         say(str(error))
         return "The vote could not be written down; the page's log says why."

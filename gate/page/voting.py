@@ -71,7 +71,7 @@ async def vote(request: web.Request) -> web.StreamResponse:
     if refusal:
         return await views.one(request, status=refusal.status, note=refusal.words, comment=answer.comment)
     try:
-        leave(who, asked, answer)
+        leave(page, who, asked, answer)
     except StateError as error:
         say(str(error))
         note = "The vote could not be written down, so nothing was decided. The page's log says why."
@@ -92,7 +92,13 @@ def why_not(page: Page, who: Visitor, asked: Request, answer: Answer) -> Refusal
         return Refusal(409, f"Too late: {state_words(asked)}. Your answer came to nothing.")
     if answer.digest != asked.opened["digest"]:
         return Refusal(409, "What you were shown is not what waits. Read it again; nothing was decided.")
-    return _would_not_count(page, who.person, asked, answer)
+    return _too_often(page, who.person, asked) or _would_not_count(page, who.person, asked, answer)
+
+
+def _too_often(page: Page, person: str, asked: Request) -> Refusal | None:
+    wait_s = page.answers.wait_s(person, asked.key)
+    words = f"You have answered this several times just now: the next answer can be in {wait_s} seconds. What you said last counts."
+    return Refusal(429, words) if wait_s else None
 
 
 def _would_not_count(page: Page, person: str, asked: Request, answer: Answer) -> Refusal | None:
@@ -105,7 +111,7 @@ def _would_not_count(page: Page, person: str, asked: Request, answer: Answer) ->
     return Refusal(422, f"Your answer would not count: {shown(why, 500)}. Nothing was decided.") if why else None
 
 
-def leave(who: Visitor, asked: Request, answer: Answer) -> None:
+def leave(page: Page, who: Visitor, asked: Request, answer: Answer) -> None:
     """Write a vote down where the one who waits finds it.
 
     Raises:
@@ -120,6 +126,7 @@ def leave(who: Visitor, asked: Request, answer: Answer) -> None:
         "comment": answer.comment,
     }
     write_json_once(layout.votes(asked.directory), file_of(answer.nonce), content, VOTE_MODE)
+    page.answers.note(str(who.person), asked.key)
     say(f"{who.person} ({who.door}) leaves a vote on {asked.key}: {answer.answer}")
 
 

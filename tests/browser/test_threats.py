@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gate.page.auth.throttle import STRANGERS_FAILURES
+from gate.page.often import AT_ONCE
 from tests.support.page import PASSWORD, Client, connect_as
 from tests.support.ports import free_port
 from tests.support.site import APPROVER, IS_ROOT, RUN_AS
@@ -243,6 +244,16 @@ def test_a_token_is_its_visitor_s_own(shown: Start) -> None:
     token = by_socket.get(f"/requests/{request.key}").field("token")
     assert by_login.vote(request.key, "approve", token=token).status == 403
     assert left(start, request.key) == []
+
+
+def test_one_person_s_votes_do_not_go_on_and_others_may_vote(shown: Start) -> None:
+    start = shown(prelude="import gate.page.voting as v; v.TAKEN_WITHIN_S = 0.01")
+    request, other = start.stage.waiting(), start.stage.waiting()
+    client = start.page.client(APPROVER)
+    statuses = [client.vote(request.key, "reject", str(n)).status for n in range(AT_ONCE + 1)]
+    assert statuses == [303] * AT_ONCE + [429]
+    assert client.vote(other.key, "reject").status == 303
+    assert (len(left(start, request.key)), len(left(start, other.key))) == (AT_ONCE, 1)
 
 
 # T26: wrong passwords.
