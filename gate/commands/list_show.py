@@ -164,7 +164,7 @@ def _print(request: Request, policy: dict[str, Any], records: list[dict[str, Any
     rule = rules.named(policy, request.opened["rule"])
     content = request.content()
     click.echo(f"{request.key}: {state_words(request)}")
-    for danger in [*dangers.images(request.facts), *dangers.variables(request.facts), *dangers.unknown(content)]:
+    for danger in dangers.of(request.facts, content):
         click.echo(f"  warning: {shown(danger, WARNING_MAX_CHARACTERS)}")
     click.echo(f"  job     {job_words(request.facts)}")
     for claim in request.facts["environments"]:
