@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gate.page.auth.throttle import ALL_FAILURES, FREE_FAILURES
 from tests.support.page import PASSWORD, Client, connect_as
 from tests.support.ports import free_port
 from tests.support.site import APPROVER, IS_ROOT, RUN_AS
@@ -340,6 +341,20 @@ def test_wrong_passwords_are_told_apart_by_nothing_and_slow_down(shown: Start) -
     assert [reply.status for reply in replies] == [403] * 4 + [429]
     assert re.search(r"try again in \d+ seconds", replies[-1].text)
     assert client.log_in(APPROVER).status == 429, "a right one has to wait, too"
+
+
+def test_wrong_passwords_of_others_hold_up_nobody_who_is_logged_in(shown: Start, clock: Clock) -> None:
+    start = shown(page=tcp(), prelude=clock.prelude)
+    start.page.add_user(APPROVER)
+    mine, others = (start.page.client(door="listen") for _ in range(2))
+    mine.log_in(APPROVER)
+    request = start.stage.waiting()
+    clock.at(960)  # from now on, deciding needs the password again
+    for name in [APPROVER] * FREE_FAILURES + [f"nobody-{n}" for n in range(ALL_FAILURES - FREE_FAILURES)]:
+        others.log_in(name, "wrong password")
+    assert [others.log_in(name).status for name in (APPROVER, "somebody-else")] == [429, 429]
+    for password, status in (("wrong password", 403), (PASSWORD, 303)):
+        assert mine.vote(request.key, "approve", password=password).status == status
 
 
 def test_passwords_that_are_no_text_are_wrong_and_break_nothing(shown: Start) -> None:

@@ -1,7 +1,8 @@
 """How often passwords may be tried: a few at once, then ever more slowly, for each name and for all names together.
 
 By name, since all who come by loopback have one address. Whoever knows a name can thus slow its owner down at this door,
-not lock them out of it for long, and not at all at the Unix socket; jobs' users cannot connect here.
+not lock them out of it for long, and not at all at the Unix socket; jobs' users cannot connect here. Those who are logged in
+already, and give their password again to decide, have attempts of their own: nobody at the door slows them down.
 """
 
 from __future__ import annotations
