@@ -453,6 +453,15 @@ def test_a_name_that_nobody_has_is_told_with_what_to_write(shown: Start, case: s
     assert "write that name into the list `proxy` of a person under `people`" in html.unescape(reply.body)
 
 
+@pytest.mark.parametrize(("headers", "told"), [
+    ({}, "sent no Remote-User headers, and has to send one, with who comes"),
+    ({"Remote-User": " "}, "sent an empty Remote-User header"),
+])  # fmt: skip
+def test_a_proxy_that_names_nobody_is_told_of(shown: Start, headers: dict[str, str], told: str) -> None:
+    reply = shown(page={"proxy_socket": True}).page.client(door="proxy_socket").get("/", headers)
+    assert (reply.status, told in reply.text) == (403, True), reply.text
+
+
 def test_two_names_from_a_proxy_are_nobody(shown: Start) -> None:
     start = shown(page={"proxy_socket": True})
     with start_connection(start.page.client(door="proxy_socket")) as connection:
