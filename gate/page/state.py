@@ -71,9 +71,8 @@ class Page:
         self.sessions = Sessions(boottime_s)
         self.links = Links(boottime_s)
         self.attempts = Attempts(boottime_s)
-        self.attempts_within = Attempts(
-            boottime_s
-        )  # of people who are logged in, whom nobody at the door can slow down
+        # Of people who are logged in, whom nobody at the door can slow down.
+        self.attempts_within = Attempts(boottime_s)
         self.tokens = form_tokens.Tokens(form_tokens.key_in(directory), time.time)
         self.changes = Changes()
         self.hashing = asyncio.Semaphore(ARGON2_AT_ONCE)
