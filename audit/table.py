@@ -36,8 +36,11 @@ _FORMULA = re.compile(r"[\s'\"]*[=+\-@|%\uff1d\uff0b\uff0d\uff20]|[ '\"]*[\t\r\n
 
 
 def safe(value: object) -> str:
-    """A value that no spreadsheet runs: a quote before what would be a formula, as they show none themselves."""
-    text = "" if value is None else str(value)
+    """A value that no spreadsheet runs: a quote before what would be a formula, as they show none themselves.
+
+    True and false are as in the JSON of the same rows.
+    """
+    text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     return f"'{text}" if _FORMULA.match(text) else text
 
 

@@ -68,7 +68,7 @@ def parse(data: bytes, file: str) -> Document:
         place = _place(loader.get_mark()) if loader else (1, 1)
         raise ConfigError([explain(error, data, file, place)]) from None
     if node is None:
-        raise ConfigError([Fault(file, 1, 1, "the file is empty: start from the example that comes with the gate")])
+        raise ConfigError([Fault(file, 1, 1, "the file is empty: remove it, and `gate init` writes a new one")])
     document = Document(file, faults=loader.faults)
     document.value = _value(document, node, ())
     return document

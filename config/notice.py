@@ -35,7 +35,9 @@ def unusable(path: str) -> str:
         state = os.stat(path)
     except OSError as error:
         return f"on_event: {path}: {reason(error)}: nobody is notified"
-    if not stat.S_ISREG(state.st_mode) or not state.st_mode & 0o111:
+    if not stat.S_ISREG(state.st_mode):
+        return f"on_event: {path} is no file: nobody is notified"
+    if not state.st_mode & 0o111:
         return (
             f"on_event: {path} is not a program: nobody is notified; chmod +x it, and begin it with #!/bin/sh or such"
         )

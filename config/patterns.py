@@ -15,7 +15,7 @@ from typing import Any
 _EXAMPLES = {
     "project": "shop/*",
     "ref": "release/*",
-    "job": "deploy*",
+    "job": "deploy**",
     "stage": "deploy",
     "environment": "review/*",
     "instance": "gitlab.example.com",
@@ -62,9 +62,19 @@ def why_never(criterion: str, pattern: str) -> str:
 
 def odd(criterion: str, pattern: str) -> str:
     """Return what is said of a pattern that can match, and looks as if something else was meant; empty where it does not."""
-    if why_never(criterion, pattern) or not _ODD.search(pattern):
+    if why_never(criterion, pattern):
         return ""
-    return f"{criterion} {pattern!a} looks like a regular expression, and is taken as it stands: only * ** and ? are special"
+    if _ODD.search(pattern):
+        return f"{criterion} {pattern!a} looks like a regular expression, and is taken as it stands: only * ** and ? are special"
+    return _one_of_parallel(pattern) if criterion == "job" else ""
+
+
+def _one_of_parallel(pattern: str) -> str:
+    """What is said of a pattern for jobs that stops at the slash in `deploy 1/3`, as GitLab names those of `parallel: 3`."""
+    if not pattern.endswith("*") or pattern.endswith("**"):
+        return ""
+    example = f"{pattern[:-1].rstrip() or 'deploy'} 1/3"
+    return f'job {pattern!a} is not for {example!a}, as GitLab calls a job of `parallel: 3`, since * stops at a slash: write "{pattern}*" where these are meant, too'
 
 
 def _why(criterion: str, pattern: str) -> str:

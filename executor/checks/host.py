@@ -79,7 +79,7 @@ def hard_links(context: Context) -> Iterator[Finding]:
     paths = [os.path.join(audit, segments.name(number)) for number in numbers]
     linked = [path for path in paths if os.lstat(path).st_nlink > 1]
     for path in linked:
-        find = f"find {shlex.quote(context.policy['state_dir'])} -xdev -samefile {shlex.quote(path)}"
+        find = f"find {shlex.quote(_mount_point(path))} -xdev -samefile {shlex.quote(path)}"
         yield warn(f"{path} has a second name: the log goes on, but look who made it, and remove that name", find)
     if (context.system.text("/proc/sys/fs/protected_hardlinks") or "").strip() == "0":
         message = f"{HARD_LINKS} is 0: people can make hard links to the gate's files (packaging/sysctl.d sets it)"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from config.host import entry_weaknesses, weaknesses, weaknesses_so_far
 from config.notice import unusable
 from executor.checks.context import Context
-from executor.checks.editor import at, weak
+from executor.checks.editor import at, in_editor, weak
 from executor.checks.finding import Finding, fail, ok
 from executor.checks.runner_config import STAGES
 
@@ -35,8 +35,12 @@ def on_event(context: Context) -> Iterator[Finding]:
     if found:
         return
     why = unusable(path)
-    fix = at(context, path, f"chmod 0755 {shlex.quote(path)}") if os.path.isfile(path) else ""
-    yield fail(why, fix) if why else ok(f"{path} can be run")
+    if not why:
+        yield ok(f"{path} can be run")
+    elif os.path.isfile(path):
+        yield fail(why, at(context, path, f"chmod 0755 {shlex.quote(path)}"))
+    else:
+        yield fail(why, f"{in_editor(context.gate_yaml.path)}  # on_event: name a program, or take it out")
 
 
 def _programs(context: Context) -> set[str]:

@@ -83,6 +83,7 @@ def _answer(config: str, job: str, answer: Answer, message: str, *, no_wait: boo
     directory = drop_directory(policy["state_dir"], person)
     request = _request(policy["state_dir"], named, early=early)
     if request is None:
+        _check_unseen(named)
         path = _drop(directory, f"{named.name}.{answer}", text)
         hope = "it counts when that job comes, if its rule allows" if early else _unseen(policy)
         return {"outcome": "left", "message": f"left {path}; {hope}"}
@@ -96,6 +97,20 @@ def _answer(config: str, job: str, answer: Answer, message: str, *, no_wait: boo
 
 def _tell(outcome: dict[str, str], job: str, answer: Answer, *, as_json: bool) -> None:
     click.echo(json.dumps({"job": job, "answer": answer, **outcome}, indent=2) if as_json else outcome["message"])
+
+
+def _check_unseen(job: Job) -> None:
+    """A drop is named by a number or a key, and an address in GitLab has no key: the instance in it would be lost.
+
+    Raises:
+        CommandError: an address was given for a job that cannot be looked up.
+    """
+    if job.instance:
+        raise CommandError(
+            f"job {job.number} of {job.instance} cannot be seen from here, and its address does not tell its key; "
+            f"{job.number} alone would count for the job of that number of any GitLab: give that, or the key; "
+            "nothing was answered"
+        )
 
 
 def _unseen(policy: Policy) -> str:

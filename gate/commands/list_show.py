@@ -155,9 +155,7 @@ def _summary(request: Request) -> dict[str, object]:
 
 
 def _dangers(request: Request, content: Content | None, job_backend: Backend) -> list[str]:
-    facts = request.facts
-    of_the_job = [*dangers.images(facts), *dangers.variables(facts), *dangers.unknown(content)]
-    return [*of_the_job, *dangers.host(request.opened.get("needs", []), job_backend)]
+    return [*dangers.of(request.facts, content), *dangers.host(request.opened.get("needs", []), job_backend)]
 
 
 def _times(request: Request) -> str:

@@ -67,7 +67,7 @@ def _facts(job_file: str) -> Facts:
 
 def _tell(policy: Policy, facts: Facts, rule: Rule | None) -> None:
     click.echo(f"{job_words(facts)}\n{shown(facts_words(facts), SHOWN_MAX_CHARACTERS)}")
-    for danger in [*dangers.images(facts), *dangers.variables(facts)]:
+    for danger in dangers.of(facts, None):
         click.echo(f"  warning: {shown(danger, SHOWN_MAX_CHARACTERS)}")
     for each in policy["rules"]:
         judged = ", ".join(f"{name}: {_WORDS[holds]}" for name, holds in criteria(each, facts).items())

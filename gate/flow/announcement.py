@@ -52,7 +52,9 @@ def lines_of(request: Request, plan: Plan, rule: Rule, config_file: str, *, resu
 
 
 def _dangers(request: Request, content: Beside) -> list[str]:
-    found = [*dangers.variables(request.facts), *dangers.unknown(content)]
+    """All but that of the image, which is said first."""
+    facts = request.facts
+    found = [*dangers.variables(facts), *dangers.unknown(content), *dangers.claims(facts)]
     return [shown(each, WARNING_MAX_CHARACTERS) for each in found]
 
 
@@ -95,7 +97,7 @@ def _commands(request: Request, policy: Policy, config_file: str) -> list[str]:
 
 def _drop_words(request: Request) -> str:
     path = os.path.join(layout.drops(request.state_dir), "<you>", str(request.facts["job_id"]))
-    return f"a file {path}.approve or .reject; its text is your comment, or ok"
+    return f"a file {path}.approve or .reject with your comment in it, or just ok; an empty approval does not count"
 
 
 def _until(request: Request) -> str:
@@ -126,11 +128,5 @@ def _warnings(request: Request, plan: Plan, rule: Rule) -> list[str]:
         found.append(
             "allow_same_user is on: jobs run as the gate's own user and could approve themselves; for trying out only"
         )
-    if facts["overridden"]:
-        names = listed([shown(name) for name in facts["overridden"]], "and")
-        found.append(f"the job's own variables set {names} to something else; the gate goes by what GitLab says")
-    if facts["checkout"]:
-        settings = listed([shown(setting) for setting in facts["checkout"]], "and")
-        found.append(f"{settings}: what runs may not be what the sha says, it is not checked out")
     barred = [rules.may_approve(person, rule, policy, facts) for person in rules.people_of(rule)]
     return found + [why for why in barred if why]

@@ -95,7 +95,7 @@ def _remarks(each: Variable, since: Since | None) -> str:
         f"{each['change']} since #{since['job_id']} was approved" if each["change"] and since else "",
         {OVERRIDES: OVERRIDES, SOMETIMES: "GitLab's own, or an author's"}.get(each["kind"], ""),
         "" if each["counts"] else "set again below, and that counts",
-        what_it_does(each["name"]),
+        f"such variables {does}" if (does := what_it_does(each["name"])) else "",
     ]
     said = "; ".join(remark for remark in remarks if remark)
     return f"  ({said})" if said else ""

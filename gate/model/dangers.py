@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 NAMED_MAX = 20  # names in one phrase; the variables themselves are all listed elsewhere
 
 
+def of(facts: Facts, content: Beside | None) -> list[str]:
+    """All of them; image and services first, since by these every command of the script is another."""
+    return [*images(facts), *variables(facts), *unknown(content), *claims(facts)]
+
+
 def images(facts: Facts) -> list[str]:
     """That image and services are not used, which changes what every command of the script is."""
     asked = images_words(facts)
@@ -51,6 +56,20 @@ def unknown(content: Beside | None) -> list[str]:
     return [
         f"it has {fields} that this version of the gate does not know: {_names(names)}; what it does is not known here"
     ]
+
+
+def claims(facts: Facts) -> list[str]:
+    """What the job says of itself that is not so, or not all: of GitLab's variables, the checkout, its environment."""
+    found = []
+    if facts["overridden"]:
+        found.append(
+            f"the job's own variables set {_names(facts['overridden'])} to something else; the gate goes by what GitLab says"
+        )
+    if facts["checkout"]:
+        found.append(f"{_names(facts['checkout'])}: what runs may not be what the sha says, it is not checked out")
+    if len(facts["environments"]) > 1:
+        found.append(f"it claims several environments: {_names(facts['environments'])}")
+    return found
 
 
 def _names(names: list[str]) -> str:

@@ -20,6 +20,7 @@ from gate.page.state import PAGE, say
 from gate.store.layout import page_settings
 
 if TYPE_CHECKING:
+    from gate.page.auth.throttle import Attempts
     from gate.page.state import Page
 
 WRONG = "The name or the password is wrong."
@@ -48,7 +49,7 @@ async def login(request: web.Request) -> web.StreamResponse:
     person, onward = str(sent.get("person", "")).strip(), str(sent.get("next", ""))
     try:
         page.tokens.check(str(sent.get("token", "")), "", "login")
-        account = await check_password(page, person, str(sent.get("password", "")))
+        account = await check_password(page, person, str(sent.get("password", "")), page.attempts)
     except TokenError:
         return _form(request, 403, "This form was too old: here it is anew.", person, onward)
     except PasswordError as error:
@@ -82,7 +83,7 @@ async def logout(request: web.Request) -> web.StreamResponse:
     raise answer
 
 
-async def check_password(page: Page, person: str, password: str) -> accounts.Account:
+async def check_password(page: Page, person: str, password: str, attempts: Attempts) -> accounts.Account:
     """The account of that person, where the password is theirs, and gate.yaml knows them.
 
     Raises:
@@ -91,16 +92,16 @@ async def check_password(page: Page, person: str, password: str) -> accounts.Acc
     account = page.accounts.get(person) if person in page.policy["people"] else None
     if account is None and not page.attempts.stranger_may():
         raise PasswordError(403, WRONG)  # as below, and only sooner: no hash, no line in the journal
-    wait_s = page.attempts.wait_s(person)
+    wait_s = attempts.wait_s(person)
     if wait_s:
         raise PasswordError(429, f"Too many wrong passwords: try again in {wait_s} seconds.")
-    page.attempts.failed(person)  # taken back below; so that a thousand at once are not a thousand first ones
+    attempts.failed(person)  # taken back below; so that a thousand at once are not a thousand first ones
     async with page.hashing:
         is_right = await asyncio.to_thread(accounts.is_right, account, password)
     if not is_right or account is None:
         say(f"wrong name or password for {shown(person, 40)}")
         raise PasswordError(403, WRONG)
-    page.attempts.succeeded(person)
+    attempts.succeeded(person)
     return account
 
 

@@ -41,7 +41,7 @@ async def metrics(request: web.Request) -> web.Response:
     page = request.app[PAGE]
     if VISITOR not in request and door_kind(request) != "socket":
         try:
-            await check_password(page, *_basic(request.headers.get("Authorization", "")))
+            await check_password(page, *_basic(request.headers.get("Authorization", "")), page.attempts)
         except PasswordError as error:
             headers = {"WWW-Authenticate": 'Basic realm="gate", charset="UTF-8"'}
             return web.Response(status=401 if error.status == 403 else error.status, text=f"{error}\n", headers=headers)  # noqa: PLR2004

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from gate import DEFAULT_CONFIG
 from gate.model.facts import triggerer
-from gate.model.words import duration
+from gate.model.words import duration, shown
 from gate.page import text
 from gate.page.state import PAGE
 
@@ -36,7 +36,13 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"exactly": text.exactly, "comment": text.comment, "duration": duration, "utc": utc}
+    environment.filters |= {
+        "exactly": text.exactly,
+        "comment": text.comment,
+        "plainly": shown,
+        "duration": duration,
+        "utc": utc,
+    }
     environment.globals |= {"static": _static_url, "triggered_by": triggerer}
     return environment
 

@@ -219,20 +219,8 @@ def links(facts: Facts, last_sha: str | None) -> dict[str, str]:
 
 def warnings(facts: Facts, content: Content | None, opened: Opened, job_backend: Backend) -> list[str]:
     """What somebody who is to approve must not overlook; `job_backend` is how jobs of its rule run."""
-    of_the_job = [*dangers.images(facts), *dangers.variables(facts), *dangers.unknown(content)]
     of_the_host = dangers.host(opened.get("needs", []), job_backend)
-    found = [sentence(each) for each in [*of_the_job, *of_the_host]]
-    if facts["overridden"]:
-        found.append(
-            f"The job's own variables set {', '.join(facts['overridden'])} to something else than GitLab says; what is"
-            " shown here is what GitLab says."
-        )
-    if facts["checkout"]:
-        found.append(
-            f"{', '.join(facts['checkout'])}: the commit is not checked out, so what runs may be something else."
-        )
-    if len(facts["environments"]) > 1:
-        found.append(f"It claims several environments: {', '.join(facts['environments'])}.")
+    found = [sentence(each) for each in [*dangers.of(facts, content), *of_the_host]]
     odd = odd_characters("".join(_texts(content or {})))
     if odd:
         found.append(f"What it runs has characters that cannot be seen or turn the text around: {', '.join(odd)}.")
@@ -299,6 +287,7 @@ def rule_words(rule: Rule) -> list[str]:
     wanted = [answer for answer, need in rule["comment"].items() if need == "required"]
     if wanted:
         said.append(f"A comment must come with each {' and each '.join(wanted)}.")
+    said += [f"In gate.yaml, its {why}." for why in rule.get("never", {}).values()]
     return said
 
 

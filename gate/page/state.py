@@ -74,6 +74,8 @@ class Page:
         self.links = Links(boottime_s)
         self.attempts = Attempts(boottime_s)
         self.answers = Answers(boottime_s)
+        # Of people who are logged in, whom nobody at the door can slow down.
+        self.attempts_within = Attempts(boottime_s)
         self.tokens = form_tokens.Tokens(form_tokens.key_in(directory), time.time)
         self.changes = Changes()
         self.hashing = asyncio.Semaphore(ARGON2_AT_ONCE)

@@ -1,5 +1,8 @@
 """Text that others wrote, as HTML: what they wrote, to the letter, and nothing that it could do.
 
+What is written from right to left is confined to itself, so that the text around it stays where it is: `#1234` behind an Arabic
+name would stand before it otherwise (Unicode's UAX #9 lets numbers and signs follow the letters before them).
+
 A comment is plain Markdown, and stays plain: `**strong**`, `code` in backticks and addresses look like it, and every
 character is still there, so that what is read is what the audit log has (docs/adr/0011-comments.md).
 """
@@ -7,12 +10,14 @@ character is still there, so that what is read is what the audit log has (docs/a
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from markupsafe import Markup, escape
 
 from gate.model.words import could_deceive
 
 _KEPT = "\n\t"
+_RIGHT_TO_LEFT = ("R", "AL", "AN")  # bidirectional classes
 _NUL, _PICTURE_OF_NUL = "\0", "\u2400"
 _PIECE = re.compile(r"(`[^`\n]+`)|(\*\*[^*\n]+\*\*)|(https?://[^\s<>\"'`]*[^\s<>\"'`.,;:!?)\]])")
 
@@ -24,8 +29,20 @@ def exactly(text: object) -> Markup:
     """
     written = str(text)
     # By the few characters that a text is made of: one of megabytes with an odd one in it shall hold nobody up.
-    marked = {ord(each): _marked(each) for each in set(written) if _is_odd(each)}
-    return Markup(escape(written).translate(marked) if marked else escape(written))  # noqa: S704  escaped it is
+    letters = set(written)
+    marked = {ord(each): _marked(each) for each in letters if _is_odd(each)}
+    html = escape(written).translate(marked) if marked else escape(written)
+    return Markup(_confined(str(html), letters))  # noqa: S704  escaped it is
+
+
+def _confined(html: str, letters: set[str]) -> str:
+    """Escaped text with each run of right-to-left words in an element of its own; no markup has such letters in it."""
+    plain = [each for each in letters if not _is_odd(each)]
+    turned = "".join(each for each in plain if unicodedata.bidirectional(each) in _RIGHT_TO_LEFT)
+    if not turned:
+        return html
+    vowel_signs = "".join(each for each in plain if unicodedata.bidirectional(each) == "NSM")
+    return re.sub(rf"[{re.escape(turned)}](?: *[{re.escape(turned + vowel_signs)}])*", r"<bdi>\g<0></bdi>", html)
 
 
 def comment(text: object) -> Markup:

@@ -151,7 +151,7 @@ async def wrong_password(page: Page, who: Visitor, form: Mapping[str, object]) -
     if who.session is None or not page.sessions.wants_password(who.session):
         return None
     try:
-        await check_password(page, who.session.person, str(form.get("password", "")))
+        await check_password(page, who.session.person, str(form.get("password", "")), page.attempts_within)
     except PasswordError as error:
         return Refusal(error.status, f"{error} Nothing was decided.")
     page.sessions.confirm(who.session)

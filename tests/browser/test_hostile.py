@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from gate.model.words import shown
 from gate.store.request import fit
 from tests.support.browser import Browsers, faults_of, log_in
 from tests.support.hostile import strings
@@ -24,13 +26,13 @@ FIELDS = ("name", "stage", "environment", "ref", "sha", "project_path", "user_lo
 _LOOK = """
 (html) => {
   const page = html ? new DOMParser().parseFromString(html, "text/html") : document;
-  const plain = (element) => [...element.querySelectorAll("*")].filter((e) => !e.matches("span.odd"));
+  const plain = (element) => [...element.querySelectorAll("*")].filter((e) => !e.matches("span.odd, bdi"));
   const shape = (element) => plain(element).filter((e) => !e.closest("q.comment *, .banner.warn"))
     .map((e) => e.tagName + "." + e.className + "#" + e.id).join(" ");
   const text = (selector) => [...page.querySelectorAll(selector)].map((e) => e.textContent);
   const facts = {};
   for (const dt of page.querySelectorAll("dl.facts dt")) facts[dt.textContent] = dt.nextElementSibling.textContent;
-  const said = [...page.querySelectorAll("q.comment *:not(span.odd)")].map((e) => e.tagName + (e.getAttribute("href") ?? ""));
+  const said = [...page.querySelectorAll("q.comment *:not(span.odd, bdi)")].map((e) => e.tagName + (e.getAttribute("href") ?? ""));
   return { shape: shape(page.body), title: page.title, h1: text("h1"), script: text(".script code"), facts, h3: text("h3"),
            banners: text(".banner.warn"), comments: text("q.comment"), said, handlers: plain(page).filter((e) =>
            [...e.attributes].some((a) => a.name.startsWith("on") || /^\\s*javascript:/i.test(a.value))).length };
@@ -102,6 +104,8 @@ def is_text(found: dict[str, Any], n: int, template: dict[str, Any]) -> bool:
         found["said"]
     )
     assert found["h1"][0].startswith(f"{fields['name']} #")
+    title = re.sub(" +", " ", f"{shown(fields_of(n)['name'])} #").strip(" ")  # as a browser takes a title
+    assert found["title"].startswith(title), found["title"]
     assert found["script"] == [fields["hook_script"], fields["script"], fields["setting"]]
     assert f"Hook {fields['hook']}" in found["h3"]
     assert facts["Environment"].startswith(fields["environment"])

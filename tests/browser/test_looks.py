@@ -75,7 +75,7 @@ def test_variables_are_marked_and_long_ones_unfold(shown: Start, browser: Browse
     seen = browser.open(java_script_enabled=False)
     next(state for state in STATES if state.name == "variables").go(start, seen)
     variables = seen.locator("#variables")
-    for text in ("production --force --now", "Set then, and not any more: NOTIFY", "overrides the server's"):
+    for text in ("production --force --now", "No longer set: NOTIFY", "overrides the server's"):
         expect(variables).to_contain_text(text)
     expect(variables.locator(".change")).to_have_count(9)
     expect(variables).not_to_contain_text("made-up-secret")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gate.page.auth.throttle import STRANGERS_FAILURES
+from gate.page.auth.throttle import FREE_FAILURES, STRANGERS_FAILURES
 from gate.page.often import AT_ONCE
 from tests.support.page import PASSWORD, Client, connect_as
 from tests.support.ports import free_port
@@ -367,6 +367,20 @@ def test_wrong_passwords_are_told_apart_by_nothing_and_slow_down(shown: Start) -
     assert client.log_in(APPROVER).status == 429, "a right one has to wait, too"
 
 
+def test_wrong_passwords_of_others_hold_up_nobody_who_is_logged_in(shown: Start, clock: Clock) -> None:
+    start = shown(page=tcp(), prelude=clock.prelude)
+    start.page.add_user(APPROVER)
+    mine, others = (start.page.client(door="listen") for _ in range(2))
+    mine.log_in(APPROVER)
+    request = start.stage.waiting()
+    clock.at(960)  # from now on, deciding needs the password again
+    for name in [APPROVER] * FREE_FAILURES + [f"nobody-{n}" for n in range(STRANGERS_FAILURES)]:
+        others.log_in(name, "wrong password")
+    assert [others.log_in(name).status for name in (APPROVER, "somebody-else")] == [429, 403]
+    for password, status in (("wrong password", 403), (PASSWORD, 303)):
+        assert mine.vote(request.key, "approve", password=password).status == status
+
+
 def test_passwords_that_are_no_text_are_wrong_and_break_nothing(shown: Start) -> None:
     start = shown(page=tcp())
     client = start.page.client(door="listen")
@@ -461,6 +475,15 @@ def test_a_name_that_nobody_has_is_told_with_what_to_write(shown: Start, case: s
     reply = start.page.client(door="proxy_socket").get("/", {"Remote-User": sent.encode().decode("latin-1")})
     assert (reply.status, told in reply.body) == (403, True), reply.body
     assert "write that name into the list `proxy` of a person under `people`" in html.unescape(reply.body)
+
+
+@pytest.mark.parametrize(("headers", "told"), [
+    ({}, "sent no Remote-User headers, and has to send one, with who comes"),
+    ({"Remote-User": " "}, "sent an empty Remote-User header"),
+])  # fmt: skip
+def test_a_proxy_that_names_nobody_is_told_of(shown: Start, headers: dict[str, str], told: str) -> None:
+    reply = shown(page={"proxy_socket": True}).page.client(door="proxy_socket").get("/", headers)
+    assert (reply.status, told in reply.text) == (403, True), reply.text
 
 
 def test_two_names_from_a_proxy_are_nobody(shown: Start) -> None:

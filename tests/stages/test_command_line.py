@@ -14,7 +14,7 @@ import pytest
 from config.schema import schema
 from tests.support.help_text import commands
 from tests.support.host_namespace import GATE
-from tests.support.site import APPROVER, CHECKOUT, Site
+from tests.support.site import APPROVER, CHECKOUT, IS_ROOT, Site
 from tests.support.stage import Stage
 
 if TYPE_CHECKING:
@@ -125,6 +125,32 @@ def test_an_early_answer_is_for_a_job_to_come(staged: tuple[Site, Stage]) -> Non
     assert (told.returncode, "is not waiting: rejected" in told.stderr) == (1, True)
     told = site.gate(APPROVER, "reject", "#7777", "--early")
     assert (told.returncode, "/7777.reject; it counts when" in told.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("early", [["--early"], []])
+def test_an_address_of_a_job_that_cannot_be_seen_answers_no_other_gitlab_s(
+    staged: tuple[Site, Stage], early: list[str]
+) -> None:
+    site, stage = staged
+    request = stage.waiting()
+    if not early:
+        if not IS_ROOT:
+            pytest.skip("hiding requests from an approver needs root: another user")
+        Path(request.directory).parent.chmod(0o700)  # as for a person who is not in approvers_group
+    told = site.gate(APPROVER, "approve", "https://other.example/shop/web/-/jobs/7777", *early)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "7777 alone would count for the job of that number of any GitLab" in told.stderr
+    assert not list(Path(site.state, "drop", APPROVER).glob("7777*"))
+
+
+def test_what_an_approver_is_warned_of_is_in_gate_show(staged: tuple[Site, Stage]) -> None:
+    """The job log and the page say the same (dangers.of)."""
+    site, stage = staged
+    request = stage.waiting(variables={"CI_COMMIT_REF_NAME": "other", "CI_ENVIRONMENT_NAME": "x"})
+    told = site.gate(APPROVER, "show", request.key).stdout
+    assert "  warning: the job's own variables set CI_COMMIT_REF_NAME and CI_ENVIRONMENT_NAME to something else" in told
+    assert "  warning: GIT_STRATEGY=none: what runs may not be what the sha says" in told
+    assert "  warning: it claims several environments: production and x\n" in told
 
 
 def test_gate_yaml_is_shown_with_its_defaults(staged: tuple[Site, Stage]) -> None:

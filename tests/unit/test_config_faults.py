@@ -115,8 +115,8 @@ def test_a_state_dir_that_is_no_whole_path_is_a_fault(path: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "1:1: the file is empty: start from the example that comes with the gate"),
-        ("# nothing\n", "1:1: the file is empty: start from the example that comes with the gate"),
+        ("", "1:1: the file is empty: remove it, and `gate init` writes a new one"),
+        ("# nothing\n", "1:1: the file is empty: remove it, and `gate init` writes a new one"),
         ("- 1\n", "1:1: the file must be keys with values, and is a list: write keys with values"),
         ("*a", "1:1: the alias '*a' is not used here: write the value out, or put it in quotes"),
         ("a: [&x [*x]]\na: 1", "1:1: unknown key 'a': remove it; the keys possible here are " + SOME_TOP_KEYS),

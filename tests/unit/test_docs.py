@@ -153,7 +153,8 @@ def test_rules_page_shows_what_rules_test_prints(tmp_path: Path, monkeypatch: py
     module = importlib.import_module("gate.commands.rules")  # as an attribute, that is the command
     monkeypatch.setattr(module, "load_policy_as_reader", lambda _config: (policy, ""))
     job = tmp_path / "job.json"
-    job.write_text(json.dumps({**sample_job(), "id": 1234}), encoding="utf-8")
+    sample = sample_job()
+    job.write_text(json.dumps(sample).replace(str(sample["id"]), "1234"), encoding="utf-8")
     printed = CliRunner().invoke(gate_command, ["rules", "test", "--job", str(job)]).output
     assert f"```\n$ gate rules test --job job.json\n{printed}```\n" in RULES_PAGE.read_text(encoding="utf-8")
 

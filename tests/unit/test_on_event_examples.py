@@ -126,6 +126,22 @@ def test_a_mail_says_what_waits_and_how_to_answer(policy: Any, tmp_path: Path) -
         assert said in body
 
 
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_mail_about_a_rehearsal_says_so(policy: Any, tmp_path: Path, event: str) -> None:
+    request = open_request(policy, facts=facts_of(rehearsal=True))
+    mail, _arguments = mailed(tmp_path, message(request, policy, event), "ops@example.com")
+    assert mail["Subject"].endswith(": rehearsal of deploy #1001 of grp/app")
+    assert "job:       rehearsal of deploy #1001" in mail.get_content()
+
+
+@NEEDS_CURL
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_chat_message_about_a_rehearsal_says_so(policy: Any, tmp_path: Path, event: str) -> None:
+    request = open_request(policy, facts=facts_of(rehearsal=True))
+    why, ((_path, _type, body),) = posted(tmp_path, message(request, policy, event))
+    assert (why, "*: `rehearsal of deploy #1001 of grp/app" in json.loads(body)["text"]) == ("", True)
+
+
 def test_a_mail_about_a_refused_job_says_why_and_names_no_rule(policy: Any, tmp_path: Path) -> None:
     request = open_request(policy, rule="")
     about = {"decision": decide(request, "refused", "no rule is for it", rule="", config=""), "why": None}

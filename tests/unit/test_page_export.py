@@ -77,7 +77,9 @@ def test_other_text_stays_as_it_is(text: str) -> None:
     assert safe(text) == text
 
 
-@pytest.mark.parametrize(("value", "expected"), [(None, ""), (0, "0"), (7, "7"), (-7, "'-7"), (True, "True")])
+@pytest.mark.parametrize(
+    ("value", "expected"), [(None, ""), (0, "0"), (7, "7"), (-7, "'-7"), (True, "true"), (False, "false")]
+)
 def test_what_is_no_text_becomes_one(value: object, expected: str) -> None:
     assert safe(value) == expected
 

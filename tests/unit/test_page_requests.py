@@ -85,19 +85,19 @@ WARNINGS: dict[str, tuple[Any, Any | None, Any, str]] = {
         {"overridden": ["CI_JOB_NAME", "CI_COMMIT_SHA"]},
         None,
         {},
-        "The job's own variables set CI_JOB_NAME, CI_COMMIT_SHA to something else than GitLab says",
+        "The job's own variables set CI_JOB_NAME and CI_COMMIT_SHA to something else; the gate goes by what GitLab says.",
     ),
     "not checked out": (
         {"checkout": ["GIT_STRATEGY=none"]},
         None,
         {},
-        "GIT_STRATEGY=none: the commit is not checked out",
+        "GIT_STRATEGY=none: what runs may not be what the sha says, it is not checked out.",
     ),
     "several environments": (
         {"environments": ["production", "x"]},
         None,
         {},
-        "claims several environments: production, x.",
+        "It claims several environments: production and x.",
     ),
     "odd in a script": (
         {},
@@ -156,6 +156,11 @@ RULES: dict[str, tuple[Any, list[str]]] = {
     "a comment with both": (
         {"self_approval": True, "comment": {"approve": "required", "reject": "required"}},
         ["Asks for 1 of release-managers (alice, bob).", "One rejection ends it.", "A comment must come with each approve and each reject."],
+    ),
+    "a pattern of no use": (
+        {"self_approval": True, "never": {"ref": "ref 'refs/heads/main' can match nothing in GitLab: …: write \"main\""}},
+        ["Asks for 1 of release-managers (alice, bob).", "One rejection ends it.",
+         "In gate.yaml, its ref 'refs/heads/main' can match nothing in GitLab: …: write \"main\"."],
     ),
 }  # fmt: skip
 

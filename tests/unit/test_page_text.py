@@ -17,6 +17,7 @@ MARKUP = st.sampled_from([
     "<", ">", "&", '"', "'", "`", "**", "&lt;", "&#13;", "&#0;", "&nbsp", "<!--", "-->", "<![CDATA[", "</span>", "<b>",
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "http://", "https://a.example/?q=<'\">&x", "javascript:",
     "\r", "\r\n", "\0", "\x1b[31m", "\x85", "\u2028", "\u202e", "\u2066", "\u200b", "\ufeff", "\U0001f600", "\U000e0041",
+    "\u05d0", "\u0628\u064b", "\u0661",
 ])  # fmt: skip
 TEXTS = st.lists(MARKUP | st.text(st.characters(exclude_categories=["Cs"]), max_size=5), max_size=12).map("".join)
 
@@ -66,8 +67,8 @@ def shown_as(text: str) -> str:
 def test_any_text_stands_to_the_letter_and_brings_no_element(text: str) -> None:
     seen = Seen(exactly(text))
     assert seen.text == shown_as(text)
-    assert {tag for tag, _ in seen.elements} <= {"span"}
-    assert [(code["class"], code["data-code"]) for _, code in seen.elements] == [
+    assert {tag for tag, _ in seen.elements} <= {"span", "bdi"}
+    assert [(code["class"], code["data-code"]) for tag, code in seen.elements if tag == "span"] == [
         ("odd", f"U+{ord(character):04X}") for character in text if odd_characters(character)
     ]
 
@@ -82,7 +83,25 @@ def test_what_a_browser_would_change_before_it_reads_is_not_in_it(text: str) -> 
 @given(TEXTS)
 def test_each_odd_character_is_alone_in_its_mark(text: str) -> None:
     seen = Seen(exactly(text))
-    assert seen.inner == [shown_as(character) for character in text if odd_characters(character)]
+    odd = [inner for (tag, _), inner in zip(seen.elements, seen.inner, strict=True) if tag == "span"]
+    assert odd == [shown_as(character) for character in text if odd_characters(character)]
+
+
+@given(
+    TEXTS
+    | st.lists(
+        st.sampled_from(["\u05d0", "\u0628", "\u0661", "\u064b", "x", "1", " ", "#", "\u202e", "<"]), max_size=20
+    ).map("".join)
+)
+def test_what_is_written_from_right_to_left_is_confined(text: str) -> None:
+    """Otherwise what stands behind it, such as the number of a job, is shown before it (UAX #9)."""
+    seen = Seen(exactly(text))
+    confined = "".join(inner for (tag, _), inner in zip(seen.elements, seen.inner, strict=True) if tag == "bdi")
+    turned = [
+        each for each in text if unicodedata.bidirectional(each) in ("R", "AL", "AN") and not odd_characters(each)
+    ]
+    assert [each for each in confined if unicodedata.bidirectional(each) in ("R", "AL", "AN")] == turned
+    assert not any(unicodedata.bidirectional(each) in ("L", "EN", "ES", "ON") for each in confined)
 
 
 @given(TEXTS)
@@ -95,7 +114,7 @@ def test_any_comment_stands_to_the_letter_with_harmless_elements_only(text: str)
             assert shown_as(str(attributes.pop("href"))) == inner
             assert inner.startswith(("http://", "https://"))
         assert attributes == ({"class": "odd", "data-code": attributes.get("data-code")} if tag == "span" else {})
-        assert tag in ("span", "a", "code", "strong")
+        assert tag in ("span", "a", "code", "strong", "bdi")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
@@ -138,9 +157,14 @@ def test_several_odd_characters_are_told_once_each_as_they_come() -> None:
     assert odd_characters("a\u202eb\0c\u202e\r\n\t") == ["U+202E", "U+0000", "U+000D"]
 
 
-@pytest.mark.parametrize("text", ["", "deploy\n\tit", "näin", "日本", "\U0001f44d", "\u2764\ufe0f", "עברית"])
+@pytest.mark.parametrize("text", ["", "deploy\n\tit", "näin", "日本", "\U0001f44d", "\u2764\ufe0f"])
 def test_what_people_write_is_not_marked(text: str) -> None:
     assert (str(exactly(text)), odd_characters(text)) == (text, [])
+
+
+def test_a_name_from_right_to_left_keeps_the_number_behind_it_there() -> None:
+    assert exactly("feature/نشر الإصدار-2 <b>") == "feature/<bdi>نشر الإصدار</bdi>-2 &lt;b&gt;"
+    assert odd_characters("עברית") == []
 
 
 STYLED = {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from config import load
 from config.patterns import odd, why_never
-from gate.model.matching import choose
+from gate.model.matching import choose, glob
 from tests.support.fake_accounts import FakeHost
 from tests.support.gate_state import facts_of
 from tests.unit.test_config_faults import GOOD
@@ -91,6 +91,14 @@ def test_what_can_be_is_left_alone(criterion: str, pattern: str) -> None:
 def test_what_looks_like_a_regular_expression_is_odd(criterion: str, pattern: str) -> None:
     assert why_never(criterion, pattern) == ""
     assert "looks like a regular expression" in odd(criterion, pattern)
+
+
+@pytest.mark.parametrize("pattern", ["deploy*", "*", "deploy*y*", "a/b*"])
+def test_a_pattern_for_jobs_that_leaves_out_those_of_parallel_is_odd(pattern: str) -> None:
+    assert not glob(pattern).fullmatch(f"{pattern[:-1]} 1/3")
+    assert f'write "{pattern}*" where these are meant, too' in odd("job", pattern)
+    assert glob(f"{pattern}*").fullmatch(f"{pattern[:-1]} 1/3")
+    assert odd("job", f"{pattern}*") == odd("stage", pattern) == odd("ref", pattern) == ""
 
 
 @given(st.sampled_from(["project", "ref", "job", "stage", "environment", "instance"]), st.text(min_size=1))

@@ -47,7 +47,7 @@ def test_each_variable_has_a_line_with_its_value_or_why_not() -> None:
     assert found[1:] == [
         'variable  TARGET="prod --force"  (set again below, and that counts)',
         "variable  REGION (value not shown: not marked public by GitLab)",
-        'variable  BASH_ENV="$(id)"  (change what the shell itself runs)',
+        'variable  BASH_ENV="$(id)"  (such variables change what the shell itself runs)',
         'variable  CI_JOB_NAME="lint"  (overrides the server\'s)',
         'variable  TARGET="dev"',
         found[-1],

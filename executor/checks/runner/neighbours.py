@@ -167,5 +167,6 @@ def _list(table: dict[str, object], key: str) -> list[object]:
 def _told(other: Runner, context: Context, message: str, *, is_certain: bool = False) -> Finding:
     finding = fail if is_certain else warn
     return finding(
-        f"runner {other.name}, beside the gate: {message}", f"{in_editor(context.runner_config.path)}  # {other.name}"
+        f"runner {other.name}, beside the gate: {message}",
+        f"{in_editor(context.runner_config.path)}  # {other.name}: take that away, or move this runner to another host",
     )

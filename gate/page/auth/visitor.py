@@ -93,8 +93,14 @@ def _by_header(request: web.BaseRequest, policy: Policy) -> Visitor:
     name = page_settings(policy)["proxy_header"]
     values = request.headers.getall(name, [])
     # Two of them are one too many: the proxy has added its own to one that the client made up.
-    if len(values) != 1 or not values[0].strip():
-        raise StrangerError(f"the reverse proxy sent {len(values)} {name} headers, not one that names somebody")
+    if len(values) != 1:
+        raise StrangerError(
+            f"the reverse proxy sent {len(values) or 'no'} {name} headers, and has to send one, with who comes"
+        )
+    if not values[0].strip():
+        raise StrangerError(
+            f"the reverse proxy sent an empty {name} header: it has let somebody in who did not log in there"
+        )
     sent = values[0].strip()
     person = next((name for name, known in policy["people"].items() if sent in (name, *known["proxy_names"])), None)
     if person is None:
