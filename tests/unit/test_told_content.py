@@ -81,7 +81,7 @@ def test_however_many_variables_there_are_the_job_log_stays_short() -> None:
 
 def test_a_name_cannot_pass_for_one_with_its_value() -> None:
     (found,) = [line for line in lines(variable('TARGET="dev"  (new', "prod")) if "prod" in line]
-    assert found.startswith('variable  "TARGET=\\"dev\\"  (new"="prod"  (change')
+    assert found.startswith('variable  "TARGET=\\"dev\\"  (new"="prod"  (such variables change')
 
 
 def test_a_value_cannot_pass_for_a_remark() -> None:

@@ -70,7 +70,7 @@ ASKED = [
 ])  # fmt: skip
 def test_a_rule_whose_places_cannot_be_filled_is_a_fault(able: list[str], words: str) -> None:
     people = {name: {"uid": 7 if name in able else None} for name in ("ann", "ben", "cem")}
-    context = context_with(people, {"rules": [rule_of(approvals=ASKED)]})
+    context = context_with(people, {"rules": [rule_of(approvals=ASKED, deny=["code"])]})
     (found,) = rules.find(context)
     assert found.state == ("fail" if words else "ok")
     assert found.message.startswith(words)
