@@ -1,22 +1,32 @@
 """gate.yaml -> policy, or all of its faults.
 
+A stage goes by what was kept of the same bytes (config.compiled), which saves it YAML and the schema, and nothing else: what the
+host says of the names is asked on each load. On any doubt, and for each fault, the whole load runs.
+
 Whoever can write this file decides who approves, so it must be R's (the uid that the runner, and so the gate, runs as)
 or root's, writable by nobody else, in directories of which the same is true. That is looked at on every load.
 """
+
+from __future__ import annotations
 
 import errno
 import hashlib
 import os
 import stat
-from typing import Any
 
-from config import notice, policy, schema, semantics
-from config.accounts import Host, SystemHost, look_up
-from config.document import Document, parse
+from config import compiled, notice, policy, schema, semantics
+from config.accounts import SystemHost, look_up
+from config.document import Document
 from config.faults import ConfigError, Fault
 from config.host import path_problems, reason
 
-__all__ = ["ConfigError", "Fault", "load_policy", "load_policy_as_reader", "policy_from"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from config.accounts import Host
+
+__all__ = ["ConfigError", "Fault", "load_for_stage", "load_policy", "load_policy_as_reader", "policy_from"]
 
 MAX_BYTES = 1024 * 1024
 _SYSTEM = SystemHost()
@@ -42,6 +52,41 @@ def load_policy(path: str, *, owner: int | None = None, host: Host = _SYSTEM) ->
     """
     runner = os.geteuid() if owner is None else owner
     found, digest = load_file(path, runner, host=host)
+    return _with_on_event(found, path, runner), digest
+
+
+def load_for_stage(path: str, *, host: Host = _SYSTEM) -> tuple[dict[str, Any], str, compiled.Compiled | None]:
+    """Return what `load_policy` does for R, by what is kept of these bytes; and what to keep of them, where nothing is.
+
+    Raises:
+        ConfigError: with every fault that was found.
+    """
+    runner = os.geteuid()
+    data = _trusted_bytes(path, runner)
+    key = compiled.key_of(data)
+    kept = compiled.find(data, key, runner)
+    found = _by_kept(kept, path, runner, host) if kept else None
+    fresh = None
+    if found is None:
+        value, found = _whole(data, path, runner, host)
+        # Asked again: after an upgrade in between, one version's work would be kept under the other's key.
+        is_new = not kept and key and key == compiled.key_of(data)
+        fresh = compiled.Compiled(key, value) if is_new else None
+    return _with_on_event(found, path, runner), hashlib.sha256(data).hexdigest(), fresh
+
+
+def _by_kept(value: dict[str, Any], file: str, runner_uid: int, host: Host) -> dict[str, Any] | None:
+    """The policy for values that were kept; None where they have any fault now: the whole load finds it, with its place."""
+    try:
+        accounts = look_up(value, host, runner_uid)
+        if any(True for _ in semantics.check(Document(file, value), value, accounts)):
+            return None
+        return policy.make(schema.with_defaults(value), accounts) | {"asides": []}
+    except Exception:  # noqa: BLE001  whatever it is, it is said by the whole load, or is not there
+        return None
+
+
+def _with_on_event(found: dict[str, Any], path: str, runner: int) -> dict[str, Any]:
     # Others may not even see where the command lies, and do not run it.
     for command in found["on_event"][:1] if runner == os.geteuid() else []:
         exposed = notice.exposed(command, runner)
@@ -49,7 +94,7 @@ def load_policy(path: str, *, owner: int | None = None, host: Host = _SYSTEM) ->
             raise ConfigError([Fault(path, 0, 0, problem) for problem in exposed])
         why = notice.unusable(command)
         found["asides"] += [_aside(Fault(path, 0, 0, why, path=("on_event",)))] if why else []
-    return found, digest
+    return found
 
 
 def load_file(path: str, owner: int, *, host: Host = _SYSTEM) -> tuple[dict[str, Any], str]:
@@ -83,7 +128,12 @@ def policy_from(data: bytes, file: str, *, runner_uid: int, host: Host = _SYSTEM
     Raises:
         ConfigError: with every fault that was found, if one of them stops the gate.
     """
-    document = parse(data, file)
+    return _whole(data, file, runner_uid, host)[1]
+
+
+def _whole(data: bytes, file: str, runner_uid: int, host: Host) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values in `data`, faultless, and the policy that they come to."""
+    document = _parsed(data, file)
     faults, value = schema.check(document)
     if not isinstance(value, dict):
         raise ConfigError(document.faults + _elsewhere(faults, document.faults))
@@ -91,7 +141,14 @@ def policy_from(data: bytes, file: str, *, runner_uid: int, host: Host = _SYSTEM
     faults += semantics.check(document, value, accounts)
     if document.faults or not all(fault.aside for fault in faults):
         raise ConfigError(document.faults + _elsewhere(faults, document.faults))
-    return policy.make(schema.with_defaults(value), accounts) | {"asides": [_aside(fault) for fault in faults]}
+    made = policy.make(schema.with_defaults(value), accounts) | {"asides": [_aside(fault) for fault in faults]}
+    return value, made
+
+
+def _parsed(data: bytes, file: str) -> Document:
+    from config.parser import parse
+
+    return parse(data, file)
 
 
 def _aside(fault: Fault) -> dict[str, str]:
@@ -132,7 +189,7 @@ def state_dir_of(path: str) -> str | None:
 
 
 def _state_dir(data: bytes, path: str) -> tuple[Document, str | None]:
-    document = parse(data, path)
+    document = _parsed(data, path)
     value = schema.check(document)[1]
     return document, value.get("state_dir") if isinstance(value, dict) else None
 

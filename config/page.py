@@ -1,14 +1,21 @@
 """The `page` of gate.yaml: a user of its own, who may read requests, and ways in that no job can reach."""
 
+from __future__ import annotations
+
 import os
 import shlex
-from collections.abc import Iterator
-from typing import Any
 
-from config.accounts import Accounts, User
-from config.document import Document, Path
-from config.faults import Fault, quoted
+from config.faults import quoted
 from config.run_as import leave
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from config.accounts import Accounts, User
+    from config.document import Document, Path
+    from config.faults import Fault
 
 DEFAULT_PORT = 8420
 WAYS_IN = ("socket", "listen", "proxy_socket")

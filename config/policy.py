@@ -1,14 +1,19 @@
 """A gate.yaml without faults -> the policy: plain values, nothing left to look up, as kept with each attempt."""
 
-from typing import Any
+from __future__ import annotations
 
-from config.accounts import Accounts, User
 from config.page import link_socket_of, listen_of, shares_group, url_of
 from config.patterns import never
 from config.people import members
 from config.rules import alternatives
 from config.ssh_keys import bare
 from config.warnings import warnings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from config.accounts import Accounts, User
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _UNIT_BYTES = {"MiB": 1024**2, "GiB": 1024**3}
