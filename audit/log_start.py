@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from audit import retention, segments
 from audit.record import FIRST_SEQ
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Start:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 else:
     from collections import namedtuple
 
+    Host = object  # a protocol is for the type checker, and typing costs a stage 4 ms
     User = namedtuple("User", "name uid gid home shell", defaults=["/usr/sbin/nologin"])  # noqa: PYI024
     Accounts = namedtuple(  # noqa: PYI024
         "Accounts", "runner runner_gids people run_as run_as_gids approvers_gid page page_gids proxy_gid"

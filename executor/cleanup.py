@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from executor import forked
 from executor.config_stage import load_policy
@@ -15,6 +14,10 @@ from gate.store import layout
 from gate.store.files import StateError, read_json
 from gate.store.request import load
 from gate.upkeep.sweep import sweep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SWEEP_WITHIN_MS = 15_000
 FAULTS_MAX_BYTES = 60_000  # a pipe takes them at once

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import sys
-from typing import Any
 
 from audit import copies
 from config.faults import ConfigError
@@ -28,10 +27,11 @@ from gate.store import beneath, compiled, layout
 from gate.store.files import make_directory, write_json_once
 from gate.store.request import keyed_hash
 from gate.upkeep import archive
-from gate.upkeep.sweep import sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from config.compiled import Compiled
 
 MAX_ATTEMPTS = 1000
@@ -87,6 +87,8 @@ def config(config_file: str, *, rehearsal: bool = False) -> int:
 
 
 def _sweep(policy: dict[str, Any], own_key: str) -> None:
+    from gate.upkeep.sweep import sweep
+
     os.nice(SWEEP_NICE)
     sweep(policy, own_key=own_key)
 

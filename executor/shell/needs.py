@@ -8,9 +8,12 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from typing import Any
 
 from executor.shell import backend
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 DEFAULT_CONFIG_TOML = "/etc/gitlab-runner/config.toml"
 _SHELL = re.compile(rb"""^\s*shell\s*=\s*["'](?!(?:bash|sh)["'])""", re.MULTILINE)

@@ -30,6 +30,11 @@ def test_the_process_that_waits_imports_next_to_nothing() -> None:
     assert imported_by("executor.prepare") & HEAVY == set()
 
 
+@pytest.mark.parametrize("module", ["executor.config_stage", "executor.cleanup", "config.load", "config.compiled"])
+def test_what_reads_an_unchanged_gate_yaml_imports_neither_yaml_nor_the_schema_s_library(module: str) -> None:
+    assert imported_by(module) & {"yaml", "jsonschema", "config.parser", "dataclasses", "typing", "difflib"} == set()
+
+
 def test_only_a_courier_imports_what_starts_a_command() -> None:
     assert imported_by("executor.steps") & {"subprocess", "threading", "gate.flow.detached"} == set()
 
