@@ -13,6 +13,7 @@ import errno
 import hashlib
 import os
 import stat
+import sys
 
 from config import compiled, notice, policy, schema, semantics
 from config.accounts import SystemHost, look_up
@@ -146,6 +147,10 @@ def _whole(data: bytes, file: str, runner_uid: int, host: Host) -> tuple[dict[st
 
 
 def _parsed(data: bytes, file: str) -> Document:
+    if sys.flags.no_site and "site" not in sys.modules:  # a stage: PyYAML and jsonschema are wanted after all
+        import site
+
+        site.main()
     from config.parser import parse
 
     return parse(data, file)
