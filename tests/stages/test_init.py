@@ -18,7 +18,7 @@ from tests.support.set_up import CONFIG, ETC, PLACES, STATE, TOLD, TREE, account
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STEPS = 21  # commands that `gate init` runs on a host where nothing of it is there
+STEPS = 22  # commands that `gate init` runs on a host where nothing of it is there
 
 
 @pytest.fixture
