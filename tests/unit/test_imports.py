@@ -51,6 +51,13 @@ def test_what_reads_an_unchanged_gate_yaml_imports_neither_yaml_nor_the_schema_s
     assert imported_by(module) & {"yaml", "jsonschema", "config.parser", "dataclasses", "typing", "difflib"} == set()
 
 
+@pytest.mark.parametrize("module", ["executor.main", "executor.config_stage", "executor.cleanup", "config.compiled"])
+def test_what_reads_gate_yaml_is_imported_only_once_its_code_has_been_hashed(module: str) -> None:
+    """Otherwise it could be that of another version than the one that it is kept under (config/compiled.py)."""
+    early = {name for name in imported_by(module) if name.startswith("config.")}
+    assert early <= {"config.compiled", "config.faults", "config.host"}
+
+
 def test_only_a_courier_imports_what_starts_a_command() -> None:
     assert imported_by("executor.steps") & {"subprocess", "threading", "gate.flow.detached"} == set()
 
