@@ -11,6 +11,7 @@ from tests.support.jobs import variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.runner.gated import Gated
 
@@ -96,7 +97,8 @@ def test_an_image_is_warned_of_first_thing_or_refused(gated: Start) -> None:
     asks = {"image": {"name": "alpine:3"}, "services": [{"name": "postgres:16"}]}
     job = case.waiting(**asks)
     lines = [line.split("gate: ", 1)[1] for line in case.harness.trace(job).splitlines() if "gate: " in line]
-    assert lines[1].startswith("warning: it asks for the image alpine:3 and the service postgres:16, not used here")
+    first = next(n for n, line in enumerate(lines) if line.startswith("this job waits")) + 1
+    assert lines[first].startswith("warning: it asks for the image alpine:3 and the service postgres:16, not used here")
     case.drop(job, "reject", "no")
     case.outcome(job)
     case.site.config["backend"]["image"] = "refuse"
@@ -120,8 +122,14 @@ def test_a_relative_url_is_no_part_of_the_projects_path(gated: Start) -> None:
     assert case.site.records("released", job)[0]["job"]["path"] == "shop/web"
 
 
-def test_run_steps_are_shown_whole(gated: Start) -> None:
+def test_run_steps_are_shown_whole(gated: Start, tmp_path: Path) -> None:
     case = gated()
+    step_runner = tmp_path / "bin" / "step-runner"  # without one it is refused before anybody is asked
+    step_runner.parent.mkdir(0o755)
+    step_runner.write_text("#!/bin/sh\n")
+    step_runner.chmod(0o755)
+    case.site.config["backend"]["path"] = [str(step_runner.parent)]
+    case.site.write()
     job = case.waiting(script=[], extra={"run": json.dumps(RUN)})
     shown: dict[str, Any] = json.loads(case.site.gate(case.approver, "show", str(job), "--json").stdout)
     assert json.loads(shown["content"]["run"]) == RUN

@@ -96,7 +96,17 @@ def test_others_are_told_what_they_cannot_look_at(host: WholeHost, user: str) ->
     power = {
         each["check"] for each in found if each["message"] == "not looked at: only root and the gate's own user can"
     }
-    assert power == {"requests", "drops", "disk", "audit-log", "append-only", "job-user", "job-host", "namespaces"}
+    assert power == {
+        "requests",
+        "drops",
+        "disk",
+        "audit-log",
+        "append-only",
+        "hard-links",
+        "job-user",
+        "job-host",
+        "namespaces",
+    }
     assert {each["state"] for each in found if each["check"] in power} == {"warn"}
     assert {each["fix"] for each in found if each["check"] in power} == {f"sudo gate --config {GATE_YAML} check"}
     (runner,) = [each for each in found if each["check"] == "runner-config"]

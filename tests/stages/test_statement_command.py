@@ -138,7 +138,7 @@ def test_it_expires_when_asked_and_never_after_the_deadline(case: Gate, asked: s
 FAULTS: dict[str, tuple[list[str], str]] = {
     "nobody": (["1001", "approve", "--person", "mallory"], "gate.yaml has no person mallory"),
     "no key": (["1001", "approve", "--person", APPROVER], f"gate.yaml has no ssh_keys of {APPROVER}"),
-    "no such job": (["1002", "approve", "--person", "erin"], "no job '1002' waits here"),
+    "no such job": (["1002", "approve", "--person", "erin"], "no job 1002 waits here"),
     "a time without a unit": (["1001", "approve", "--person", "erin", "--expires-in", "60"], "30m, 1h or 2d, not '60'"),
     "a comment too long": (["1001", "approve", "--person", "erin", "-m", "x" * 1001], "1001 characters"),
 }

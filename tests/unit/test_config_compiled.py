@@ -113,12 +113,15 @@ def test_an_upgrade_while_the_file_is_read_keeps_nothing(home: Path, monkeypatch
 
 
 def test_an_upgrade_while_our_code_is_imported_has_nothing_believed_nor_kept(warm: Path) -> None:
-    """Else one version would go by what the other has kept, or keep its own under the other's key."""
+    """Otherwise one version would go by what the other has kept, or keep its own under the other's key."""
     load = partial(load_for_stage, str(warm / "gate.yaml"), host=FakeHost())
-    kept(warm).write_bytes(changed(kept(warm), site="believed"))
-    assert [load(code)[0]["site"] for code in (compiled.code_digest(), "1" * 64)] == ["believed", "build01.example.com"]
+    before, data = "1" * 64, (warm / "gate.yaml").read_bytes()
+    content = changed(kept(warm), site="believed")
+    for code in (before, compiled.code_digest()):
+        store.keep(str(warm / "state"), compiled.key_of(data, code), content)
+        assert load(code)[0]["site"] == ("build01.example.com" if code == before else "believed")
     (warm / "gate.yaml").write_text((warm / "gate.yaml").read_text() + "# one more line\n")
-    assert [load(code)[2] is None for code in (compiled.code_digest(), "1" * 64)] == [False, True]
+    assert [load(code)[2] is None for code in (before, compiled.code_digest())] == [True, False]
 
 
 @pytest.mark.parametrize("value", ["\ud83d\ude00", ("a", "b"), Trap("a date"), {1: "a"}, float("nan")])
