@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from audit import retention, segments
 from audit.record import FIRST_SEQ
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from audit.record import Record
 

@@ -7,11 +7,9 @@ later than all its geneses say was cut.
 
 from __future__ import annotations
 
-import calendar
 import itertools
 import os
 import time
-from dataclasses import dataclass
 
 from audit import segments
 from audit.lock import Locked
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from audit.record import Record
 
 
-@dataclass(frozen=True)
 class Limits:
     """What may go.
 
@@ -35,9 +32,9 @@ class Limits:
         needed: tells the first segment that something outside the log still points into.
     """
 
-    keep_s: float
-    now_s: float
-    needed: Callable[[], int]
+    def __init__(self, keep_s: float, now_s: float, needed: Callable[[], int]) -> None:
+        """Keep all three."""
+        self.keep_s, self.now_s, self.needed = keep_s, now_s, needed
 
 
 def kept_from(directory: str, limits: Limits) -> dict[str, int] | None:
@@ -102,6 +99,8 @@ def of(genesis: Record | None) -> tuple[int, int] | None:
 
 def _before(directory: str, limits: Limits) -> str:
     """What `time` is old: by the clock, and by the last record, which a clock that has just jumped ahead did not stamp."""
+    import calendar  # it takes datetime and locale with it
+
     ((_place, _head, last),) = newest(directory, 1)
     last_s = calendar.timegm(time.strptime(last["time"][:19], "%Y-%m-%dT%H:%M:%S"))
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(min(last_s, limits.now_s) - limits.keep_s))

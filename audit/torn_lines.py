@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Any
 
 from audit import chain
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-@dataclass
+
 class Torn:
     """Such lines, one after the other; `line` and `offset` are those of the first, `fault` is what is wrong with it."""
 
-    line: int
-    offset: int
-    fault: str
-    length: int = 0
-    all_marked: bool = True
-    _digest: Any = field(default_factory=hashlib.sha256)
-    _held_back: bytes = b""
-    _last: bytes = b""
+    def __init__(self, line: int, offset: int, fault: str) -> None:
+        """Begin with none of their bytes."""
+        self.line, self.offset, self.fault = line, offset, fault
+        self.length = 0
+        self.all_marked = True
+        self._digest = hashlib.sha256()
+        self._held_back = b""
+        self._last = b""
 
     def add(self, piece: bytes) -> None:
         """Take in the next bytes: a line, or a piece of one that is too long to be a record."""

@@ -1,18 +1,21 @@
 """What the gate costs, each against something bare in the same run: `make bench`. See bench/README.md.
 
-Ratios can be compared between machines, milliseconds cannot. Needs no root; as root, jobs run in a process-id namespace.
+The stages are wired as runner-config.example.toml wires them, by the console script. Ratios can be compared between machines,
+milliseconds cannot. Needs no root; as root, jobs run in a process-id namespace.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 CHECKOUT = Path(__file__).parents[1]
 sys.path.insert(0, str(CHECKOUT))
@@ -21,6 +24,7 @@ from tests.support.harness import RehearsalHarness  # noqa: E402
 from tests.support.site import APPROVER, Site  # noqa: E402
 from tests.support.wiring import DriverWiring  # noqa: E402
 
+CONSOLE_SCRIPT = Path(sys.executable).parent / "gate-executor"
 WAITERS = 10
 ROUNDS = 15
 SETTLE_S = 2
@@ -34,6 +38,19 @@ elif sys.argv[1] == "run":
 """
 
 
+class Cost(NamedTuple):
+    """Seconds of one job."""
+
+    cpu: float
+    wall: float
+
+
+def as_installed(site: Site) -> DriverWiring:
+    """The stages of this gate as the example wires them."""
+    command = [str(CONSOLE_SCRIPT), "--config", str(site.yaml)]
+    return DriverWiring.of(command, prepare=[*command, "prepare", "--prepare-timeout", "3600"])
+
+
 def pss_mib(pid: int) -> float:
     """Proportional set size of a process."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
@@ -43,7 +60,7 @@ def pss_mib(pid: int) -> float:
 def waiting_memory() -> tuple[float, float]:
     """Mean PSS in MiB of ten waiting jobs, and of as many bare Pythons asleep with ctypes, json and hashlib."""
     with Site() as site, tempfile.TemporaryDirectory() as scratch:
-        harness = RehearsalHarness(site.wiring(), Path(scratch), concurrent=WAITERS)
+        harness = RehearsalHarness(as_installed(site), Path(scratch), concurrent=WAITERS)
         try:
             jobs = [harness.submit() for _ in range(WAITERS)]
             for job in jobs:
@@ -81,7 +98,7 @@ def answer_to_running() -> list[float]:
     """Seconds from a drop to the first line of the job's script, over ROUNDS jobs."""
     taken = []
     with Site() as site, tempfile.TemporaryDirectory() as scratch:
-        harness = RehearsalHarness(site.wiring(), Path(scratch))
+        harness = RehearsalHarness(as_installed(site), Path(scratch))
         try:
             for _ in range(ROUNDS):
                 job = harness.submit(script=["date +began=%s.%N"])
@@ -97,16 +114,17 @@ def answer_to_running() -> list[float]:
     return taken
 
 
-def whole_job() -> tuple[list[float], list[float]]:
-    """Seconds of a trivial job, approved beforehand, and of the same with a do-nothing Python driver; interleaved."""
-    ours, bare = [], []
+def whole_job() -> tuple[list[Cost], list[Cost]]:
+    """What a trivial job costs that was approved beforehand, and the same with a do-nothing Python driver; interleaved."""
+    ours: list[Cost] = []
+    bare: list[Cost] = []
     with Site(rule={"early": True, "decide_within": "10m"}) as site, tempfile.TemporaryDirectory() as scratch:
         driver = Path(scratch) / "driver.py"
         driver.write_text(DO_NOTHING)
         for name in ("ours", "bare"):
             (Path(scratch) / name).mkdir()
         nothing = DriverWiring.of([sys.executable, "-I", str(driver)])
-        first = RehearsalHarness(site.wiring(), Path(scratch) / "ours")
+        first = RehearsalHarness(as_installed(site), Path(scratch) / "ours")
         second = RehearsalHarness(nothing, Path(scratch) / "bare")
         try:
             job = first.submit()
@@ -115,18 +133,24 @@ def whole_job() -> tuple[list[float], list[float]]:
                 site.drop(APPROVER, f"{job + number}.approve")
             first.wait(job)
             for _ in range(ROUNDS - 1):
-                ours.append(_seconds_of(first))
-                bare.append(_seconds_of(second))
+                ours.append(_cost_of(first))
+                bare.append(_cost_of(second))
         finally:
             first.close()
             second.close()
     return ours, bare
 
 
-def _seconds_of(harness: RehearsalHarness) -> float:
-    began = time.perf_counter()
+def _cost_of(harness: RehearsalHarness) -> Cost:
+    cpu_s, began = _cpu_of_stages_s(), time.perf_counter()
     harness.wait(harness.submit(script=["true"]))
-    return time.perf_counter() - began
+    return Cost(_cpu_of_stages_s() - cpu_s, time.perf_counter() - began)
+
+
+def _cpu_of_stages_s() -> float:
+    """Of all processes that were waited for: not of the sweep behind config, which no job waits for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
@@ -140,8 +164,11 @@ def main() -> None:
     print("| what | gate | bare | ratio |")
     print("|---|---|---|---|")
     print(f"| memory of a waiting job, PSS, {WAITERS} waiting | {ours:.1f} MiB | {bare:.1f} MiB | {ours / bare:.2f} |")
-    a, b = statistics.median(job), statistics.median(nothing)
-    print(f"| a whole trivial job, approved beforehand | {a * 1000:.0f} ms | {b * 1000:.0f} ms | {a / b:.2f} |")
+    for number, of in enumerate(("CPU", "wall")):
+        a, b = (statistics.median(cost[number] for cost in costs) for costs in (job, nothing))
+        print(
+            f"| a whole trivial job, approved beforehand, {of} | {a * 1000:.0f} ms | {b * 1000:.0f} ms | {a / b:.2f} |"
+        )
     print(f"| from an answer to the script's first line, median / worst of {ROUNDS} "
           f"| {statistics.median(latency) * 1000:.0f} / {max(latency) * 1000:.0f} ms | | |")  # fmt: skip
 

@@ -1,37 +1,63 @@
 """The Unix users and groups that gate.yaml names, as this host knows them."""
 
+from __future__ import annotations
+
 import grp
 import os
 import pwd
-from dataclasses import dataclass
-from typing import Any, Protocol
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple, Protocol
 
-@dataclass(frozen=True)
-class User:
-    """One entry of the user database."""
+    class User(NamedTuple):
+        """One entry of the user database."""
 
-    name: str
-    uid: int
-    gid: int
-    home: str
-    shell: str = "/usr/sbin/nologin"
+        name: str
+        uid: int
+        gid: int
+        home: str
+        shell: str = "/usr/sbin/nologin"
 
+    class Host(Protocol):
+        """Where names are looked up; tests bring their own."""
 
-class Host(Protocol):
-    """Where names are looked up; tests bring their own."""
+        def user(self, name: str) -> User | None:
+            """Return the user called `name`, None where there is none."""
 
-    def user(self, name: str) -> User | None:
-        """Return the user called `name`, None where there is none."""
+        def user_of_uid(self, uid: int) -> User | None:
+            """Return the user with this uid, None where there is none."""
 
-    def user_of_uid(self, uid: int) -> User | None:
-        """Return the user with this uid, None where there is none."""
+        def gid(self, group: str) -> int | None:
+            """Return the id of the group called `group`, None where there is none."""
 
-    def gid(self, group: str) -> int | None:
-        """Return the id of the group called `group`, None where there is none."""
+        def gids_of(self, user: User) -> frozenset[int]:
+            """Return the ids of all groups that `user` is in, the primary one too."""
 
-    def gids_of(self, user: User) -> frozenset[int]:
-        """Return the ids of all groups that `user` is in, the primary one too."""
+    class Accounts(NamedTuple):
+        """What the host says of the names in one gate.yaml; None for a name that is absent or unknown.
+
+        `people` goes by the person's name, `run_as` and `run_as_gids` by the Unix user's.
+        """
+
+        runner: User
+        runner_gids: frozenset[int]
+        people: dict[str, User | None]
+        run_as: dict[str, User | None]
+        run_as_gids: dict[str, frozenset[int]]
+        approvers_gid: int | None
+        page: User | None
+        page_gids: frozenset[int]
+        proxy_gid: int | None
+
+else:
+    from collections import namedtuple
+
+    Host = object  # a protocol is for the type checker, and typing costs a stage 4 ms
+    User = namedtuple("User", "name uid gid home shell", defaults=["/usr/sbin/nologin"])  # noqa: PYI024
+    Accounts = namedtuple(  # noqa: PYI024
+        "Accounts", "runner runner_gids people run_as run_as_gids approvers_gid page page_gids proxy_gid"
+    )
 
 
 class SystemHost:
@@ -63,24 +89,6 @@ class SystemHost:
     def gids_of(self, user: User) -> frozenset[int]:
         """See getgrouplist(3)."""
         return frozenset(os.getgrouplist(user.name, user.gid))
-
-
-@dataclass(frozen=True)
-class Accounts:
-    """What the host says of the names in one gate.yaml; None for a name that is absent or unknown.
-
-    `people` goes by the person's name, `run_as` and `run_as_gids` by the Unix user's.
-    """
-
-    runner: User
-    runner_gids: frozenset[int]
-    people: dict[str, User | None]
-    run_as: dict[str, User | None]
-    run_as_gids: dict[str, frozenset[int]]
-    approvers_gid: int | None
-    page: User | None
-    page_gids: frozenset[int]
-    proxy_gid: int | None
 
 
 def look_up(value: dict[str, Any], host: Host, runner_uid: int) -> Accounts:

@@ -1,11 +1,10 @@
 """What is wrong with a gate.yaml, and where."""
 
-from dataclasses import dataclass, field
+from __future__ import annotations
 
 QUOTED_CHARACTERS = 60
 
 
-@dataclass(frozen=True)
 class Fault:
     """One fault. Line and column count from 1; both are 0 where the fault concerns the file itself.
 
@@ -13,13 +12,20 @@ class Fault:
     `aside` says that it stops no job: it concerns something that others do not wait for, which is off until it is fixed.
     """
 
-    file: str
-    line: int
-    column: int
-    message: str
-    fix: str = field(default="", compare=False)
-    path: tuple[str | int, ...] = field(default=(), compare=False)
-    aside: bool = field(default=False, compare=False)
+    def __init__(
+        self,
+        file: str,
+        line: int,
+        column: int,
+        message: str,
+        fix: str = "",
+        path: tuple[str | int, ...] = (),
+        *,
+        aside: bool = False,
+    ) -> None:
+        """Keep all of it."""
+        self.file, self.line, self.column, self.message = file, line, column, message
+        self.fix, self.path, self.aside = fix, path, aside
 
     def __str__(self) -> str:
         """Return `file:line:column: message`, the form that editors jump to."""
@@ -32,7 +38,10 @@ class ConfigError(Exception):
 
     def __init__(self, faults: list[Fault]) -> None:
         """Keep the faults sorted, each once."""
-        self.faults = sorted(dict.fromkeys(faults), key=lambda fault: (fault.line, fault.column))
+        once: dict[tuple[int, int, str], Fault] = {}
+        for fault in faults:
+            once.setdefault((fault.line, fault.column, fault.message), fault)
+        self.faults = sorted(once.values(), key=lambda fault: (fault.line, fault.column))
         super().__init__("\n".join(map(str, self.faults)))
 
 

@@ -6,14 +6,16 @@ has been looked at cannot be exchanged by anybody else afterwards. A sticky dire
 only an entry's owner may exchange it, and the entry's owner is looked at next.
 """
 
+from __future__ import annotations
+
 import errno
 import os
-import shlex
 import stat
 from collections import deque
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OURS = "gitlab-runner-gate"  # how a directory is called that nobody but the gate has
 CHOICE = " if that is right for this host, or move what the gate has there elsewhere"
@@ -29,14 +31,12 @@ NETWORK_TYPES = frozenset({
 # fmt: on
 
 
-@dataclass(frozen=True)
 class Weakness:
     """One place that somebody else could exchange or write: what is wrong, what to do, and the command that does it."""
 
-    place: str
-    fault: str
-    advice: str
-    fix: str
+    def __init__(self, place: str, fault: str, advice: str, fix: str) -> None:
+        """Keep all of it."""
+        self.place, self.fault, self.advice, self.fix = place, fault, advice, fix
 
     @property
     def message(self) -> str:
@@ -70,7 +70,7 @@ def path_problems(path: str, uid: int) -> list[str]:
 
 
 def weaknesses(path: str, uid: int) -> list[Weakness]:
-    """Return what `path_problems` does, each with its place and the command that mends it.
+    """Return what `path_problems` does, each with its place and the command that fixes it.
 
     Raises:
         OSError: something on the way does not exist or cannot be looked at.
@@ -81,9 +81,11 @@ def weaknesses(path: str, uid: int) -> list[Weakness]:
 def weaknesses_so_far(path: str, uid: int) -> list[Weakness]:
     """Return what `weaknesses` does, as far as the way to `path` can be followed: what is behind may not be there."""
     found: list[Weakness] = []
-    with suppress(OSError):
+    try:
         for place, state in walk(path):
             found += entry_weaknesses(place, state, uid)
+    except OSError:
+        return found
     return found
 
 
@@ -117,16 +119,21 @@ def walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
 
 def entry_weaknesses(place: str, state: os.stat_result, uid: int) -> Iterator[Weakness]:
     """Yield why somebody beside root and `uid` could change the one entry at `place`, whose status is `state`."""
-    quoted = shlex.quote(place)
     if state.st_uid not in (0, uid):
         fault = f"{place} belongs to uid {state.st_uid}, who could change it"
-        yield Weakness(place, fault, f"chown it to {_user(uid)}", f"chown -h {uid or 'root'} {quoted}")
+        yield Weakness(place, fault, f"chown it to {_user(uid)}", f"chown -h {uid or 'root'} {_quoted(place)}")
     if stat.S_ISLNK(state.st_mode) or not state.st_mode & 0o022:
         return
     if not (stat.S_ISDIR(state.st_mode) and state.st_mode & stat.S_ISVTX and state.st_uid == 0):
         mode = f"{state.st_mode & 0o7777:04o}"
         fault = f"{place} can be written by others than its owner (mode {mode})"
-        yield Weakness(place, fault, "chmod go-w it", f"chmod go-w {quoted}")
+        yield Weakness(place, fault, "chmod go-w it", f"chmod go-w {_quoted(place)}")
+
+
+def _quoted(place: str) -> str:
+    import shlex
+
+    return shlex.quote(place)
 
 
 def _user(uid: int) -> str:

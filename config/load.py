@@ -1,5 +1,8 @@
 """gate.yaml -> policy, or all of its faults.
 
+A stage goes by what was kept of the same bytes (config.compiled), which saves it YAML and the schema, and nothing else: what the
+host says of the names is asked on each load. On any doubt, and for each fault, the whole load runs.
+
 Whoever can write this file decides who approves, so it must be R's (the uid that the runner, and so the gate, runs as)
 or root's, writable by nobody else, in directories of which the same is true. That is looked at on every load.
 """
@@ -10,18 +13,21 @@ import errno
 import hashlib
 import os
 import stat
-from typing import TYPE_CHECKING
+import sys
 
-from config import notice, policy, schema, semantics
-from config.accounts import Host, SystemHost, look_up
-from config.document import Document, parse
+from config import compiled, notice, policy, schema, semantics
+from config.accounts import SystemHost, look_up
+from config.document import Document
 from config.faults import ConfigError, Fault
 from config.host import path_problems, reason
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from config.accounts import Host
+    from config.document import Yaml
     from config.shapes import Aside, Policy
 
-__all__ = ["ConfigError", "Fault", "load_policy", "load_policy_as_reader", "policy_from"]
+__all__ = ["ConfigError", "Fault", "load_for_stage", "load_policy", "load_policy_as_reader", "policy_from"]
 
 MAX_BYTES = 1024 * 1024
 _SYSTEM = SystemHost()
@@ -47,6 +53,44 @@ def load_policy(path: str, *, owner: int | None = None, host: Host = _SYSTEM) ->
     """
     runner = os.geteuid() if owner is None else owner
     found, digest = load_file(path, runner, host=host)
+    return _with_on_event(found, path, runner), digest
+
+
+def load_for_stage(path: str, code: str, *, host: Host = _SYSTEM) -> tuple[Policy, str, compiled.Compiled | None]:
+    """Return what `load_policy` does for R, by what is kept of these bytes; and what to keep of them, where nothing is.
+
+    `code` is `compiled.code_digest()` as it was before this module was imported. Where it is another by now, an upgrade
+    is under way, and nobody can tell which version's code this is: then nothing is believed, and nothing kept.
+
+    Raises:
+        ConfigError: with every fault that was found.
+    """
+    runner = os.geteuid()
+    data = _trusted_bytes(path, runner)
+    key = compiled.key_of(data, code) if code == compiled.code_digest() else ""
+    kept = compiled.find(data, key, runner)
+    found = _by_kept(kept, path, runner, host) if kept else None
+    fresh = None
+    if found is None:
+        value, found = _whole(data, path, runner, host)
+        # Asked again: the parser and the schema were read only now.
+        is_new = not kept and key and code == compiled.code_digest()
+        fresh = compiled.of(key, value) if is_new else None
+    return _with_on_event(found, path, runner), hashlib.sha256(data).hexdigest(), fresh
+
+
+def _by_kept(value: Yaml, file: str, runner_uid: int, host: Host) -> Policy | None:
+    """The policy for values that were kept; None where they have any fault now: the whole load finds it, with its place."""
+    try:
+        accounts = look_up(value, host, runner_uid)
+        if any(True for _ in semantics.check(Document(file, value), value, accounts)):
+            return None
+        return policy.make(schema.with_defaults(value), accounts) | {"asides": []}
+    except Exception:  # noqa: BLE001  whatever it is, it is said by the whole load, or is not there
+        return None
+
+
+def _with_on_event(found: Policy, path: str, runner: int) -> Policy:
     # Others may not even see where the command lies, and do not run it.
     for command in found["on_event"][:1] if runner == os.geteuid() else []:
         exposed = notice.exposed(command, runner)
@@ -54,7 +98,7 @@ def load_policy(path: str, *, owner: int | None = None, host: Host = _SYSTEM) ->
             raise ConfigError([Fault(path, 0, 0, problem) for problem in exposed])
         why = notice.unusable(command)
         found["asides"] += [_aside(Fault(path, 0, 0, why, path=("on_event",)))] if why else []
-    return found, digest
+    return found
 
 
 def load_file(path: str, owner: int, *, host: Host = _SYSTEM) -> tuple[Policy, str]:
@@ -88,7 +132,12 @@ def policy_from(data: bytes, file: str, *, runner_uid: int, host: Host = _SYSTEM
     Raises:
         ConfigError: with every fault that was found, if one of them stops the gate.
     """
-    document = parse(data, file)
+    return _whole(data, file, runner_uid, host)[1]
+
+
+def _whole(data: bytes, file: str, runner_uid: int, host: Host) -> tuple[Yaml, Policy]:
+    """The values in `data`, faultless, and the policy that they come to."""
+    document = _parsed(data, file)
     faults, value = schema.check(document)
     if not isinstance(value, dict):
         raise ConfigError(document.faults + _elsewhere(faults, document.faults))
@@ -96,7 +145,18 @@ def policy_from(data: bytes, file: str, *, runner_uid: int, host: Host = _SYSTEM
     faults += semantics.check(document, value, accounts)
     if document.faults or not all(fault.aside for fault in faults):
         raise ConfigError(document.faults + _elsewhere(faults, document.faults))
-    return policy.make(schema.with_defaults(value), accounts) | {"asides": [_aside(fault) for fault in faults]}
+    made = policy.make(schema.with_defaults(value), accounts) | {"asides": [_aside(fault) for fault in faults]}
+    return value, made
+
+
+def _parsed(data: bytes, file: str) -> Document:
+    if sys.flags.no_site and "site" not in sys.modules:  # a stage: PyYAML and jsonschema are wanted after all
+        import site
+
+        site.main()
+    from config.parser import parse
+
+    return parse(data, file)
 
 
 def _aside(fault: Fault) -> Aside:
@@ -137,7 +197,7 @@ def state_dir_of(path: str) -> str | None:
 
 
 def _state_dir(data: bytes, path: str) -> tuple[Document, str | None]:
-    document = parse(data, path)
+    document = _parsed(data, path)
     value = schema.check(document)[1]
     return document, value.get("state_dir") if isinstance(value, dict) else None
 

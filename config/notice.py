@@ -4,13 +4,20 @@ It runs as the gate, so one that somebody else could write stops the gate. One t
 for a notice.
 """
 
+from __future__ import annotations
+
 import os
 import stat
-from collections.abc import Iterator
 
-from config.document import Document, Yaml
-from config.faults import Fault, quoted
+from config.faults import quoted
 from config.host import reason, weaknesses_so_far
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.document import Document, Yaml
+    from config.faults import Fault
 
 
 def check(document: Document, value: Yaml) -> Iterator[Fault]:

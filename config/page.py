@@ -1,16 +1,21 @@
 """The `page` of gate.yaml: a user of its own, who may read requests, and ways in that no job can reach."""
 
+from __future__ import annotations
+
 import os
 import shlex
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
-from config.accounts import Accounts, User
-from config.document import Document, Path, Yaml
-from config.faults import Fault, quoted
+from config.faults import quoted
 from config.run_as import leave
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from config.accounts import Accounts, User
+    from config.document import Document, Path, Yaml
+    from config.faults import Fault
     from config.shapes import Policy
 
 DEFAULT_PORT = 8420
@@ -69,7 +74,7 @@ def shares_group(user: User, accounts: Accounts) -> bool:
     return accounts.runner.uid in (0, user.uid) or user.gid in accounts.runner_gids
 
 
-def absence(policy: "Policy", file: str) -> str:
+def absence(policy: Policy, file: str) -> str:
     """Return why a policy has no page: what has gone from the host, or that none is written in `file`."""
     message = "; ".join(aside["message"] for aside in policy["asides"] if aside["of"] == "page")
     return message or f"{file} has no page: add one, see docs/how-to/page.md"

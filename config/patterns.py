@@ -8,9 +8,14 @@ What GitLab lets paths, refs and environments be called is in its lib/gitlab/pat
 and lib/gitlab/regex.rb; a ref has to be one of git's as well (git-check-ref-format(1)). A job or a stage can be called anything.
 """
 
+from __future__ import annotations
+
 import re
-from collections.abc import Iterator
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 _EXAMPLES = {
     "project": "shop/*",

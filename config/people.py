@@ -1,14 +1,20 @@
 """The people and groups of gate.yaml: names that exist, and people told apart by every way that they come in."""
 
-from collections.abc import Hashable, Iterator
-from difflib import get_close_matches
+from __future__ import annotations
+
 from itertools import chain
-from typing import Any
 
 from config import ssh_keys
-from config.accounts import Accounts, User
-from config.document import Document, Path, Yaml
-from config.faults import Fault, quoted
+from config.faults import quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+    from typing import Any
+
+    from config.accounts import Accounts, User
+    from config.document import Document, Path, Yaml
+    from config.faults import Fault
 
 _AT_PROXY = "the proxy's name"
 RESERVED = "signed"  # drop/signed/ is where signed drops go
@@ -47,6 +53,8 @@ def all_usable(document: Document, value: Yaml) -> bool:
 
 def unknown(kind: str, name: str, known: list[str]) -> str:
     """Return what to say of a name that is none of the `known` ones."""
+    from difflib import get_close_matches
+
     nearest = get_close_matches(name.lower(), known, 1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else "add it under people, or remove it here"
     return f"no {kind} {quoted(name)}: {hint}"

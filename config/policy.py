@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from config.page import link_socket_of, listen_of, shares_group, url_of
 from config.patterns import never
 from config.people import members
@@ -11,6 +9,7 @@ from config.rules import alternatives
 from config.ssh_keys import bare
 from config.warnings import warnings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from config.accounts import Accounts, User
     from config.document import Yaml

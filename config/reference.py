@@ -1,9 +1,16 @@
 """The reference page of gate.yaml, made from the schema: `python -m config.reference > docs/reference/gate-yaml.md`."""
 
-import textwrap
-from collections.abc import Iterator
+from __future__ import annotations
 
-from config.schema import Part, as_yaml, resolved, schema
+import textwrap
+
+from config.schema import as_yaml, resolved, schema
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.schema import Part
 
 _TYPES = {"object": "keys", "array": "list", "string": "text", "integer": "whole number", "boolean": "true or false"}
 _HEAD = """# gate.yaml

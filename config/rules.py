@@ -1,15 +1,23 @@
 """The rules of gate.yaml: names once each, approvals and rejections that can be had, and no rule hidden by another."""
 
-from collections.abc import Iterator
-from typing import Any
+from __future__ import annotations
 
 from config import people
-from config.document import Document, Path, Yaml
-from config.faults import Fault, quoted
-from config.seating import Entry, Shortage, shortage
+from config.faults import quoted
+from config.seating import Entry, shortage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from config.document import Document, Path, Yaml
+    from config.faults import Fault
+    from config.seating import Shortage
+
+    Match = dict[str, frozenset[Any]]  # per criterion, the values that it is true for
 
 _CASELESS = ("project", "instance")
-Match = dict[str, frozenset[Any]]  # per criterion, the values that it is true for
 
 
 def check(document: Document, value: Yaml) -> Iterator[Fault]:
@@ -96,7 +104,7 @@ def _hidden(document: Document, value: Yaml) -> Iterator[Fault]:
             continue
         hider = next((j for j, other in earlier if _covers(other, match)), None)
         if hider is not None:
-            line = document.places["rules", hider][0]
+            line = document.line_of(("rules", hider))
             message = f"no job ever gets to this rule, the one in line {line} takes them all: move it up, or remove one"
             yield document.fault(("rules", i), message)
         earlier.append((i, match))

@@ -1,12 +1,19 @@
 """Whom jobs may run as, by `backend` and by rules: a user of their own, who is no person and cannot reach the gate."""
 
-import shlex
-from collections.abc import Iterator
-from typing import Any
+from __future__ import annotations
 
-from config.accounts import Accounts
-from config.document import Document, Path, Yaml
-from config.faults import Fault, quoted
+import shlex
+
+from config.faults import quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from config.accounts import Accounts
+    from config.document import Document, Path, Yaml
+    from config.faults import Fault
 
 
 def check(document: Document, value: Yaml, accounts: Accounts) -> Iterator[Fault]:

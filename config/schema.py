@@ -5,23 +5,30 @@ the operator, at its place in the file. What to write instead stands in the sche
 `patternErrorMessage`, where editors look for it too.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from functools import cache
-from typing import Any
 
-import jsonschema
-import yaml
-from jsonschema.validators import extend
+from config.document import meaning
+from config.faults import quoted
 
-from config.document import Document, Path, meaning
-from config.faults import Fault, quoted
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    import jsonschema
+
+    from config.document import Document, Path
+    from config.faults import Fault
+
+    Part = dict[str, Any]  # of schema.json
+    Found = tuple[Fault, Path | None]  # the path of the value that is not usable, if any
 
 SCHEMA_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "schema.json")
-Found = tuple[Fault, Path | None]  # the path of the value that is not usable, if any
 
 _TYPES = {
     "object": "keys with values",
@@ -30,8 +37,6 @@ _TYPES = {
     "integer": "a whole number",
     "boolean": "true or false",
 }
-
-Part = dict[str, Any]  # of schema.json
 
 
 @cache
@@ -71,18 +76,25 @@ def with_defaults(value: Any, part: Part | None = None) -> Any:
 
 def as_yaml(value: Any) -> str:
     """Return `value` on one line, as it can be written in gate.yaml."""
+    import yaml
+
     written: str = yaml.safe_dump([value], default_flow_style=True, sort_keys=False, width=1_000_000)
     return written.strip()[1:-1]
 
 
 @cache
 def _validator() -> Any:
+    import jsonschema
+    from jsonschema.validators import extend
+
     whole = extend(jsonschema.Draft202012Validator, {"pattern": _whole_pattern})  # type: ignore[no-untyped-call]
     return whole(schema())
 
 
 def _whole_pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[jsonschema.ValidationError]:
     # Python's $ matches before a trailing newline too, which the schema's authors and editors do not expect.
+    import jsonschema
+
     if isinstance(instance, str) and not re.fullmatch(pattern, instance):
         yield jsonschema.ValidationError("does not fit the pattern")
 
@@ -121,6 +133,8 @@ def _unknown_keys(document: Document, path: Path, error: Any) -> Iterator[Found]
 
 
 def _unknown_key(key: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
     nearest = get_close_matches(key.lower(), known, 1)
     if nearest:
         return f"unknown key {quoted(key)}: did you mean {nearest[0]!r}?"
@@ -130,6 +144,8 @@ def _unknown_key(key: str, known: list[str]) -> str:
 
 def _missing_keys(document: Document, path: Path, error: Any) -> Iterator[Found]:
     """Yield the missing key that `error` is about, unless an unknown one beside it is clearly that, misspelt."""
+    from difflib import get_close_matches
+
     known = error.schema["properties"]
     key = next(key for key in error.validator_value if error.message.startswith(repr(key)))
     unknown = [name for name in error.instance if name not in known]

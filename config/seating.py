@@ -1,21 +1,29 @@
 """Whether a rule's approvals can be had at all: each entry needs so many people of its own, and one person fills one place."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import NamedTuple
 
-class Entry(NamedTuple):
-    """So many approvals, of these people, each named once."""
+    class Entry(NamedTuple):
+        """So many approvals, of these people, each named once."""
 
-    wanted: int
-    people: Sequence[str]
+        wanted: int
+        people: Sequence[str]
 
+    class Shortage(NamedTuple):
+        """Entries (by number, from 0) that together ask for more people than they have."""
 
-class Shortage(NamedTuple):
-    """Entries (by number, from 0) that together ask for more people than they have."""
+        entries: list[int]
+        people: list[str]
 
-    entries: list[int]
-    people: list[str]
+else:
+    from collections import namedtuple
+
+    Entry = namedtuple("Entry", "wanted people")  # noqa: PYI024
+    Shortage = namedtuple("Shortage", "entries people")  # noqa: PYI024
 
 
 def shortage(entries: Sequence[Entry]) -> Shortage | None:

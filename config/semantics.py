@@ -5,15 +5,22 @@ all that it finds. Names are compared as they stand in the file, also those whos
 mistake is told once.
 """
 
+from __future__ import annotations
+
 import shlex
-from collections.abc import Iterator
 
 from config import notice, page, people, rules, run_as
-from config.accounts import Accounts
-from config.document import Document, Yaml
-from config.faults import Fault, quoted
+from config.faults import quoted
 from config.policy import seconds
 from config.schema import schema, with_defaults
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.accounts import Accounts
+    from config.document import Document, Yaml
+    from config.faults import Fault
 
 
 def check(document: Document, value: Yaml, accounts: Accounts) -> Iterator[Fault]:

@@ -4,6 +4,8 @@ The key is taken apart and not only decoded: a line cut short, or one whose two 
 otherwise be found out when its person's first signature does not count.
 """
 
+from __future__ import annotations
+
 import base64
 import binascii
 import hashlib

@@ -1,11 +1,18 @@
 """A gate.yaml for people to go on with: values, and beside them what the schema says of each key, set or not."""
 
-import textwrap
-from collections.abc import Iterator, Mapping
-from typing import Any
+from __future__ import annotations
 
-from config.document import Yaml
-from config.schema import Part, as_yaml, resolved, schema
+import textwrap
+
+from config.schema import as_yaml, resolved, schema
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from config.document import Yaml
+    from config.schema import Part
 
 _WIDTH = 120
 _HEAD = """\

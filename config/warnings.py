@@ -1,10 +1,15 @@
 """What is odd in a gate.yaml but usable: warnings, a line each."""
 
-from collections.abc import Iterator
+from __future__ import annotations
 
-from config.accounts import Accounts
-from config.document import Yaml
 from config.rules import approvers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.accounts import Accounts
+    from config.document import Yaml
 
 
 def warnings(value: Yaml, accounts: Accounts) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from executor import forked
 from executor.config_stage import load_policy
@@ -16,6 +15,7 @@ from gate.store.files import StateError, read_json
 from gate.store.request import load
 from gate.upkeep.sweep import sweep
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gate.shapes import Plan, Policy
 

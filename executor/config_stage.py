@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from audit import copies
 from config.faults import ConfigError
@@ -24,13 +23,14 @@ from gate.model.digest import content_digest
 from gate.model.facts import is_rehearsal, job_facts, key_of
 from gate.model.matching import Choice, barred, choose
 from gate.model.rules import backend_of
-from gate.store import beneath, layout
+from gate.store import beneath, compiled, layout
 from gate.store.files import make_directory, write_json_once
 from gate.store.request import keyed_hash
 from gate.upkeep import archive
-from gate.upkeep.sweep import sweep
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from config.compiled import Compiled
     from gate.shapes import Backend, Chosen, Facts, Json, KeptContent, Plan, Planned, Policy
 
 MAX_ATTEMPTS = 1000
@@ -50,11 +50,12 @@ def config(config_file: str, *, rehearsal: bool = False) -> int:
         raise StageError("gitlab-runner 17.9.0 or newer is needed: this one sets no BUILD_EXIT_CODE_FILE")
     response = read_response()
     parsed = _parsed(response)
-    policy, digest = load_policy(config_file)
+    policy, digest, fresh = _load(config_file)
     facts = job_facts(parsed, rehearsal=rehearsal)
     choice = choose(policy, facts)
     job_backend = backend_of(policy, choice.rule)
     drop_warnings = _prepare_host(policy, job_backend)
+    _keep(policy, fresh)
     copies.keep_in_step(layout.audit(policy["state_dir"]), policy["audit"]["copy_to"])
     key = key_of(facts)
     if archive.is_archived(policy["state_dir"], key):
@@ -86,13 +87,16 @@ def config(config_file: str, *, rehearsal: bool = False) -> int:
 
 
 def _sweep(policy: Policy, own_key: str) -> None:
+    from gate.upkeep.sweep import sweep
+
     os.nice(SWEEP_NICE)
     sweep(policy, own_key=own_key)
 
 
 def print_policy(config_file: str) -> int:
     """Print the policy that gate.yaml comes to, for a waiting job that has seen the file change."""
-    policy, digest = load_policy(config_file)
+    policy, digest, fresh = _load(config_file)
+    _keep(policy, fresh)
     print(json.dumps({"policy": policy, "sha256": digest}))
     sys.stdout.flush()
     return 0
@@ -104,14 +108,32 @@ def load_policy(config_file: str) -> tuple[Policy, str]:
     Raises:
         StageError: gate.yaml has faults.
     """
-    from config.load import load_policy as load
+    return _load(config_file)[:2]
+
+
+def _load(config_file: str) -> tuple[Policy, str, Compiled | None]:
+    from config.compiled import code_digest
+
+    code = code_digest()  # of what is imported next
+    from config.load import load_for_stage
 
     try:
-        return load(config_file)
+        return load_for_stage(config_file, code)
     except ConfigError as error:
         first, *others = str(error).splitlines()
         more = f" (and {len(others)} more: gate --config {config_file} check)" if others else ""
         raise StageError(f"{first}{more}") from error
+
+
+def _keep(policy: Policy, fresh: Compiled | None) -> None:
+    """Keep what gate.yaml comes to, for the next stage; in a place that is nobody else's, or not at all."""
+    from config.compiled import is_private
+
+    if fresh is None:
+        return
+    with contextlib.suppress(OSError):
+        if is_private(layout.compiled(policy["state_dir"]), os.geteuid()):
+            compiled.keep(policy["state_dir"], fresh.key, fresh.content())
 
 
 def _parsed(response: bytes) -> Json:

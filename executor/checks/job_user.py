@@ -99,7 +99,7 @@ def succeeded(user: User, gids: frozenset[int], attempts: list[Attempt]) -> list
 
 def _attempts(context: Context) -> Iterator[Attempt]:
     policy, top = context.policy, context.policy["state_dir"]
-    directories = [layout.jobs(top), layout.audit(top), layout.turned_away(top), layout.page(top)]
+    directories = [layout.jobs(top), layout.audit(top), layout.turned_away(top), layout.compiled(top), layout.page(top)]
     people = [os.path.join(layout.drops(top), person) for person in policy["people"]]
     secrets = [os.path.join(top, "secret"), layout.audit_key(top), context.runner_config.path]
     log = [os.path.join(layout.audit(top), segments.name(n)) for n in _numbers(layout.audit(top))]

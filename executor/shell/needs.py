@@ -8,10 +8,10 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from typing import TYPE_CHECKING
 
 from executor.shell import backend
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gate.shapes import Backend, Json
 

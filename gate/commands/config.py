@@ -9,8 +9,8 @@ from typing import Any
 import click
 import yaml
 
-from config.document import parse
 from config.load import load_policy_as_reader
+from config.parser import parse
 from config.schema import schema as schema_of
 from config.schema import with_defaults
 from gate.setup.runner_block import runner_block

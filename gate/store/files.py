@@ -12,6 +12,7 @@ import os
 import stat
 
 from gate.errors import GateError
+from gate.store.json_text import parsed as parsed_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,8 +60,6 @@ def read_json(path: str) -> Any:
     Raises:
         StateError: there is something else there, or it cannot be read.
     """
-    import json
-
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -80,7 +79,7 @@ def read_json(path: str) -> Any:
     if len(content) > STATE_FILE_MAX_BYTES:
         raise StateError(f"{path} is larger than {STATE_FILE_MAX_BYTES} bytes")
     try:
-        value = json.loads(content)
+        value = parsed_json(content.decode())
     except (ValueError, RecursionError) as error:
         raise StateError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(value, dict):

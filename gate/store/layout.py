@@ -56,6 +56,11 @@ def turned_away(state_dir: str) -> str:
     return os.path.join(state_dir, "turned-away")
 
 
+def compiled(state_dir: str) -> str:
+    """What is kept of gate.yaml, so that the next stage need not make it again (config/compiled.py names it, too)."""
+    return os.path.join(state_dir, "compiled")
+
+
 def page(state_dir: str) -> str:
     """The page's own directory: its secret, its accounts, its index of the audit log."""
     return os.path.join(state_dir, "page")
@@ -110,7 +115,10 @@ def directories(policy: Policy) -> list[tuple[str, int, int]]:
         (state_dir, 0o755, -1),
         (jobs(state_dir), *shared),
         (audit(state_dir), *shared),
-        *((path, 0o700, -1) for path in (turned_away(state_dir), archive(state_dir), removing(state_dir))),
+        *(
+            (path, 0o700, -1)
+            for path in (turned_away(state_dir), archive(state_dir), removing(state_dir), compiled(state_dir))
+        ),
         (drops(state_dir), 0o755, -1),
         *([(signed_drops(state_dir), 0o1770, gid)] if gid is not None else []),
         (works(state_dir), 0o711, -1),

@@ -103,8 +103,8 @@ def test_config_does_not_wait_for_the_sweep(gated: Start, tmp_path: Path) -> Non
     script = tmp_path / "gitlab_runner_gate.py"  # by this name a rehearsal knows the gate
     script.write_text(
         f"import sys, time; sys.path.insert(0, {str(CHECKOUT)!r})\n"
-        "import executor.config_stage, executor.main\n"
-        "executor.config_stage.sweep = lambda *_, **__: time.sleep(40)\n"
+        "import executor.main, gate.upkeep.sweep\n"
+        "gate.upkeep.sweep.sweep = lambda *_, **__: time.sleep(40)\n"
         "executor.main.main(sys.argv[1:])\n"
     )
     with Site() as site:

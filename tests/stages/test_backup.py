@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STATE_DIR = "/var/lib/gitlab-runner-gate"
-LEFT_OUT = {"drop", "turned-away", "work", "cache", "reserve"}
+LEFT_OUT = {"drop", "turned-away", "work", "cache", "compiled", "reserve"}
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

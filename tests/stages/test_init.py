@@ -18,7 +18,7 @@ from tests.support.set_up import CONFIG, ETC, PLACES, STATE, TOLD, TREE, account
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STEPS = 21  # commands that `gate init` runs on a host where nothing of it is there
+STEPS = 22  # commands that `gate init` runs on a host where nothing of it is there
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_somebody_who_is_not_root_tries_it_out(host: PrivateHost) -> None:
     made = host.tree(home)
     assert {owner for _kind, owner, _group, _mode in made.values()} == {"alice"}
     assert {path.removeprefix(f"{home}/state/") for path in made if "/state/" in path} == {
-        "archive", "archive/removing", "audit", "audit.key", "cache", "drop", "drop/alice", "jobs", "page", "turned-away", "work"}  # fmt: skip
+        "archive", "archive/removing", "audit", "audit.key", "cache", "compiled", "drop", "drop/alice", "jobs", "page", "turned-away", "work"}  # fmt: skip
     shown = json.loads(done(host.gate(*own, "config", "show", "--json", user="alice")))
     assert (shown["backend"]["allow_same_user"], shown["page"]["user"]) == (True, "alice")
     assert "approvers_group" not in shown

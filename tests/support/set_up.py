@@ -31,6 +31,7 @@ TREE = {
     f"{STATE}/turned-away": ("d", "root", "root", "0700"),
     f"{STATE}/archive": ("d", "root", "root", "0700"),
     f"{STATE}/archive/removing": ("d", "root", "root", "0700"),
+    f"{STATE}/compiled": ("d", "root", "root", "0700"),
     f"{STATE}/work": ("d", "root", "root", "0711"),
     "/home/gitlab-job": ("d", "gitlab-job", "gitlab-job", "0700"),
 }

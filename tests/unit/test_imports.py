@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -28,6 +29,33 @@ def test_what_waits_checks_or_runs_imports_nothing_fat(module: str) -> None:
 
 def test_the_process_that_waits_imports_next_to_nothing() -> None:
     assert imported_by("executor.prepare") & HEAVY == set()
+
+
+def test_what_only_looks_whether_a_job_is_released_imports_no_json() -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n"
+        "from executor.run import run\n"
+        "from gate.store.files import read_json\n"
+        "print(read_json(sys.argv[1]), sorted({'json', 're', 'enum', 'functools', 'signal'} & set(sys.modules)))"
+    )
+    with tempfile.NamedTemporaryFile("w") as release:
+        release.write('{"v": 1}')
+        release.flush()
+        command = [sys.executable, "-I", "-S", "-c", code, release.name]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "{'v': 1} []\n"
+
+
+@pytest.mark.parametrize("module", ["executor.config_stage", "executor.cleanup", "config.load", "config.compiled"])
+def test_what_reads_an_unchanged_gate_yaml_imports_neither_yaml_nor_the_schema_s_library(module: str) -> None:
+    assert imported_by(module) & {"yaml", "jsonschema", "config.parser", "dataclasses", "typing", "difflib"} == set()
+
+
+@pytest.mark.parametrize("module", ["executor.main", "executor.config_stage", "executor.cleanup", "config.compiled"])
+def test_what_reads_gate_yaml_is_imported_only_once_its_code_has_been_hashed(module: str) -> None:
+    """Otherwise it could be that of another version than the one that it is kept under (config/compiled.py)."""
+    early = {name for name in imported_by(module) if name.startswith("config.")}
+    assert early <= {"config.compiled", "config.faults", "config.host"}
 
 
 def test_only_a_courier_imports_what_starts_a_command() -> None:

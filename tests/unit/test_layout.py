@@ -51,6 +51,7 @@ def expected(gid: int | None) -> dict[str, tuple[int, int | None, str]]:
         "archive/removing": (R, None, "0700"),
         "audit": shared,
         "cache": (R, None, "0711"),
+        "compiled": (R, None, "0700"),
         "drop": (R, None, "0755"),
         **{f"drop/{person}": (uid, None, "0700") for person, uid in UIDS.items()},
         "jobs": shared,
