@@ -374,9 +374,9 @@ def test_wrong_passwords_of_others_hold_up_nobody_who_is_logged_in(shown: Start,
     mine.log_in(APPROVER)
     request = start.stage.waiting()
     clock.at(960)  # from now on, deciding needs the password again
-    for name in [APPROVER] * FREE_FAILURES + [f"nobody-{n}" for n in range(STRANGERS_FAILURES)]:
-        others.log_in(name, "wrong password")
-    assert [others.log_in(name).status for name in (APPROVER, "somebody-else")] == [429, 403]
+    for _ in range(FREE_FAILURES):
+        others.log_in(APPROVER, "wrong password")
+    assert others.log_in(APPROVER).status == 429
     for password, status in (("wrong password", 403), (PASSWORD, 303)):
         assert mine.vote(request.key, "approve", password=password).status == status
 

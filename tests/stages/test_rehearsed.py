@@ -55,7 +55,7 @@ def test_exports_say_it(shown: tuple[Site, Stage, Client]) -> None:
     exported = {row["request"]: row["rehearsal"] for row in json.loads(client.get("/history.json").body)}
     assert sorted(exported.items()) == [("REHEARSAL.gitlab.example-42-1004", True), ("gitlab.example-42-1002", False)]
     rows = list(csv.DictReader(io.StringIO(client.get("/history.csv?rehearsals=only").body)))
-    assert [(row["request"], row["rehearsal"]) for row in rows] == [("REHEARSAL.gitlab.example-42-1004", "True")]
+    assert [(row["request"], row["rehearsal"]) for row in rows] == [("REHEARSAL.gitlab.example-42-1004", "true")]
 
 
 def test_figures_do_not_count_it(shown: tuple[Site, Stage, Client]) -> None:
