@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 WITHIN_S = 2.0
 _PAUSE_S = 0.01
-_INIT = b"/executor/init.py\0group\0"
+_INITS = (b"/executor/shell/init.py\0group\0", b"/executor/init.py\0group\0")  # the second of an older version
+NOBODY_UID = 65534  # the kernel's overflow uid: whose it is, many share, and what it runs is not of the jobs alone
 _SERVICE = re.compile(
     r"^[^\n]*:/system\.slice/(?!(?:cron|crond|anacron|atd|ssh|sshd)[.@-])[^\n]*\.service", re.MULTILINE
 )
@@ -39,7 +40,7 @@ def end(state_dir: str, key: str, proc: str = "/proc") -> str:
     if backend is None or os.geteuid() != 0 or backend["allow_same_user"] or backend["isolate"] != "pid_namespace":
         return ""
     uid = backend["uid"]
-    if uid in (0, None, os.getuid()) or _others(state_dir, key, uid):
+    if uid in (0, None, NOBODY_UID, os.getuid()) or _others(state_dir, key, uid):
         return ""
     ended: dict[int, str] = {}
     deadline = time.monotonic() + WITHIN_S
@@ -103,8 +104,9 @@ def _is_in_job(pid: int, proc: str) -> bool:
     while pid > 1:
         fields = _status(pid, proc)
         with open(f"{proc}/{pid}/cmdline", "rb") as source:
-            if fields["Uid"].split()[1] == "0" and _INIT in source.read():
-                return True
+            words = source.read()
+        if fields["Uid"].split()[1] == "0" and any(init in words for init in _INITS):
+            return True
         pid = int(fields["PPid"])
     return False
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from executor.shell import strays
+from executor.shell import strays, supervise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,6 +92,16 @@ def test_other_job_that_has_ended_or_is_of_another_user_hinders_nothing(
     assert not lives(stray)
 
 
+def test_what_nobody_runs_is_not_of_the_jobs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release(tmp_path, KEY, uid=strays.NOBODY_UID)
+    monkeypatch.setattr(strays, "_strays", lambda *_: pytest.fail("looked for"))
+    assert strays.end(str(tmp_path), KEY) == ""
+
+
+def test_init_is_known_by_where_it_is() -> None:
+    assert any(f"{supervise._INIT}\0group\0".encode().endswith(init) for init in strays._INITS)
+
+
 def test_what_is_in_a_namespace_of_its_own_is_spared(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("a namespace needs root: run the tests as root to see it")
@@ -107,11 +117,12 @@ def test_what_is_in_a_namespace_of_its_own_is_spared(tmp_path: Path) -> None:
             job.kill()
 
 
-def test_job_without_a_namespace_is_spared(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["executor/shell", "executor"])
+def test_job_without_a_namespace_is_spared(tmp_path: Path, place: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("a process of another user needs root: run the tests as root to see it")
-    init = tmp_path / "executor" / "init.py"
-    init.parent.mkdir()
+    init = tmp_path / place / "init.py"  # that of an older version is beside the stages
+    init.parent.mkdir(parents=True)
     init.write_text(
         f"import os, subprocess\njob = subprocess.Popen(['sleep', '600'], user={UID}, group={UID}, extra_groups=[])\n"
         "print('up', flush=True)\ninput()\nprint(job.poll())\njob.kill()"
