@@ -9,13 +9,12 @@ import sys
 from contextlib import suppress
 from os.path import abspath, dirname
 
-from audit.errors import AuditError
-
 sys.path.insert(0, dirname(dirname(dirname(abspath(__file__)))))
 
 import errno  # noqa: F401
 import mmap  # noqa: F401
 
+from audit.errors import AuditError
 from audit.rotate import rotate
 
 MARK = b"from here on"
