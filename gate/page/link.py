@@ -12,8 +12,7 @@ from aiohttp import web
 
 from gate.page import render
 from gate.page.auth.peers import uid_of_unix_peer
-from gate.page.auth.sessions import LIFETIME_S
-from gate.page.auth.visitor import cookie_name, visitor_by_uid
+from gate.page.auth.visitor import set_session, visitor_by_uid
 from gate.page.guard import door_kind
 from gate.page.links import WITHIN_S
 from gate.page.state import PAGE, say
@@ -47,15 +46,7 @@ async def use(request: web.Request) -> web.StreamResponse:
         return _no_good(request)
     say(f"{visitor_by_uid(uid, page.policy).name} (uid {uid}) logged in by a link")
     answer = web.HTTPSeeOther("/")
-    answer.set_cookie(
-        cookie_name(page.policy),
-        page.sessions.begin_by_link(uid),
-        max_age=LIFETIME_S,
-        path="/",
-        httponly=True,
-        samesite="Strict",
-        secure=page_settings(page.policy)["url"].startswith("https:"),
-    )
+    set_session(answer, page.policy, page.sessions.begin_by_link(uid))
     raise answer
 
 

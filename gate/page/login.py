@@ -13,11 +13,9 @@ from gate.model.words import shown
 from gate.page import render
 from gate.page.auth import accounts
 from gate.page.auth.form_tokens import TokenError
-from gate.page.auth.sessions import LIFETIME_S
-from gate.page.auth.visitor import cookie_name
+from gate.page.auth.visitor import cookie_name, set_session
 from gate.page.guard import door_kind, form_of, visitor
 from gate.page.state import PAGE, say
-from gate.store.layout import page_settings
 
 if TYPE_CHECKING:
     from gate.page.auth.throttle import Attempts
@@ -56,16 +54,7 @@ async def login(request: web.Request) -> web.StreamResponse:
         return _form(request, error.status, str(error), person, onward)
     say(f"{person} logged in")
     answer = web.HTTPSeeOther(onward if _ONWARD.fullmatch(onward) else "/")
-    over_tls = page_settings(page.policy)["url"].startswith("https:")
-    answer.set_cookie(
-        cookie_name(page.policy),
-        page.sessions.begin(account),
-        max_age=LIFETIME_S,
-        path="/",
-        httponly=True,
-        samesite="Strict",
-        secure=over_tls,
-    )
+    set_session(answer, page.policy, page.sessions.begin(account))
     raise answer
 
 

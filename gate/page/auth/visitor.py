@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gate.errors import GateError
 from gate.model.words import shown
 from gate.page.auth.peers import uid_of_unix_peer
+from gate.page.auth.sessions import LIFETIME_S
 from gate.store.layout import page_settings
 
 if TYPE_CHECKING:
@@ -67,6 +68,20 @@ def visitor_of(request: web.BaseRequest, policy: Policy, accounts: Accounts, ses
 def cookie_name(policy: Policy) -> str:
     """`__Host-` where there is TLS: such a cookie cannot be set by another host, or without TLS (RFC 6265bis, 4.1.3)."""
     return COOKIE_OVER_TLS if page_settings(policy)["url"].startswith("https:") else COOKIE
+
+
+def set_session(answer: web.StreamResponse, policy: Policy, token: str) -> None:
+    """Give a browser the cookie of the session that `token` is of, however its person logged in."""
+    over_tls = page_settings(policy)["url"].startswith("https:")
+    answer.set_cookie(
+        cookie_name(policy),
+        token,
+        max_age=LIFETIME_S,
+        path="/",
+        httponly=True,
+        samesite="Strict",
+        secure=over_tls,
+    )
 
 
 def visitor_by_uid(uid: int, policy: Policy) -> Visitor:
