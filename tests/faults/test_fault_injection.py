@@ -32,6 +32,7 @@ MARGIN = 30  # of calls: what no process makes beyond those of a good run
 BATCH = 60  # of cases for one strace, since it also counts the calls of the process that does the stages
 MADE_FOR_EACH_STAGE, CALLS_OF_STAGE = {"read", "write", "clone", "wait4", "close"}, 6
 IMPORTED = "executor.steps,json"  # by a step, before it touches the state
+LETS_GO = {"openat": 1, "dup2": 2, "close": 1}  # of the job log and the heartbeat, first thing (executor/forked.py)
 MAY_MISS = 0.2  # of the waiting process's calls: it makes fewer where it is woken less often, as by a busy machine
 DIED = "a process of the gate died while"
 
@@ -216,7 +217,8 @@ def test_a_fault_while_a_step_imports_changes_nothing(jobs: Jobs, strace: str, f
 def test_what_is_imported_beforehand_hides_no_call(jobs: Jobs, strace: str, target: str) -> None:
     by_itself, before = Striker(jobs, strace, target, modules=""), Striker(jobs, strace, target)
 
-    assert not [call for call in before.calls if call.early and call.name not in UNSTEADY]
+    steady = [call for call in before.calls if call.name not in UNSTEADY]
+    assert not [call for call in steady if call.early > LETS_GO.get(call.name, 0)]
     assert made(before.calls) == made(by_itself.calls)
 
 
