@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from aiohttp import web
 
+from audit.log import AuditError
 from gate import DEFAULT_CONFIG
 from gate.model.facts import triggerer
 from gate.model.words import duration, shown
@@ -20,6 +21,7 @@ from gate.page.state import PAGE
 
 if TYPE_CHECKING:
     from gate.page.auth.visitor import Visitor
+    from gate.page.history.index import Index
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 STATIC = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -66,10 +68,18 @@ def page(request: web.Request, template: str, *, status: int = 200, **values: An
         "same_user": state.policy["backend"]["allow_same_user"],
         "fault": state.rulebook.fault,
         "log_fault": state.log_fault,
-        "reading": None if state.is_current else state.index.behind(),
+        "reading": None if state.is_current or state.log_fault else _taken_in(state.index),
     }
     html = _templates().get_template(template).render({**shared, **values})
     return web.Response(status=status, text=html, content_type="text/html")
+
+
+def _taken_in(index: Index) -> tuple[int, int] | None:
+    """How much of the log the page has read so far; None where the log cannot be read, which its follower reports."""
+    try:
+        return index.behind()
+    except AuditError:
+        return None
 
 
 def gate_command(request: web.Request, words: str) -> str:
