@@ -17,7 +17,7 @@ class Anchor(NamedTuple):
         seq: the record's number.
         sha256: of its line, in hex.
         source: where it was kept, for messages.
-        log_id: of the log that it is a head of; empty where whoever kept it does not know.
+        log_id: of the log that it is a head of; empty where the person who kept it does not know.
     """
 
     seq: int

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FIRST_PREV = "0" * 64
 # Put after torn bytes, before the line feed that ends them, so that no torn line can ever read as a record: not even
-# a whole one that lacked nothing but its line feed, and that its writer was told had failed.
+# a whole one that lacked only its line feed, and whose writer got an error.
 TORN_MARK = b"#"
 
 
@@ -55,7 +55,7 @@ def last_sound(data: bytes, *, whole: bool) -> tuple[int, int, Record] | None:
 
     Args:
         data: the end of a segment.
-        whole: `data` is all of it; else its first line may have lost its beginning, and is not looked at.
+        whole: `data` is all of it; otherwise its first line may have lost its beginning, and is not looked at.
     """
     end = data.rfind(b"\n") + 1
     while end:

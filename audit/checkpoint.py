@@ -1,6 +1,6 @@
 """Checkpoints: a head of the log, signed, to be kept elsewhere (docs/reference/audit-log.md, "Checkpoints").
 
-Whoever holds one, and the verifier key, need trust nobody who handed it on. It is no checkpoint of a transparency log
+With one and the verifier key there is no need to trust the people who handed it on. It is no checkpoint of a transparency log
 (c2sp.org/tlog-checkpoint): those sign the root of a tree, and this log is a chain (ADR 14).
 """
 

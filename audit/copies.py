@@ -51,7 +51,7 @@ def send(folder: int, lines: list[bytes]) -> None:
         told = _told(folder)
         if told and told["copy_to"]:
             _send(told["copy_to"], told["socket"], lines)
-    except Exception:  # noqa: BLE001 - the record is on disk, and whoever appended must be told so
+    except Exception:  # noqa: BLE001 - the record is on disk, which the writer must learn
         return
 
 
@@ -59,7 +59,7 @@ def _send(copy_to: str, path: str, lines: list[bytes]) -> None:
     import socket
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as target:
-        target.setblocking(False)  # a listener that is behind loses this one, and holds nobody up
+        target.setblocking(False)  # a listener that is behind loses this one; no job waits for it
         for line in lines:
             target.sendto(_MESSAGES[copy_to](line), path)
 

@@ -1,7 +1,7 @@
 """What the disk has of a segment, whatever the page cache shows.
 
 After a failed fsync the kernel takes the pages for clean: what the disk never took can still be read, and the next fsync
-succeeds (Rebello et al., ATC '20). Whoever was told may have been killed since. To drop the pages is not enough, since
+succeeds (Rebello et al., ATC '20). The process that got the error may have been killed since. To drop the pages is not enough, since
 posix_fadvise(2) passes over those that somebody reads just then. So the disk is read past the cache (O_DIRECT, open(2)).
 """
 
@@ -15,7 +15,7 @@ import time
 from audit.errors import AuditError
 from audit.record import RECORD_MAX_BYTES
 
-# What one append writes at most (a mend's last line feed, its record, and one more), and room for where it begins.
+# What one append writes at most (the line feed and the record of a repair, and one record more), and room for where it begins.
 CHECKED_BYTES = 3 * RECORD_MAX_BYTES
 _ALIGNED_BYTES = 4096  # enough for every file system and disk that Linux has on this hardware
 _PAUSES_S = (0, 0.001, 0.01, 0.1)
@@ -37,7 +37,7 @@ def has(log: int, offset: int, content: bytes) -> bool:
 def make_end_true(log: int, path: str) -> None:
     """Have a segment's end read as the disk has it, so that a record goes on from there, and its block does not differ.
 
-    A record that the disk never took is torn then, and is mended like any other. What nobody has synced yet is kept: to
+    A record that the disk never took is torn then, and is repaired like any other. What is not synced yet is kept: to
     read past the cache writes it first.
 
     Raises:

@@ -17,7 +17,7 @@ _PAUSES_S = (0.001, 0.016)  # the first, and the longest
 
 
 class Locked:
-    """`with Locked(directory) as folder`: a descriptor on the log's directory, while nobody else appends.
+    """`with Locked(directory) as folder`: a descriptor on the log's directory, while no other process appends.
 
     Raises:
         AuditError: the lock is not a file of ours, or another holds it for longer than WAIT_S.

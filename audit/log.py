@@ -1,8 +1,8 @@
 """Appending to the audit log, so that a record that append() returned from is on disk.
 
-Under an exclusive lock: read the log's last line, mend a torn one, write the record with one write(2), fsync. Nothing
+Under an exclusive lock: read the log's last line, repair a torn one, write the record with one write(2), fsync. Nothing
 is ever cut or rewritten, so all of it works on a file under `chattr +a`. After any error nothing may be taken as
-logged; bytes that reached the file all the same are found to be the record, or mended, by the next append.
+logged; bytes that reached the file all the same are found to be the record, or repaired, by the next append.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def extend(
     number: int = 0,
     genesis: Record | None = None,
 ) -> Head:
-    """Add records to the last segment, or to segment `number`, which may be new; for whoever holds the lock.
+    """Add records to the last segment, or to segment `number`, which may be new; the caller holds the lock.
 
     Before them goes what the segment lacks: its genesis, which says `genesis` as well, or a record of what is torn at its
     end.
@@ -218,7 +218,7 @@ def make_sure(directory: str, folder: int, number: int, offset: int, line: bytes
 
 
 def sure_end(directory: str, folder: int, number: int) -> tuple[tuple[Head, str] | None, int, bytes]:
-    """As segments.tail() of a segment, whose last record is certainly on disk then; for whoever holds the lock.
+    """As segments.tail() of a segment, whose last record is certainly on disk then; the caller holds the lock.
 
     Raises:
         AuditError: the disk does not have it.

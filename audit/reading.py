@@ -165,7 +165,7 @@ def _newest_of(directory: str, number: int, count: int) -> list[tuple[tuple[int,
 
 
 def record_at(directory: str, place: tuple[int, int, int]) -> tuple[Head, Record]:
-    """The record at a place that placed_records() told of.
+    """The record at a place that placed_records() gave.
 
     Raises:
         AuditError: no sound record is there now, or the log cannot be read.

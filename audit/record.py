@@ -1,6 +1,6 @@
 """One record of the audit log as a line of bytes, and back. Pure.
 
-A line is ASCII JSON in one canonical form, so that whoever knows the record knows its bytes, and their hash
+A line is ASCII JSON in one canonical form, so that the record determines its bytes, and their hash
 (docs/reference/audit-log.md). Nothing is written that would not be read back as the same record.
 """
 

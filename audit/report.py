@@ -34,7 +34,7 @@ class Report:
         records: lines read that are records.
         first: the first of them: 1, unless what was before it has been let go.
         kept_from: the record that the log need not go back behind, by what it says itself; None where all was kept.
-        unknown: anchors of what has been let go: nobody can know from this log whether it went through them.
+        unknown: anchors of what has been let go: this log cannot show whether it went through them.
         log_id: the log's own random name, by its first record.
         head: the last record's number and hash.
         problems: the first PROBLEMS_MAX of them.
@@ -43,8 +43,8 @@ class Report:
         further_sound: how many ranges there are beyond these.
         vouched: of these ranges, what anchors vouch for.
         met: the anchors that the log goes through, in its order.
-        mended: torn places that the next record names, as it should.
-        unfinished: where the log ends in a line that is being written, or was torn and is mended by the next append.
+        mended: torn places that the next record names, as it should (repaired).
+        unfinished: where the log ends in a line that is being written, or was torn and is repaired by the next append.
     """
 
     records: int

@@ -1,4 +1,4 @@
-"""Letting go of the log's oldest segments, so that nobody takes it for tampering, nor tampering for it (ADR 16).
+"""Letting go of the log's oldest segments, so that it does not look like tampering, nor tampering like it (ADR 16).
 
 Only a rotation decides it. The new segment's genesis has `kept_from`, the segment and seq that the log need not go back
 behind any more; it is on disk before the first file goes, and part of the chain that anchors vouch for. A log that begins
@@ -42,7 +42,7 @@ def kept_from(directory: str, limits: Limits) -> dict[str, int] | None:
 
     A segment goes if the genesis of the next one is old enough, since all its records are older. So two always stay.
 
-    For whoever holds the lock, and has found a last record.
+    The caller holds the lock, and has found a last record.
 
     Raises:
         AuditError, OSError: the log cannot be read.

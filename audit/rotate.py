@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def rotate(directory: str, at_bytes: int, *, version: str, limits: Limits | None = None) -> Head | None:
     """Begin a new segment, if the last one has `at_bytes` or more; returns the log's head then, None where it has less.
 
-    A segment that ends torn is left alone: the next append mends it, and the next rotation finds it whole.
+    A segment that ends torn is left alone: the next append repairs it, and the next rotation finds it whole.
 
     Args:
         directory: where the log lies.

@@ -5,7 +5,7 @@ next record of its run names its hash, or an anchor does, or it is the log's las
 itself out, and one that was cut out takes the one before it along, which nothing names any more. An anchor that is not
 met speaks against its whole run, up to the next in it that is met.
 
-A chain vouches backwards only. Whoever breaks it may have written anew all that stands before the break, so of a sound
+A chain vouches backwards only. An attacker who breaks it may have rewritten all that stands before the break, so of a sound
 record it is certain only with an anchor that it is the one that was written: of those in the anchor's run, up to it.
 """
 

@@ -51,7 +51,7 @@ def open_to_read(directory: str, number: int) -> BinaryIO:
         OSError: it cannot be opened.
     """
     path = os.path.join(directory, name(number))
-    strange = f"{path} is not a regular file; nobody but the gate may put anything there"
+    strange = f"{path} is not a regular file; only the gate may put anything there"
     try:
         descriptor = os.open(path, os.O_RDONLY | _OPEN)
     except OSError as error:
@@ -117,7 +117,7 @@ def make_read_only(folder: int, number: int) -> None:
     try:
         os.fchmod(log, READ_ONLY_MODE)
     except OSError:
-        return  # nothing rests on it: nobody opens an old segment to write
+        return  # nothing rests on it: an old segment is never opened for writing
     finally:
         os.close(log)
 
@@ -125,8 +125,8 @@ def make_read_only(folder: int, number: int) -> None:
 def refuse_strange(descriptor: int, path: str) -> None:
     """Make sure that an opened file is ours alone.
 
-    A second name of it elsewhere is no reason to stop: whoever made that can write to it no more than before, and `gate
-    check` tells of it. One that has no name any more is written for nobody.
+    A second name of it elsewhere is no reason to stop: it gives its maker no more right to write than before, and `gate
+    check` reports it. To one without any name, writing would be in vain.
 
     Raises:
         AuditError: it is not a regular file of this uid that has a name.
@@ -174,7 +174,7 @@ def last_line(log: int, end: int) -> bytes:
 
 
 def _make_name_durable(log: int, folder: int) -> None:
-    # Before the first byte goes in: a segment that holds anything has a durable name and the right mode, whoever was
+    # Before the first byte goes in: a segment that holds anything has a durable name and the right mode, no matter who was
     # killed when, and appending to it needs no fsync of the directory (fsync(2): that of the file does not cover it).
     os.fchmod(log, 0o640)
     os.fsync(folder)

@@ -20,10 +20,10 @@ _PLACED_KEYS = ("event", "request", "job", "decision", "by", "comment")
 
 
 def as_line(record: Record, deceives: Callable[[str], bool]) -> str:
-    r"""A record as `time #seq event request job decision "by" person (via) comment="…"`, then whatever else it holds.
+    r"""A record as `time #seq event request job decision "by" person (via) comment="…"`, then what other fields it holds.
 
     Text that could be taken for another field, or is more than plain ASCII, stands in double quotes. Within them line ends
-    and each character that `deceives` says could deceive stand as JSON's escapes (`\u202e`, `\n`), so that nobody's comment
+    and each character that `deceives` says could deceive stand as JSON's escapes (`\u202e`, `\n`), so that no comment
     can forge a field, a line, or a terminal's escape sequence; all others stand as they are, of whatever script.
     """
 

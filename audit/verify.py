@@ -1,7 +1,7 @@
 """Is the audit log what was written? The rules of docs/reference/audit-log.md, held against every byte of it.
 
 Reads as a stream and takes no lock: the lock is for the gate's own user, the log also for those who may only read it.
-So a line that a writer is in the middle of may be met: an unfinished end is told, and is no fault.
+So a line that a writer is in the middle of may be met: an unfinished end is reported, and is no fault.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def verify(directory: str, anchors: Iterable[tuple[int, str] | Anchor] = ()) -> 
                 reading.segment(number, source, last=number == numbers[-1])
     except OSError as error:
         if isinstance(error, FileNotFoundError) and segments.is_let_go(directory, number):
-            return verify(directory, kept)  # begun anew: whether it may have gone, a genesis says by now
+            return verify(directory, kept)  # begin again: whether it may have gone, a genesis says by now
         where = error.filename or directory
         raise AuditError(f"cannot read the audit log {where}: {error.strerror or error}") from error
     return reading.report(directory)
@@ -132,7 +132,7 @@ class _Reading:
         if self._number == self._start.segment > segments.FIRST_SEGMENT:
             self._start.seq, self._log_id = record["seq"], record["log_id"]
             self._seq, self._sha256, self._named = record["seq"] - 1, record["prev"], record["log_id"]
-            for anchor in self._anchors.pop(self._seq, ()):  # the one record before it that it still tells of
+            for anchor in self._anchors.pop(self._seq, ()):  # the one record before it whose hash it still holds
                 self._hold_against(anchor)
 
     def _is_unknown(self, anchor: Anchor) -> bool:
@@ -173,7 +173,7 @@ class _Reading:
 
     def _link(self, record: Record, *, first: bool, spoilt_before: bool) -> None:
         """Compare a record with the one before it, which it cannot match where lines between them are spoilt."""
-        # Another log's records are told where they begin, and then by what is wrong among themselves.
+        # Another log's records are reported where they begin, then by what is wrong among themselves.
         alien = record["log_id"] == self._named != self._log_id
         wanted: Record = {} if alien else {"log_id": self._log_id}
         if not spoilt_before:

@@ -210,7 +210,7 @@ def _memfd() -> int:
 
 
 def _let_job_reopen_output(uid: int) -> None:
-    # `echo … >/dev/stderr` opens the runner's pipe anew, as the job's user: without this it is denied. Writing only.
+    # `echo … >/dev/stderr` opens the runner's pipe again, as the job's user: without this it is denied. Writing only.
     for descriptor in (1, 2):
         found = os.fstat(descriptor)
         if stat.S_ISFIFO(found.st_mode) and found.st_uid == os.geteuid() != uid:

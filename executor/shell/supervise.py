@@ -123,7 +123,7 @@ def _read_to_end(pipe: int) -> bytes:
 def _status(child: int) -> int:
     try:
         return os.waitpid(child, 0)[1]
-    except ChildProcessError:  # SIGCHLD ignored by whoever started us
+    except ChildProcessError:  # the process that started us ignores SIGCHLD
         return 0
 
 

@@ -73,7 +73,7 @@ def make_cache(path: str, uid: int, gid: int) -> None:
     """Make a project's cache directory for the job's user, or check the one that is there; raises OSError."""
     parent = os.open(os.path.dirname(path), DIRECTORY)
     try:
-        fcntl.flock(parent, fcntl.LOCK_EX)  # two jobs of one project; nobody but R can read, and so lock, the parent
+        fcntl.flock(parent, fcntl.LOCK_EX)  # two jobs of one project; only R can read, and so lock, the parent
         name = os.path.basename(path)
         try:
             found = os.stat(name, dir_fd=parent, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""What the job log is told when a job starts to wait: what is asked, of whom, how to answer, and until when."""
+"""What the job log says when a job starts to wait: what is asked, of whom, how to answer, and until when."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 decision.json (linked in, so the first wins) -> `decided` in the log -> `released` in the log, fsynced -> release.json.
 
-Every step can be done again: a crash between two of them is finished by whoever comes next, with no record twice.
+Every step can be done again: after a crash between two of them, the next process finishes, with no record twice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs a command that nobody waits for: not the job, not the step that starts it, not the runner.
+"""Runs a command in the background: the job, the step that starts it and the runner do not wait for it.
 
 Whatever still holds the runner's stdout holds up the stage, and whatever holds the heartbeat's descriptor keeps its lock.
 So a courier is forked twice, into a session of its own, and lets go of all that it inherited before it does anything
@@ -28,7 +28,7 @@ _KEPT = (signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def detach(work: Callable[[], None]) -> None:
-    """Have `work` done by a process of nobody's, which holds nothing of ours; returns once that is started.
+    """Have `work` done by a detached process, which holds nothing of ours; returns once that is started.
 
     Raises:
         OSError: it could not be started.
@@ -44,7 +44,7 @@ def detach(work: Callable[[], None]) -> None:
             code = 0
         finally:
             os._exit(code)
-    with suppress(ChildProcessError):  # SIGCHLD ignored by whoever started us
+    with suppress(ChildProcessError):  # the process that started us ignores SIGCHLD
         if os.waitpid(child, 0)[1] != 0:
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
@@ -76,7 +76,7 @@ def run(command: list[str], message: bytes) -> str:
 
 
 def _let_go() -> None:
-    """Be nobody's: default signals, no descriptor but /dev/null, no directory of the runner's."""
+    """Detach this process: default signals, no descriptor but /dev/null, no directory of the runner's."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - set(_KEPT):
         signal.signal(number, signal.SIG_DFL)

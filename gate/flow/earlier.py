@@ -1,7 +1,7 @@
 """What of a job's variables is new, changed or gone since the same job was last approved.
 
 The same job: of the same project, name and rule. Its variables were kept with its request (content.json), with a keyed hash
-of each value, so that those can be compared whose values nobody is shown.
+of each value, so that values that are never shown can be compared.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What `on_event` is told of a request: that it waits, that it still waits, that it is decided (docs/how-to/notices.md).
+"""The notices that `on_event` gets of a request: it waits, it still waits, it is decided (docs/how-to/notices.md).
 
-- What is told is an allow-list: the fields below, and nothing else of the job, the plan or the environment.
-- Each is told once, in whatever attempt: `notice.<name>` is linked in beside the request before the command is started.
-  A crash in between loses a notice; none is told twice.
-- Telling never raises. What cannot be told is a `notice-failed` record, or nothing where that cannot be written either.
+- A notice holds what an allow-list names: the fields below, and nothing else of the job, the plan or the environment.
+- Each is sent once, in whatever attempt: `notice.<name>` is linked in beside the request before the command is started.
+  A crash in between loses a notice; none is sent twice.
+- Sending never raises. A notice that cannot be sent leaves a `notice-failed` record, or nothing where that fails, too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def opened(request: Request, policy: Policy) -> None:
 
 
 def decided(request: Request, policy: Policy, decision: Decision, why: str | None = None) -> None:
-    """Tell of a decision that is in the audit log; `why` where it came to something else than the decision says."""
+    """Notify of a decision that is in the audit log; `why` where it came to something else than the decision says."""
     _tell(request, policy, "decided", "decided", {"decision": decision, "why": why})
 
 
@@ -96,7 +96,7 @@ def _deliver(request: Request, name: str, command: list[str], content: bytes) ->
         if not write_once(request.directory, f"notice.{name}", b""):
             return
         why = detached.run(command, content)
-    except Exception as error:  # noqa: BLE001  there is nobody else to tell
+    except Exception as error:  # noqa: BLE001  the notice is the last that could report it
         why = _fault(error)
     if why:
         _record_failure(request, name, command, why)
@@ -136,7 +136,7 @@ def message(request: Request, policy: Policy, event: str, about: About) -> bytes
 
 
 def _times(request: Request, about: About) -> dict[str, object]:
-    """In wall time, for people; what has passed by the clock that cannot be set, unless that has started anew."""
+    """In wall time, for people; what has passed by the clock that cannot be set, unless that has started again."""
     opened_ms, opened_s = request.opened["opened_boottime_ms"], request.opened["opened_wall_s"]
     within_s = (about.get("deadline_ms", request.opened["deadline_boottime_ms"]) - opened_ms) / 1000
     now_ms, now_s = boottime_ms(), time.time()

@@ -1,6 +1,6 @@
-"""How far a request is, for people: by its files, and by the audit log for whoever may not read its votes.
+"""How far a request is, for people: by its files, and by the audit log for people who may not read its votes.
 
-Nothing here decides anything. What somebody is told may be older by a moment than what the one who waits knows.
+Nothing here decides anything. What is shown may be older by a moment than what the waiting process knows.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def records_of(request: Request) -> list[Record]:
 
 
 def vote_of(record: Record) -> Vote:
-    """The vote that a `vote` record tells of, as `rules.weigh` takes it."""
+    """The vote in a `vote` record, as `rules.weigh` takes it."""
     return {
         "person": record["by"]["person"],
         "answer": record["decision"],
@@ -63,7 +63,7 @@ def vote_of(record: Record) -> Vote:
 
 
 def votes_in(records: Iterable[Record], policy: Policy) -> list[Vote]:
-    """The votes that stand by gate.yaml as it is now, of those that a request's records tell of, oldest first."""
+    """The votes that stand by gate.yaml as it is now, of those in a request's records, oldest first."""
     return standing([vote_of(record) for record in records if record["event"] == "vote"], policy)
 
 

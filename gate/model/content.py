@@ -33,7 +33,7 @@ _SERVICE = ("name", "alias", "entrypoint", "command")
 def shown_content(response: Json, key: bytes) -> Content:
     """What people are shown of a job response, masked; `key` is for the marks of variables (gate/model/variables.py).
 
-    `too_large` is the number of bytes where there are more than MAX_BYTES, and of the rest only names are left then; else
+    `too_large` is the number of bytes where there are more than MAX_BYTES, and of the rest only names are left then; otherwise
     None.
     """
     hidden, image = _hidden(response), response.get("image")

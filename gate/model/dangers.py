@@ -1,6 +1,6 @@
 """What somebody who is to approve a job must not overlook, beside its script: for page, job log and `gate show`. Pure.
 
-Each is one phrase; what a job's author wrote stands in it as it is, and whoever shows it escapes it.
+Each is one phrase; what a job's author wrote stands in it as it is; the code that shows it escapes it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The content digest of a job: a retry of the same work has the same one, any other work has another. Pure.
 
-Everything in the job response counts but what GitLab and the runner make anew each time the same job is made:
+Everything in the job response counts but what GitLab and the runner make again each time the same job is made:
 
 - `id`, `token`, `credentials`, the tokens of `dependencies`, queue figures, `runner_info.uuid`, the ids of
   `features.tracing`, and which one `suspend_options.environment_key` is.
@@ -86,7 +86,7 @@ _PARTS = {"features": volatile.features, "suspend_options": volatile.suspend_opt
 
 
 def _stand_ins(response: Json) -> dict[str, str]:
-    """What stands in for each text that is made anew with the job, wherever it occurs (`secrets` hold ID tokens, too)."""
+    """What stands in for each text that is new with each job, wherever it occurs (`secrets` hold ID tokens, too)."""
     token, variables = response.get("token"), response.get("variables")
     found = {}
     if isinstance(token, str) and len(token) >= _TOKEN_MIN_CHARACTERS:

@@ -250,7 +250,7 @@ def _text(holder: Json, name: str) -> str:
 
 
 def _quoted(value: object) -> str:
-    """A wrong value, short: what is inside a list or an object is nobody's business."""
+    """A wrong value, short: what is inside a list or an object is not shown."""
     scalar = value is None or isinstance(value, str | int | float)
     return repr(value)[:_QUOTED_MAX_CHARACTERS] if scalar else f"of type {type(value).__name__}"
 

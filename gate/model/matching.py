@@ -10,7 +10,7 @@ Each criterion of a rule is true, false or unknown:
 The environment stands only in variables, which a job's author can add. Where its occurrences would choose different
 rules, the job is refused; no occurrence at all means that the job has no environment, and the criterion is false.
 
-The words that come out quote what a job's author wrote as it is: whoever shows them escapes them
+The words that come out quote what a job's author wrote as it is: the code that shows them escapes them
 (gate.model.words.shown).
 """
 
@@ -162,7 +162,7 @@ def _holds(name: str, wanted: Criterion, facts: Facts) -> bool | None:
     value: Any = facts[FACTS[name]]  # text, a number or a truth, as the criterion
     if name == "environment" and value is None:
         return False
-    if value in _UNKNOWN or (name == "environment" and "$" in value):  # a variable in it that nobody has put in yet
+    if value in _UNKNOWN or (name == "environment" and "$" in value):  # a variable in it that is not expanded yet
         return None
     if name == "protected":
         return bool(value == wanted)

@@ -3,7 +3,7 @@
 Rules, enforced in this order by `weigh`:
 
 - Only votes of people whom the rule lets answer count, by gate.yaml as it is now; each person's latest vote is theirs.
-- Enough rejections decide, before any approval. Whoever triggered the job may reject it, too.
+- Enough rejections decide, before any approval. The person who triggered the job may reject it, too.
 - Past the deadline the request is expired; an approval that is weighed late does not count.
 - An approval counts unless its person triggered the job and the rule does not allow that.
 - A rule has as many places as the sum of its counts, and one person fills one: the place where they help most. When all
@@ -122,7 +122,7 @@ def people_of(rule: Asking) -> list[str]:
 
 
 def concerned(rule: Rule, policy: Policy, facts: Facts) -> list[str]:
-    """Whose answers can count: everybody on any of a rule's lists, and who triggered the job; nobody else is looked at."""
+    """Whose answers can count: everybody on any of a rule's lists, and who triggered the job; no others are looked at."""
     listed_people = people_of(rule)
     return [person for person in policy["people"] if person in listed_people or triggered(person, policy, facts)]
 
@@ -162,7 +162,7 @@ def deadline(rule: Rule, opened_ms: int, prepare_timeout_s: int, job_timeout_s: 
 
 
 def reserve(rule: Rule, job_timeout_s: int) -> int:
-    """Seconds of the job's timeout kept for running: the rule's, else the lesser of 10 min and half the timeout."""
+    """Seconds of the job's timeout kept for running: the rule's, otherwise the lesser of 10 min and half the timeout."""
     if rule["reserve_s"] is not None:
         return int(rule["reserve_s"])
     return int(min(RESERVE_MAX_S, job_timeout_s // 2))

@@ -22,7 +22,7 @@ def fill(entries: list[Entry], people: list[str]) -> list[list[str]]:
 
 
 def _seat(person: str, places: list[int], entries: list[Entry], held: dict[int, str], tried: set[int]) -> bool:
-    """Find `person` a place, moving others on where that is needed; nobody who has a place loses it."""
+    """Find `person` a place, moving others on where that is needed; no person who has a place loses it."""
     for place, number in enumerate(places):
         if place in tried or person not in entries[number]["people"]:
             continue

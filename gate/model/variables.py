@@ -62,7 +62,7 @@ def shown_variables(response: Json, stable: list[object], masked: Callable[[str]
     """The variables that are not surely the server's, as people are shown them.
 
     `stable` are the same variables as they count for the digest, in the same order, so that one that differs in what
-    GitLab makes anew is not taken for a changed one. `masked` takes what must stand nowhere out of a text.
+    GitLab makes for each job is not taken for a changed one. `masked` takes what must stand nowhere out of a text.
     """
     pairs = zip(kinds(response), stable, strict=True)
     found = [_shown(each, kind, _mark(counted, key), masked) for (each, kind), counted in pairs if kind != SERVERS]

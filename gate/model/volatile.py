@@ -1,4 +1,4 @@
-"""What GitLab and the runner make anew in a job response for each job, told by its form. Pure.
+"""What in a job response is new with each job, of GitLab's or the runner's making, recognised by its form. Pure.
 
 Each function returns what is to count for the digest instead (gate/model/digest.py). Where a value has not the form
 that GitLab or the runner gives it, it counts as it stands. Sources: GitLab, app/models/ci/build.rb and
@@ -35,7 +35,7 @@ def features(found: Json, _response: Json) -> Json:
 
 
 def suspend_options(options: Json, _response: Json) -> Json:
-    """That an environment is resumed counts; the key, which each has anew, does not."""
+    """That an environment is resumed counts; the key, which is new with each job, does not."""
     key = options.get("environment_key")
     return options | {"environment_key": "\0key\0"} if isinstance(key, str) and key else options
 
@@ -72,7 +72,7 @@ def _session(holder: Json, response: Json) -> Json:
 
 
 def stable_list(variables: Sequence[object], response: Json) -> list[object]:
-    """A job's variables, in their order, without what is made anew in the first of each name."""
+    """A job's variables, in their order, without what is new with each job in the first of each name."""
     seen: set[str] = set()
     found = []
     for each in variables:
@@ -85,7 +85,7 @@ def stable_list(variables: Sequence[object], response: Json) -> list[object]:
 
 
 def _variable(variable: Json, response: Json) -> Json:
-    """The first variable of its name, without what GitLab makes anew where it has GitLab's form."""
+    """The first variable of its name, without what is new with each job, where it has GitLab's form."""
     form, value = _FORMS.get(str(variable["key"])), variable.get("value")
     kept = form(value, response) if form and isinstance(value, str) else None
     return variable if kept is None else variable | {"value": kept}

@@ -1,6 +1,6 @@
 """`<state_dir>/audit.key`: what this gate signs checkpoints of its audit log with. R's alone.
 
-A key is made once and stays, also when `site` in gate.yaml changes: whoever holds the verifier key goes on with it. It
+A key is made once and stays, also when `site` in gate.yaml changes: verifier keys that were given out stay good. It
 keeps jobs and other users from making checkpoints, not root; what counts is the verifier key that is kept elsewhere.
 """
 

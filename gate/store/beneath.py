@@ -1,6 +1,6 @@
 """Looking at what others own without being led away: openat2(2), beneath a directory of ours.
 
-Whoever owns a directory can plant links in it and mount file systems over its names, and a file system that its own user
+The owner of a directory can plant links in it and mount file systems over its names, and a file system that its own user
 serves (FUSE) may never answer. So a name there is opened relative to a descriptor of ours, across no mount and no link:
 a mount gives EXDEV before the mounted file system is asked anything.
 
@@ -62,7 +62,7 @@ def stat_beneath(directory: int, path: str) -> os.stat_result:
 
 
 def identity(directory: int, path: str) -> tuple[int, ...]:
-    """What tells one state of `path` from another; empty where nothing is there, the error's number where it cannot be told."""
+    """What distinguishes states of `path`; empty where nothing is there, the error's number where it cannot be looked at."""
     try:
         found = stat_beneath(directory, path)
     except FileNotFoundError:

@@ -97,7 +97,7 @@ def exists(path: str) -> bool:
     os.path.lexists() answers no where the disk answers nothing at all, and a request would seem not to have ended.
 
     Raises:
-        StateError: it cannot be told.
+        StateError: it cannot be looked for.
     """
     try:
         os.lstat(path)

@@ -47,7 +47,7 @@ def drops(state_dir: str) -> str:
 
 
 def signed_drops(state_dir: str) -> str:
-    """The directory for signed drops, of whomever."""
+    """The directory for signed drops, of all people."""
     return os.path.join(state_dir, "drop", "signed")
 
 
@@ -108,7 +108,7 @@ def cache_dir(policy: Policy, backend: Backend, facts: Facts) -> str:
 
 
 def directories(policy: Policy) -> list[tuple[str, int, int]]:
-    """R's own directories from the top down, each with its mode, and its group where that matters, else -1."""
+    """R's own directories from the top down, each with its mode, and its group where that matters, otherwise -1."""
     state_dir, gid = policy["state_dir"], policy["approvers_gid"]
     shared = (0o700, -1) if gid is None else (0o2750, gid)
     return [
@@ -137,7 +137,7 @@ def make(policy: Policy) -> list[str]:
         make_directory(path, mode, gid=gid)
     signed = signed_drops(state_dir)
     if policy["approvers_gid"] is None and os.path.lexists(signed):
-        make_directory(signed, 0o700)  # of an approvers_group that is gone: nobody shall leave there what nobody reads
+        make_directory(signed, 0o700)  # of an approvers_group that is gone: no drop shall lie there unread
     write_once(state_dir, "secret", os.urandom(SECRET_BYTES), 0o600)
     reserve.fill(state_dir)
     lines = [_make_drop(state_dir, person, known["uid"]) for person, known in policy["people"].items()]
@@ -201,7 +201,7 @@ def own_page(policy: Policy) -> str:
 
 
 def _make_page(path: str, page_of: PageSettings) -> str | None:
-    """The page's own; never mends an existing one, which would be to write where the page's user can plant links.
+    """The page's own; never repairs an existing one, which would be to write where the page's user can plant links.
 
     A runner that is not root cannot make it for another user: `gate page` says then how the operator can.
     """
@@ -215,7 +215,7 @@ def _make_page(path: str, page_of: PageSettings) -> str | None:
 
 
 def _make_drop(state_dir: str, person: str, uid: int | None) -> str | None:
-    """A person's drop directory; never mends an existing one: what is wrong with it is told where it is read."""
+    """A person's drop directory; never repairs an existing one: what is wrong with it is reported where it is read."""
     own = os.geteuid()
     if uid is None:
         return None
@@ -231,7 +231,7 @@ def _make_drop(state_dir: str, person: str, uid: int | None) -> str | None:
 def _make_for(path: str, uid: int, gid: int = -1) -> None:
     """Make a directory that is somebody else's, unless something has that name.
 
-    Under another name first: whatever comes in between, none is left that is not theirs yet, which nobody would mend.
+    Under another name first: whatever comes in between, none is left that is not theirs yet, and would stay so.
     """
     if _is_taken(path):
         return

@@ -14,7 +14,7 @@ LAST_STAGES_WITHIN_MS = 24 * 3_600_000  # after a job's timeout the runner still
 
 
 def over(request: Request) -> bool:
-    """Whether nobody will take this request further, so that a sweep may end it."""
+    """Whether no process will take this request further, so that a sweep may end it."""
     if not request.of_this_boot:
         return True
     if request.has("started"):

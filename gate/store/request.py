@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from gate.shapes import Content, Decision, Ended, Facts, KeptContent, LogMark, Opened, Policy, Release
 
-# With a comment (drop.COMMENT_MAX_RECORD_BYTES) and all else at its longest, a record stays under the log's 8 KiB.
+# With a comment (drop.COMMENT_MAX_RECORD_BYTES) and all other fields at their longest, a record stays under the log's 8 KiB.
 FIELD_MAX_RECORD_BYTES = 180
 _WITH_DIGEST = ("requested", "decided", "released")
 WHY_MAX_RECORD_BYTES = 360
@@ -67,7 +67,7 @@ class Request:
         """Whether one of the request's files is there.
 
         Raises:
-            StateError: it cannot be told.
+            StateError: that cannot be looked up.
         """
         return exists(os.path.join(self.directory, name))
 
@@ -172,7 +172,7 @@ def is_open(request: Request) -> bool:
 
 
 def keyed_hash(state_dir: str, text: str) -> str:
-    """SHA-256, keyed with the gate's secret: equal texts can be told, nothing else (HMAC, RFC 2104)."""
+    """SHA-256, keyed with the gate's secret: shows which texts are equal, and nothing more (HMAC, RFC 2104)."""
     return hmac.new(layout.secret(state_dir), text.encode(), "sha256").hexdigest()
 
 

@@ -1,6 +1,6 @@
 """Removing a tree that somebody else filled, with anything, and may still be filling.
 
-Every step goes through a descriptor of the directory itself, which is taken over first, so no link is followed and nobody
+Every step goes through a descriptor of the directory itself, which is taken over first, so no link is followed and no one
 is raced. A directory is never entered below the top: what it holds moves up there, so paths, descriptors and memory stay
 few however deep or wide the tree is, and a removal that was cut short is gone on with by the next. What is mounted in it
 is no part of it, and stays.
@@ -28,7 +28,7 @@ class SpentError(GateError):
 
 
 class Allowance:
-    """How many names may still be removed, by whoever holds up a job meanwhile."""
+    """How many names may still be removed while a job has to wait for it."""
 
     def __init__(self, names: float = float("inf")) -> None:
         """Without a number there is no end."""
@@ -75,7 +75,7 @@ def take_over(name: str, parent: int) -> int:
     try:
         if _mount_of(handle) != _mount_of(parent):
             raise OSError(errno.EBUSY, "is a mount: unmount it", name)
-        itself = f"/proc/self/fd/{handle}"  # chmod and chown cannot be told not to follow a link, or take O_PATH
+        itself = f"/proc/self/fd/{handle}"  # chmod and chown have no way not to follow a link, and take no O_PATH
         if os.geteuid() == 0:
             os.chown(itself, 0, 0)
         os.chmod(itself, PRIVATE)

@@ -1,4 +1,4 @@
-"""What nobody needs any more and nobody took away: trees and caches of jobs, drops that did not count.
+"""What is not needed any more and was not removed: trees and caches of jobs, drops that did not count.
 
 - `work/<key>/` of a request that has ended, or is gone: its runner never came to cleanup, or cleanup could not remove it.
 - `cache/<project>/` of a project that no request on disk is of.
@@ -78,7 +78,7 @@ def remove_caches(state_dir: str, allowed: Allowance) -> list[str]:
     directory = layout.caches(state_dir)
     parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # As whoever makes a cache: a job's request is there before, so either we see that, or it finds no cache, and makes one.
+        # As a job that makes a cache does: its request is there before, so either we see that, or it finds none and makes one.
         fcntl.flock(parent, fcntl.LOCK_EX)
         wanted = {key.rpartition("-")[0] for key in keys(state_dir)}
         for name in os.listdir(parent):
@@ -108,6 +108,6 @@ def _has_ended(state_dir: str, key: str) -> bool:
 
 
 def _turned_away_s(path: str) -> float:
-    """By its name where that is ours: whoever owns the file can change its times."""
+    """By its name where that is ours: the owner of a file can change its times."""
     found = _TURNED_AWAY.fullmatch(os.path.basename(path))
     return float(found[1]) if found else os.lstat(path).st_ctime

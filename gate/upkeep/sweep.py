@@ -1,6 +1,6 @@
 """What every config and cleanup tidies, for other requests than its own.
 
-- A request that nobody holds any more is abandoned, and ended: its heartbeat's lock is free and the last beat is older
+- A request that no process holds any more is abandoned, and ended: its heartbeat's lock is free and the last beat is older
   than 60 s, or it is of another boot. One that was decided is only ended.
 - A released request whose run stages never came within 10 min, or of another boot, is ended. One that started is ended by
   its own cleanup, or when it is of another boot, or a day after the job's own timeout: its runner was killed.
@@ -51,7 +51,7 @@ def sweep(policy: Policy, own_key: str) -> list[str]:
     if not os.path.lexists(policy["state_dir"]):
         return []  # config could not make it, and has said why: a line about that here would only hide the reason
     try:
-        # In turned-away/, which nobody else can open: whoever can open a directory can lock it.
+        # In turned-away/, which only R can open: who can open a directory can lock it.
         alone = os.open(layout.turned_away(policy["state_dir"]), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         return [f"cannot sweep {policy['state_dir']}: {error.strerror}"]
@@ -123,7 +123,7 @@ def _first_needed(state_dir: str) -> int:
         requests = [load(state_dir, key) for key in keys(state_dir)]
         found = [request.opened["log_position"][0] for request in requests if request]
     except _FAULTS:
-        return log.FIRST_SEGMENT  # told where it is swept; until somebody mends it, nothing goes
+        return log.FIRST_SEGMENT  # reported where it is swept; until it is fixed, nothing goes
     return min(found, default=log.position(layout.audit(state_dir))[0])
 
 
@@ -156,7 +156,7 @@ def _sweep_person(state_dir: str, person: str, uid: int, ended: _Ended) -> list[
     try:
         directory = _opened(state_dir, lambda root: drop_file.open_directory(root, person, uid))
     except drop_file.DropDirectoryError:
-        return []  # said in the job log of whoever waits for that person
+        return []  # said in the log of the jobs that wait for that person
     except OSError as error:
         return [f"cannot sweep {place}: {error}"]
     return _sweep_directory(state_dir, directory, place, judged)

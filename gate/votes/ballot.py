@@ -155,7 +155,7 @@ class Ballot:
         self.take(directory, name, file)
 
     def take(self, directory: int, name: str, file: os.stat_result) -> str:
-        """Move a file into turned-away/; what cannot be moved there, such as a mount, stays, and nobody waits for it.
+        """Move a file into turned-away/; what cannot be moved there, such as a mount, stays, and no job waits for it.
 
         Raises:
             OSError: the disk moves nothing.

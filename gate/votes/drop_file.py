@@ -3,16 +3,16 @@
 Rules, in this order; the first that fails decides (threats T9, T15 to T17):
 
 - The directory is opened across no link and no mount (gate/store/beneath.py) and counts only if its owner is the
-  person's uid and nobody else has any right on it (an ACL shows in the mode's group bits, as its mask).
+  person's uid and no one else has any right on it (an ACL shows in the mode's group bits, as its mask).
 - The file is opened by O_PATH first, relative to that directory and likewise: nothing that is not a regular file is ever
   opened for reading. Its owner is the person, it has one link.
-- It is ready when nobody has it open for writing: a read lease is granted then and only then (fcntl(2), F_SETLEASE).
+- It is ready when no process has it open for writing: a read lease is granted then and only then (fcntl(2), F_SETLEASE).
   A writer that comes while we read breaks the lease, and what was read is thrown away. Where leases are not allowed, a
   file is ready when it has not changed for SETTLED_S.
-- An approval has content: a disk that is full leaves empty files. Whoever has nothing to say writes `ok`.
+- An approval has content: a disk that is full leaves empty files. People with nothing to say write `ok`.
 - In `drop/signed/`, which is the gate's own and shared, a file may be anybody's: its signature tells whose answer it is.
-- Whatever is wrong with a directory or a file is its owner's: a DropError, and nobody else's answer waits for it. Only
-  where this process or the host has nothing left to look with (HOSTS_OWN), the error is raised as it is: then nobody's
+- Whatever is wrong with a directory or a file is its owner's: a DropError, and no one else's answer waits for it. Only
+  where this process or the host has nothing left to look with (HOSTS_OWN), the error is raised as it is: then no one's
   answer can be known, and nothing may be decided.
 - What is counted or turned away is first moved to a directory of ours by rename(2). If the inode that arrives is not the
   one judged, somebody swapped it: it is moved back without replacing anything.
@@ -64,7 +64,7 @@ class DropError(GateError):
 
 
 class DropDirectoryError(DropError):
-    """A drop directory that counts for nobody."""
+    """A drop directory whose drops do not count."""
 
 
 def open_directory(root: int, person: str, uid: int) -> int:
@@ -159,7 +159,7 @@ def read(directory: int, name: str, uid: int) -> Reading:
 
 
 def read_ascii(directory: int, name: str, uid: int | None = None) -> Reading:
-    """As `read`, whoever owns the file where no uid is given; its text is all that is in it, ASCII."""
+    """As `read`; without a uid, any owner is right; its text is all that is in it, ASCII."""
     return _read(directory, name, uid, _judge_ascii)
 
 

@@ -8,7 +8,7 @@ A file counts only if it is the page user's, named `<32 hex digits>.vote`, and s
 request and digest must be this request's, and the rule must let its person answer.
 
 One look reads READ_MAX files at the most. Of each person's approvals and of their rejections among them only the newest
-counts, since a later one stands for those before it; so a person who votes a thousand times holds up nobody else. What
+counts, since a later one stands for those before it; so a person who votes a thousand times holds up no one else. What
 does not count is turned away with a record, WRONG_MAX in one look.
 """
 

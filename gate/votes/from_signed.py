@@ -1,16 +1,16 @@
-"""Signed drops, as one waiting request sees them: in `drop/signed/`, and in the directory of whoever brings one.
+"""Signed drops, as one waiting request sees them: in `drop/signed/`, and in the directory of the person who brings one.
 
 Anybody of approvers_group can fill `drop/signed/`, so it is never listed: looked for are the few names that answer this
 request, `<key>.<person>.approve` and `.reject`, of each person who has a key and whose answer can count. Anybody of the
 group can also sit on such a name. So a person of the rule may bring one in their own `drop/<person>/`, under the same
-name, where nobody else can write (docs/adr/0035-carried-drops.md).
+name, where no one else can write (docs/adr/0035-carried-drops.md).
 
 - What has such a name and is well becomes a vote, exactly as another drop does.
 - What has such a name and is not well gets its record, and away it goes; so does what somebody keeps open for writing (the
-  one who waits knows for how long): its name is needed by whoever brings the true one.
-- All else is the sweep's (gate/upkeep/sweep.py).
+  one who waits knows for how long): its name is needed for the true one.
+- The rest is the sweep's (gate/upkeep/sweep.py).
 
-A statement counts once. Whoever kept a copy of alice's approval could otherwise put it back after her rejection.
+A statement counts once. Otherwise a kept copy of alice's approval could be put back after her rejection.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ONCE_ONLY = "this very statement was counted already; sign one with another expi
 
 
 def signers(rule: Rule, policy: Policy, facts: Facts) -> list[str]:
-    """Whose signed drops are looked for; nobody's where there is no `drop/signed/`."""
+    """Whose signed drops are looked for; no one's where there is no `drop/signed/`."""
     people = concerned(rule, policy, facts) if policy["approvers_gid"] is not None else []
     return [person for person in people if policy["people"][person]["ssh_keys"]]
 
@@ -96,7 +96,7 @@ def _readings(ballot: Ballot, directory: int, person: str, source: str) -> Itera
         if reading.state != "later" or source not in ballot.overdue:
             return reading
         return reading._replace(
-            state="bad", why=f"{reading.why} for too long, and nobody else can use its name meanwhile"
+            state="bad", why=f"{reading.why} for too long, and no one else can use its name meanwhile"
         )
 
     return ballot.readings(source, "drop/signed", signed.names_of(ballot.request.key, person), by, read)
@@ -141,7 +141,7 @@ def _answer(
 
     Raises:
         NotCountingError: it does not count.
-        CannotVerifyError: it cannot be told whether it does.
+        CannotVerifyError: that cannot be found out.
     """
     request, policy = ballot.request, ballot.policy
     made_with = signed.verify(content, statement, request.key, request.opened["digest"], policy, time.time())

@@ -34,7 +34,7 @@ class Inbox:
         rule: Rule,
         at: Callable[[str], None] = lambda _source: None,
     ) -> None:
-        """`policy` and `rule` are those of gate.yaml as it is now; `at` is told of each source before it is looked at."""
+        """`policy` and `rule` are those of gate.yaml as it is now; `at` is called with each source before it is looked at."""
         self.ballot = Ballot(request, policy, rule)
         self.hung: set[str] = set()
         """Sources that did not answer when they were looked at before, and are passed over."""

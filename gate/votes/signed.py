@@ -65,7 +65,7 @@ def split(content: bytes) -> tuple[bytes, bytes]:
 
 
 def why_not(statement: Statement, key: str, digest: str, policy: Policy, now_s: float) -> str | None:
-    """Why a statement, whoever signed it, does not count for the request of `key` and `digest`; None where it may."""
+    """Why a statement, no matter who signed it, does not count for the request of `key` and `digest`; None where it may."""
     if statement.request != key:
         return f"it is for the request {statement.request}"
     known = policy["people"].get(statement.person)
@@ -132,7 +132,7 @@ def still_theirs(vote: Vote, policy: Policy) -> bool:
 
 
 def lines_for(request: Request, policy: Policy, rule: Rule) -> list[str]:
-    """What people elsewhere need to sign an answer, for the job log; nothing where nobody on the rule could.
+    """What people elsewhere need to sign an answer, for the job log; nothing where no one on the rule could.
 
     The template is not canonical: `<person>` and `<answer>` are for people to fill in, and `expires` and `comment`, too,
     may be others.

@@ -203,7 +203,7 @@ def _base64(content: bytes) -> str:
 
 def _memory_file(name: str, content: bytes) -> IO[bytes]:
     """A file that has no name anywhere, for a child to read."""
-    file = open(os.memfd_create(name, os.MFD_CLOEXEC), "w+b")  # noqa: SIM115 - whoever asked for it closes it
+    file = open(os.memfd_create(name, os.MFD_CLOEXEC), "w+b")  # noqa: SIM115 - the caller closes it
     file.write(content)
     file.flush()
     return file

@@ -3,7 +3,7 @@
     {"comment":"","decision":"approve","digest":"…","expires":"2026-11-24T14:05:00Z","person":"alice","request":"…","v":1}
 
 Canonical: exactly these keys, sorted, no spaces, all but printable ASCII escaped, as Python's
-`json.dumps(…, sort_keys=True, separators=(",", ":"))` writes it. What differs from its own contents written anew is no
+`json.dumps(…, sort_keys=True, separators=(",", ":"))` writes it. What differs from its own contents written again is no
 statement, so the same answer is always the same bytes.
 """
 
