@@ -104,7 +104,7 @@ def _find(data: bytes, key: str, uid: int) -> Yaml | None:
 
 
 def is_private(directory: str, uid: int) -> bool:
-    """Return whether nobody beside `uid` can write, or put anything else, there; root can do what root wants.
+    """Return whether only `uid` can write there or replace it; root can do what root wants.
 
     Raises:
         OSError: it cannot be looked at.

@@ -1,7 +1,7 @@
 """Whether a path can be trusted on this host: whose it is, who may write to it, what it lies on.
 
 R is the uid that the runner, and so the gate, runs as. A path is R's alone when every directory that the kernel passes
-on the way to it belongs to root or R, and nobody else can write there. The walk goes from the top down, so that what
+on the way to it belongs to root or R, and no one else can write there. The walk goes from the top down, so that what
 has been looked at cannot be exchanged by anybody else afterwards. A sticky directory of root's (/tmp) is fine: in it
 only an entry's owner may exchange it, and the entry's owner is looked at next.
 """
@@ -17,11 +17,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OURS = "gitlab-runner-gate"  # how a directory is called that nobody but the gate has
+OURS = "gitlab-runner-gate"  # the name of a directory that only the gate has
 CHOICE = " if that is right for this host, or move what the gate has there elsewhere"
 MAX_LINKS = 40  # the kernel's own limit, path_resolution(7)
 
-# fuseblk is a local disk. Whatever else is on FUSE is a program, and locks and links are what it makes of them.
+# fuseblk is a local disk. Anything else on FUSE is a program, and locks and links are what it makes of them.
 # fmt: off
 NETWORK_TYPES = frozenset({
     "9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fuse", "gfs2", "glusterfs", "gpfs", "lustre",
@@ -142,7 +142,7 @@ def _user(uid: int) -> str:
 
 def _kind_problems(path: str, kind: str | None) -> Iterator[str]:
     if kind is None:
-        yield f"{path}: what file system it lies on cannot be told from /proc/self/mountinfo: choose another directory"
+        yield f"{path}: /proc/self/mountinfo does not show which file system it is on: choose another directory"
     elif is_network(kind):
         yield f"{path} lies on {kind}, where locks and appends cannot be relied on: choose a directory on a local disk"
 
@@ -153,7 +153,7 @@ def is_network(kind: str) -> bool:
 
 
 def file_system(path: str) -> str | None:
-    """Return the type of the file system that `path` lies on, None where it cannot be told.
+    """Return the type of the file system that `path` lies on, None where it is unknown.
 
     By mount id (proc(5), fdinfo): device numbers differ on btrfs, and the longest prefix is wrong on overmounts.
 

@@ -3,8 +3,8 @@
 A stage goes by what was kept of the same bytes (config.compiled), which saves it YAML and the schema, and nothing else: what the
 host says of the names is asked on each load. On any doubt, and for each fault, the whole load runs.
 
-Whoever can write this file decides who approves, so it must be R's (the uid that the runner, and so the gate, runs as)
-or root's, writable by nobody else, in directories of which the same is true. That is looked at on every load.
+To write this file is to decide who approves, so it must be R's (the uid that the runner, and so the gate, runs as)
+or root's, writable by no one else, in directories of which the same is true. That is looked at on every load.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def load_policy(path: str, *, owner: int | None = None, host: Host = _SYSTEM) ->
     """Return the policy in the file at `path`, and the SHA-256 (hex) of the very bytes that it was made from.
 
     `owner` is R. None means the caller's own effective uid, which is right for every stage, because they run as R, and
-    fails closed for anybody else. It is deliberately not "whoever owns what the file calls its state directory": then a
+    fails closed for anybody else. It is deliberately not "the owner of what the file calls its state directory": then a
     file of anybody's would vouch for itself. People's commands, which run as others, use `load_policy_as_reader`.
 
-    The directories are looked at before the file is opened, from / down, so nobody else can exchange one in between.
+    The directories are looked at before the file is opened, from / down, so no one else can exchange one in between.
     The file is opened once; owner, mode, hash and policy are those of the one descriptor.
 
     Raises:
@@ -60,7 +60,7 @@ def load_for_stage(path: str, code: str, *, host: Host = _SYSTEM) -> tuple[Polic
     """Return what `load_policy` does for R, by what is kept of these bytes; and what to keep of them, where nothing is.
 
     `code` is `compiled.code_digest()` as it was before this module was imported. Where it is another by now, an upgrade
-    is under way, and nobody can tell which version's code this is: then nothing is believed, and nothing kept.
+    is under way, and it is unknown which version's code this is: then nothing is believed, and nothing kept.
 
     Raises:
         ConfigError: with every fault that was found.
@@ -102,7 +102,7 @@ def _with_on_event(found: Policy, path: str, runner: int) -> Policy:
 
 
 def load_file(path: str, owner: int, *, host: Host = _SYSTEM) -> tuple[Policy, str]:
-    """Return what `load_policy` does, without a look at the command of `on_event`: for `gate check`, which tells of it apart.
+    """Return what `load_policy` does, without a look at the command of `on_event`: for `gate check`, which reports it apart.
 
     Raises:
         ConfigError: with every fault that was found.
@@ -116,7 +116,7 @@ def load_policy_as_reader(path: str, *, host: Host = _SYSTEM) -> tuple[Policy, s
 
     R is taken to be the owner of the file's state directory, and the file must then be R's or root's as ever. This
     says that file and state belong together and that no third user had a hand in it, not that the gate is a genuine
-    one: that lies with whoever chose `path`. So it is never for deciding or releasing anything.
+    one: that lies with the caller, who chose `path`. So it is never for deciding or releasing anything.
 
     Raises:
         ConfigError: with every fault that was found.
@@ -189,7 +189,7 @@ def _state_owner(path: str) -> int:
 
 
 def state_dir_of(path: str) -> str | None:
-    """Return the state directory that the file at `path` names, whoever wrote it; None where it cannot be told."""
+    """Return the state directory that the file at `path` names, no matter who wrote it; None where it is unknown."""
     try:
         return _state_dir(_read(path)[0], path)[1]
     except ConfigError:

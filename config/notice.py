@@ -1,6 +1,6 @@
-"""`on_event`, the command that is told what happens: an absolute path, to a program that nobody else can exchange.
+"""`on_event`, the command for notices: an absolute path, to a program that no one else can exchange.
 
-It runs as the gate, so one that somebody else could write stops the gate. One that has gone stops nothing: nobody waits
+It runs as the gate, so one that somebody else could write stops the gate. One that has gone stops nothing: no job waits
 for a notice.
 """
 
@@ -31,7 +31,7 @@ def check(document: Document, value: Yaml) -> Iterator[Fault]:
 def exposed(path: str, uid: int) -> list[str]:
     """Return why somebody beside root and `uid`, whom the gate runs as, could say what runs at `path`, a line each.
 
-    Also where nothing is there yet: whoever can write to a directory on the way could put something there.
+    Also where nothing is there yet: a user who can write to a directory on the way could put something there.
     """
     return [f"{each.message}; on_event would run what somebody else put there" for each in weaknesses_so_far(path, uid)]
 
@@ -41,11 +41,11 @@ def unusable(path: str) -> str:
     try:
         state = os.stat(path)
     except OSError as error:
-        return f"on_event: {path}: {reason(error)}: nobody is notified"
+        return f"on_event: {path}: {reason(error)}: no notices are sent"
     if not stat.S_ISREG(state.st_mode):
-        return f"on_event: {path} is no file: nobody is notified"
+        return f"on_event: {path} is no file: no notices are sent"
     if not state.st_mode & 0o111:
         return (
-            f"on_event: {path} is not a program: nobody is notified; chmod +x it, and begin it with #!/bin/sh or such"
+            f"on_event: {path} is not a program: no notices are sent; chmod +x it, and begin it with #!/bin/sh or such"
         )
     return ""

@@ -41,7 +41,7 @@ def check(document: Document, value: Yaml, accounts: Accounts) -> Iterator[Fault
         yield document.fault(("page", "user"), message, fix)
     yield from _proxy(document, page, value, accounts)
     if "proxy_socket" in page and page["proxy_socket"] in (page.get("socket"), link_socket_of(page)):
-        message = "is the proxy's socket too: whoever reaches that can claim to be anybody, so give it one of its own"
+        message = "is the proxy's socket too: all who reach that can claim to be anybody, so give it one of its own"
         yield document.fault(("page", "socket"), message)
 
 

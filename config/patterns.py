@@ -1,6 +1,6 @@
 """Patterns of `match` that nothing in GitLab can ever be: why, and what to write in their place.
 
-Such a pattern means more than it says: whoever wrote it wanted some jobs to have this rule. So the criterion is unknown, and
+Such a pattern means more than it says: its author wanted some jobs to have this rule. So the criterion is unknown, and
 not false, for a job that no other pattern of it is for, and the job does not fall through to a looser rule
 (gate.model.matching).
 

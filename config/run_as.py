@@ -20,7 +20,7 @@ def check(document: Document, value: Yaml, accounts: Accounts) -> Iterator[Fault
     """Yield the faults of meaning in `backend`, and in the `run_as` of the rules."""
     backend = value.get("backend")
     written = document.value["backend"] if backend is not None else {}
-    # A misspelt answer is told once, and not again as if it had been no.
+    # A misspelt answer is reported once, and not again as if it had been no.
     tolerant = backend is None or backend.get("allow_same_user", "allow_same_user" in written)
     if "run_as" not in written and not tolerant:
         yield document.fault(

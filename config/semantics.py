@@ -2,7 +2,7 @@
 
 Every check looks at a value in which anything may be missing (what had a fault of form has been taken out), and yields
 all that it finds. Names are compared as they stand in the file, also those whose own entry has a fault, so that one
-mistake is told once.
+mistake is reported once.
 """
 
 from __future__ import annotations

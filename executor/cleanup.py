@@ -27,7 +27,7 @@ FOREIGN_FAULTS_MAX = 3
 def cleanup(config_file: str) -> int:
     """Remove the job's tree, end its request where it is over, and sweep what others left; always 0.
 
-    A fault is told on stderr, which the runner keeps in its own log. A failing exit code would put a warning about it
+    A fault goes to stderr, which the runner keeps in its own log. A failing exit code would put a warning about it
     into the job log, whose reader can do nothing about it; what could not be done is done by a later sweep.
 
     `ended` is written only where a run stage started, or the decision is final and negative: after a failed attempt of

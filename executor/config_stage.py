@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from gate.shapes import Backend, Chosen, Facts, Json, KeptContent, Plan, Planned, Policy
 
 MAX_ATTEMPTS = 1000
-SWEEP_NICE = 19  # whoever is answered meanwhile goes first
+SWEEP_NICE = 19  # jobs that are answered meanwhile go first
 
 
 def config(config_file: str, *, rehearsal: bool = False) -> int:
@@ -126,7 +126,7 @@ def _load(config_file: str) -> tuple[Policy, str, Compiled | None]:
 
 
 def _keep(policy: Policy, fresh: Compiled | None) -> None:
-    """Keep what gate.yaml comes to, for the next stage; in a place that is nobody else's, or not at all."""
+    """Keep what gate.yaml comes to, for the next stage; in a place that is the gate's alone, or not at all."""
     from config.compiled import is_private
 
     if fresh is None:

@@ -1,13 +1,13 @@
 """How often a source of answers may have the gate look. Pure.
 
-A look costs some 100 ms of processor time. Whoever answers a few times has it at once; whoever makes something happen all
-the time (a name that comes and goes, a file that is held open) has it more and more rarely, and nobody else waits for
+A look costs some 100 ms of processor time. Who answers a few times has it at once; who makes something happen all
+the time (a name that comes and goes, a file that is held open) has it more and more rarely, and no one else waits for
 that. At the deadline everything is looked at, whatever its pace.
 """
 
 from __future__ import annotations
 
-GAP_MS = 150  # between two looks, whoever they are for
+GAP_MS = 150  # between two looks, for any person
 AT_ONCE = 5
 FIRST_WAIT_MS = 200
 LONGEST_WAIT_MS = 10_000
@@ -21,7 +21,7 @@ class Pace:
     """Of one waiting job; times are boottime in ms."""
 
     def __init__(self) -> None:
-        """Nobody has asked for anything yet."""
+        """No look has been asked for yet."""
         self._asked: dict[str, tuple[int, int]] = {}
         self._later: dict[str, tuple[int, int]] = {}
 

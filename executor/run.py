@@ -54,7 +54,7 @@ def _release(job_dir: str) -> Release:
     """
     released: Release | None = read_json(os.path.join(job_dir, "release.json"))
     if released is None:
-        raise StageError("refused: nobody has let this job through; is prepare_exec wired in the runner's config.toml?")
+        raise StageError("refused: this job was not let through; is prepare_exec wired in the runner's config.toml?")
     if released["key"] != os.path.basename(job_dir) or released["response_sha256"] != sha256(read_response()):
         raise StageError("refused: what was let through is another job than this one")
     if released["boot_id"] != boot_id() or exists(os.path.join(job_dir, "ended.json")):

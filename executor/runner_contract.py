@@ -45,7 +45,7 @@ def tell_exit_code(code: int) -> None:
     """Write the code that GitLab is to see into BUILD_EXIT_CODE_FILE.
 
     Raises:
-        StageError: it cannot be written; a job's end would be told wrongly.
+        StageError: it cannot be written; a job's end would be reported wrongly.
     """
     path = os.environ.get("BUILD_EXIT_CODE_FILE", "")
     if not path:
@@ -73,7 +73,7 @@ def from_config(name: str) -> str:
 
 
 def say(line: str, descriptor: int = 1) -> None:
-    """One line to the job log. A log that nobody reads any more stops nothing."""
+    """One line to the job log. A log that is not read any more stops nothing."""
     try:
         os.write(descriptor, f"gate: {line}\n".encode("utf-8", "backslashreplace"))
     except OSError:

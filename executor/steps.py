@@ -170,7 +170,7 @@ def canceling(_context: StepContext, _interrupted: Callable[[], bool]) -> StepRe
 
 
 def abandoning(_context: StepContext, _interrupted: Callable[[], bool]) -> StepResult:
-    """The runner that started us is gone, and nobody will run this job."""
+    """The runner that started us is gone, and will not run this job."""
     why = "the runner that held this job is gone"
     result = _at_any_cost(lambda: _give_up("abandoned", why))
     end(_request(_plan()), why)
@@ -303,7 +303,7 @@ def _check_resumable(request: Request, plan: Plan, response: str) -> None:
             " run the job again, so that it gets a new number"
         )
     if not request.of_this_boot:
-        raise StageError(f"{request.key} was opened before this host was started anew: run the job again")
+        raise StageError(f"{request.key} was opened before this host restarted: run the job again")
     if heartbeat.is_waiting(request.directory):
         raise StageError(
             f"{request.key} is held by another process already: two runners with one job, or one that hangs"
@@ -339,7 +339,7 @@ def _waiting(request: Request, plan: Plan, rule: Rule, lines: list[str], deadlin
 
 def _settle(request: Request, decision: Decision, plan: Plan, interrupted: Callable[[], bool],
             lines: list[str] | None = None) -> StepResult:  # fmt: skip
-    """Finish a decision, whoever made it: record it, release or fail the job, and then tell of it."""
+    """Finish a decision, no matter who made it: record it, release or fail the job, and then notify."""
     result = _finish(request, decision, plan, interrupted, lines or [])
     on_event.decided(request, plan["policy"], decision, result.get("why"))
     return result
@@ -376,7 +376,7 @@ def _let_through(request: Request, decision: Decision, plan: Plan, interrupted: 
 
 
 def _give_up(word: Outcome, why: str) -> StepResult:
-    """Decide that nobody waits any more; where it was approved before, that stands, and is not released from here."""
+    """Decide that the job does not wait any more; where it was approved before, that stands, and is not released from here."""
     plan = _plan()
     request = _request(plan)
     decision = decide(request, word, why, rule=plan["rule"], config=plan["config_sha256"])

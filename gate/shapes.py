@@ -209,7 +209,7 @@ class By(TypedDict):
 
 
 class Told(TypedDict):
-    """What people are told of a decision."""
+    """How people read of a decision."""
 
     decision: Outcome
     why: str

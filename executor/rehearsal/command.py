@@ -17,7 +17,7 @@ STDOUT, STDERR = 1, 2
 @click.option("--job", "job_file", metavar="FILE", help="A job response (JSON); without it, a sample deployment.")
 @click.option("--runner-config", metavar="FILE", help="A runner's config.toml; without it, this installation.")
 @click.option(
-    "--runner", "runner_name", metavar="NAME", help="Which [[runners]] of that file; else its first custom one."
+    "--runner", "runner_name", metavar="NAME", help="Which [[runners]] of that file. [default: its first custom one]"
 )
 @click.option(
     "--runner-version",

@@ -10,7 +10,7 @@ class RehearsalError(GateError):
 
 
 class BuildError(GateError):
-    """Ends the job for good; `exit_code` None where GitLab is told none."""
+    """Ends the job for good; `exit_code` is None where GitLab gets none."""
 
     def __init__(self, message: str, *, exit_code: int | None = None, reason: str = "script_failure") -> None:
         super().__init__(message)

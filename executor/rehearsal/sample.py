@@ -1,4 +1,4 @@
-"""The job that is rehearsed where none is given: a deployment, triggered by somebody who is nobody's approver."""
+"""The job that is rehearsed where none is given: a deployment, triggered by somebody who approves nothing."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def _setting(text: str) -> Response:
 
 def _to(fd: int) -> Any:
     def write(data: bytes) -> None:
-        with suppress(BrokenPipeError):  # whoever watched has gone; the job goes on, as it does in GitLab
+        with suppress(BrokenPipeError):  # the watcher has gone; the job goes on, as it does in GitLab
             while data:
                 data = data[os.write(fd, data) :]
 

@@ -102,7 +102,7 @@ def file_path(directory: str, key: str) -> str:
 
 
 def driver_environment(job: Response, variables: list[Variable]) -> dict[str, str]:
-    """CUSTOM_ENV_*: what a driver is told of the job's variables (a file variable's value as it is)."""
+    """CUSTOM_ENV_*: what a driver gets of the job's variables (a file variable's value as it is)."""
     services = [_service(service) for service in job.get("services") or []]
     told = dict(
         f"CUSTOM_ENV_{each.key}={each.value}".split("=", 1) for each in variables

@@ -28,7 +28,7 @@ _ASKED_WITHIN_S = 30
 
 
 def chosen(asked: str | None) -> str:
-    """The version that is played: `asked`, else that of the gitlab-runner that is here, else the newest that is known.
+    """The version that is played: `asked`, or that of the gitlab-runner that is here, or the newest that is known.
 
     Raises:
         RehearsalError: `asked` is no version of a runner that the gate works with.

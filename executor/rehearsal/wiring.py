@@ -98,7 +98,7 @@ def _read(path: str) -> Toml:
     except OSError as error:
         raise RehearsalError(f"{path}: cannot be read: {error.strerror}; name the runner's config.toml") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RehearsalError(f"{path}: not TOML: {error}; mend it, or name the runner's config.toml") from error
+        raise RehearsalError(f"{path}: not TOML: {error}; fix it, or name the runner's config.toml") from error
 
 
 def _choose(runners: Any, path: str, name: str | None) -> Toml:

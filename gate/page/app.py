@@ -119,7 +119,7 @@ def _job_uids(page: Page) -> set[int]:
 
 
 def tell_systemd(state: str) -> None:
-    """Tell a service manager that waits to hear it (sd_notify(3)); else nothing."""
+    """Notify a service manager that waits for it (sd_notify(3)); without one, do nothing."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return

@@ -125,7 +125,7 @@ class Connection(web.RequestHandler):
             return str(peer[0]) if peer else "nobody", None
         uid = uid_of_tcp_peer(sock.family, peer[:2], own[:2]) if peer else None
         if uid is None:  # a job could otherwise send something and be gone before it is asked about
-            return "nobody", "whose a connection is cannot be told, so it is closed"
+            return "nobody", "the owner of a connection is unknown, so it is closed"
         return f"uid {uid}", f"uid {uid}, which jobs run as, may not connect" if uid in barred else None
 
     def _say(self, why: str) -> None:

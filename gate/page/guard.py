@@ -4,7 +4,7 @@
 - Its body is there in time, and small.
 - A form is accepted by POST only, from this page's own origin: `Sec-Fetch-Site: same-origin`, or, from a browser that does
   not send that, exactly our Origin. `same-site` is not enough: another port of this host may be a job's own web server.
-- Whoever makes it is known, or is sent to log in; what comes by the socket of the login links can ask for one, and for nothing else.
+- Its visitor is known, or is sent to log in; what comes by the socket of the login links can ask for one, and for nothing else.
 - Whatever comes of it, an error too, has the same headers, and an error is a page of ours that repeats nothing.
 """
 

@@ -92,7 +92,7 @@ def _link(path: str, gid: int | None) -> socket.socket:
 
 
 def _unix(path: str, gid: int | None) -> socket.socket:
-    """A Unix socket for its group, in a directory where nobody else could put one in its place (threats T11)."""
+    """A Unix socket for its group, in a directory where no one else could put one in its place (threats T11)."""
     directory = os.path.dirname(path)
     try:
         problems = path_problems(directory, os.geteuid())

@@ -1,4 +1,4 @@
-"""Server-sent events: one line whenever something has changed, so that a page that is looked at can fetch itself anew."""
+"""Server-sent events: one line whenever something has changed, so that a page that is looked at can fetch itself again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NONE = -1  # the version of a page that is behind, or of before the last start
 async def live(request: web.Request) -> web.StreamResponse:
     """GET /live: `change` events, until the visitor goes, or may not look any more (WHATWG HTML, 9.2).
 
-    `?since=` is the version that a page was made of: what has changed before its script could ask is told at once. One
+    `?since=` is the version that a page was made of: what has changed before its script could ask is sent at once. One
     too many of the same person gets 204, which tells a browser not to try again; its page looks by itself now and then.
     """
     page, whose = request.app[PAGE], visitor(request).counts_as

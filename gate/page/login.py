@@ -29,7 +29,7 @@ class PasswordError(GateError):
     """A password that is wrong, or was tried too often; `status` is the HTTP one."""
 
     def __init__(self, status: int, words: str) -> None:
-        """`words` are for whoever tried."""
+        """`words` are for the person who tried."""
         super().__init__(words)
         self.status = status
 
@@ -42,14 +42,14 @@ async def form(request: web.Request) -> web.StreamResponse:
 
 
 async def login(request: web.Request) -> web.StreamResponse:
-    """POST /login: a new session, with a new id, for whoever knows their password."""
+    """POST /login: a new session, with a new id, for a person who knows their password."""
     page, sent = request.app[PAGE], await form_of(request)
     person, onward = str(sent.get("person", "")).strip(), str(sent.get("next", ""))
     try:
         page.tokens.check(str(sent.get("token", "")), "", "login")
         account = await check_password(page, person, str(sent.get("password", "")), page.attempts)
     except TokenError:
-        return _form(request, 403, "This form was too old: here it is anew.", person, onward)
+        return _form(request, 403, "This form was too old. Here is a new one.", person, onward)
     except PasswordError as error:
         return _form(request, error.status, str(error), person, onward)
     say(f"{person} logged in")

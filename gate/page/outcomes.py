@@ -28,4 +28,4 @@ def outcome(index: Index, asked: Request, nonce: str) -> tuple[str, str]:
         return "turned-away", f"Your answer does not count: {record['why']}."
     if not is_open(asked):
         return "late", "Too late: it was decided before your answer was taken, which came to nothing."
-    return "left", "Your answer is written down, and nobody has taken it yet. If that stays so, the job's gate is gone."
+    return "left", "Your answer is written down, and not taken yet. If that stays so, the job's gate is gone."

@@ -74,7 +74,7 @@ class Page:
         self.links = Links(boottime_s)
         self.attempts = Attempts(boottime_s)
         self.answers = Answers(boottime_s)
-        # Of people who are logged in, whom nobody at the door can slow down.
+        # Of people who are logged in, whom no one at the door can slow down.
         self.attempts_within = Attempts(boottime_s)
         self.tokens = form_tokens.Tokens(form_tokens.key_in(directory), time.time)
         self.changes = Changes()
@@ -96,7 +96,7 @@ class Page:
         return self.rulebook.policy
 
     def end(self) -> None:
-        """Have the page end: whoever looks at live pages is let go."""
+        """Have the page end: visitors of live pages are let go."""
         self.ending.set()
         self.changes.tell()
 

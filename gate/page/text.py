@@ -28,7 +28,7 @@ def exactly(text: object) -> Markup:
     NUL, which HTML has no way to write, is shown as its picture.
     """
     written = str(text)
-    # By the few characters that a text is made of: one of megabytes with an odd one in it shall hold nobody up.
+    # By the few characters that a text is made of: one of megabytes with an odd one in it must not hold the page up.
     letters = set(written)
     marked = {ord(each): _marked(each) for each in letters if _is_odd(each)}
     html = escape(written).translate(marked) if marked else escape(written)

@@ -1,7 +1,7 @@
 """Leaving a vote, and seeing what came of it. The page decides nothing: the one who waits takes the vote, or does not.
 
 A form counts only with a token that this page made for this visitor and request, and with the digest that was shown: a vote
-on anything else is refused (threats T18, T19). Whoever logged in with a password gives it again, if that was long ago.
+on anything else is refused (threats T18, T19). A visitor who logged in with a password gives it again, if that was long ago.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 TAKEN_WITHIN_S = 5.0
 VOTE_MODE = 0o644  # votes/ itself is closed to all but the gate and this page
-AGAIN = "This form was too old, or not made for you: it is here anew, with what you wrote. Nothing was decided."
+AGAIN = "This form was too old, or not made for you. Here is a new one, with what you wrote. Nothing was decided."
 
 
 class Refusal(NamedTuple):

@@ -180,7 +180,7 @@ def test_everything_is_reached_and_done_by_keyboard(shown: Start, browser: Brows
     _tab_to(seen, "Reject")
     assert seen.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     seen.keyboard.press("Enter")
-    expect(seen.locator("#outcome")).to_contain_text("nobody has taken it yet")
+    expect(seen.locator("#outcome")).to_contain_text("not taken yet")
 
 
 def _tab_to(seen: Page, text: str) -> None:

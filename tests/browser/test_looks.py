@@ -55,7 +55,7 @@ def test_without_a_script_people_filter_read_answer_and_search(shown: Start, bro
     expect(seen.get_by_role("link", name="deploy #1002")).to_have_count(0)
     seen.get_by_role("link", name="migrate #1001").click()
     seen.get_by_role("button", name="Reject").click()
-    expect(seen.locator("#outcome")).to_contain_text("nobody has taken it yet")
+    expect(seen.locator("#outcome")).to_contain_text("not taken yet")
     start.stage.decided(one, "rejected", "no")
     seen.get_by_role("link", name="History").click()
     seen.get_by_label("Outcome").select_option("rejected")

@@ -461,7 +461,7 @@ def test_a_name_that_the_proxy_sends_may_be_written_with_a_person(shown: Start) 
 
 
 SENT = {
-    "an address": ("mallory@example.com", "Remote-User: mallory@example.com, and nobody in gate.yaml is called so."),
+    "an address": ("mallory@example.com", "Remote-User: mallory@example.com, and no one in gate.yaml has that name."),
     "markup": ("<img src=x>", "Remote-User: &lt;img src=x&gt;, and nobody"),
     "an override": ("m\u202ex", r"Remote-User: m\u202ex, and nobody"),
     "too long": ("x" * 3000, f"Remote-User: {'x' * 100}… (3000 characters), and nobody"),

@@ -83,7 +83,7 @@ def test_a_runner_without_prepare_runs_nothing(gated: Start) -> None:
     job = case.submit()
     assert case.outcome(job) == SYSTEM_FAILURE
     assert not case.ran(job)
-    assert "refused: nobody has let this job through; is prepare_exec wired" in case.harness.trace(job)
+    assert "refused: this job was not let through; is prepare_exec wired" in case.harness.trace(job)
 
 
 def test_a_runner_without_config_runs_nothing(gated: Start) -> None:

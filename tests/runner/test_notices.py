@@ -194,7 +194,7 @@ def test_a_command_that_cannot_be_run_is_recorded_and_the_job_goes_on(gated: Sta
     job = case.waiting()
     case.drop(job, "approve")
     assert case.outcome(job)[0] == "success"
-    assert re.search(rf"warning: .*on_event: {command}.*: nobody is notified", case.harness.trace(job))
+    assert re.search(rf"warning: .*on_event: {command}.*: no notices are sent", case.harness.trace(job))
     until(lambda: len(case.site.records("notice-failed", job)) == 2, "recorded")
     words = {"": "No such file or directory", "plain": "Permission denied"}[gone]
     assert {each["why"] for each in case.site.records("notice-failed", job)} == {f"cannot be started: {words}"}

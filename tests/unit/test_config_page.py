@@ -43,9 +43,9 @@ def messages(page: str, runner_uid: int = 0, host: FakeHost | None = None, text:
         (f"user: gitlab-gate, {PROXIED.replace('www-data', 'gate-approvers')}",
          ["'gate-approvers' is the approvers' group too, and each of them could claim to be another: name the proxy's"]),
         (f"user: gitlab-gate, socket: /run/gate/proxy, {PROXIED.replace('proxy.sock', 'proxy-link')}",
-         ["is the proxy's socket too: whoever reaches that can claim to be anybody, so give it one of its own"]),
+         ["is the proxy's socket too: all who reach that can claim to be anybody, so give it one of its own"]),
         (f"user: gitlab-gate, socket: /run/gate/proxy.sock, {PROXIED}",
-         ["is the proxy's socket too: whoever reaches that can claim to be anybody, so give it one of its own"]),
+         ["is the proxy's socket too: all who reach that can claim to be anybody, so give it one of its own"]),
     ],
 )  # fmt: skip
 def test_the_page_is_judged_by_its_user_and_its_ways_in(page: str, expected: list[str]) -> None:
@@ -158,7 +158,7 @@ def test_on_event_is_an_absolute_path() -> None:
 
 def test_on_event_names_a_program_that_can_be_run(tmp_path: Path) -> None:
     program = tmp_path / "notify"
-    assert unusable(str(program)) == f"on_event: {program}: no such file or directory: nobody is notified"
+    assert unusable(str(program)) == f"on_event: {program}: no such file or directory: no notices are sent"
     program.write_text("#!/bin/sh\n")
     assert "chmod +x" in unusable(str(program))
     program.chmod(0o755)
@@ -183,7 +183,7 @@ def test_a_command_that_cannot_be_run_stops_no_job(tmp_path: Path, gone: str) ->
     elif gone in ("dangling", "loop"):
         program.symlink_to("nowhere" if gone == "dangling" else program)
     (aside,) = loaded(tmp_path, program / "deeper" if gone == "below a file" else program)["asides"]
-    assert (aside["of"], "nobody is notified" in aside["message"]) == ("on_event", True)
+    assert (aside["of"], "no notices are sent" in aside["message"]) == ("on_event", True)
 
 
 @pytest.mark.parametrize("exchanged", ["the program", "its directory", "where it would be"])

@@ -1,6 +1,6 @@
 """Passwords of people who log in on TCP: `page/accounts/<person>.json`, the page's own, with an argon2id hash.
 
-Whoever writes one does so as the page's user, root too: in a directory of somebody else's, root could be led by a link to
+They are written as the page's user, by root, too: in a directory of somebody else's, root could be led by a link to
 write anywhere. One writer at a time, by a lock beside the directory; who reads needs none, since a file is replaced whole.
 """
 

@@ -1,4 +1,4 @@
-"""Who is logged in. In memory: a page that starts anew has everybody log in again.
+"""Who is logged in. In memory: when the page restarts, everybody logs in again.
 
 A session ends when it was not used for IDLE_S, LIFETIME_S after its login, when its person logs out, gets another
 password, or has gone from gate.yaml; and the oldest one, when its person begins more than SESSIONS_MAX. One that began with
@@ -39,7 +39,7 @@ class Session:
 
 
 class Sessions:
-    """All sessions, by the hash of their token: what is in memory logs nobody in."""
+    """All sessions, by the hash of their token: what is in memory is of no use for logging in."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` counts seconds and cannot be set back."""
@@ -75,7 +75,7 @@ class Sessions:
         return session
 
     def use(self, session: Session) -> None:
-        """Note that its person did something: the idle time begins anew."""
+        """Note that its person did something: the idle time begins again."""
         session.used_s = self._clock()
 
     def confirm(self, session: Session) -> None:

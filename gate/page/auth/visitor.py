@@ -51,7 +51,7 @@ def visitor_of(request: web.BaseRequest, policy: Policy, accounts: Accounts, ses
     """Who makes this request; None for somebody who has still to log in.
 
     Raises:
-        StrangerError: the reverse proxy names nobody, or nobody that gate.yaml knows.
+        StrangerError: the reverse proxy names no one, or no one that gate.yaml knows.
     """
     door = request.protocol.door  # type: ignore[attr-defined]  # gate.page.connection.Connection
     if door.kind == "proxy_socket":
@@ -120,7 +120,7 @@ def _by_header(request: web.BaseRequest, policy: Policy) -> Visitor:
     person = next((name for name, known in policy["people"].items() if sent in (name, *known["proxy_names"])), None)
     if person is None:
         raise StrangerError(
-            f"the reverse proxy sent {name}: {shown(sent, SENT_MAX_CHARACTERS)}, and nobody in gate.yaml is called so. The operator"
+            f"the reverse proxy sent {name}: {shown(sent, SENT_MAX_CHARACTERS)}, and no one in gate.yaml has that name. The operator"
             " can write that name into the list `proxy` of a person under `people`"
         )
     return Visitor(person, person, "proxy_socket")

@@ -1,6 +1,6 @@
 """The page's index of the audit log, in SQLite: what waits, what was decided, and where in the log it stands.
 
-A cache, and nothing else: it follows the log, is thrown away where it does not fit the log any more, and is made anew from
+A cache, and nothing else: it follows the log, is thrown away where it does not fit the log any more, and is made again from
 it. So a page that starts is quick after the first time, and 100,000 decided requests can be searched.
 """
 
@@ -53,7 +53,7 @@ class Index:
     """The index in the file at `path`, of the audit log in `directory`. Each thread has a connection of its own."""
 
     def __init__(self, path: str, directory: str) -> None:
-        """Open it; one that cannot be used is made anew."""
+        """Open it; one that cannot be used is made again."""
         self.path, self.directory = path, directory
         self._local = threading.local()
         self._generation = 0
@@ -64,7 +64,7 @@ class Index:
         except sqlite3.DatabaseError:
             sound = False
         if not sound:
-            self._make_anew()
+            self._make_again()
 
     @property
     def db(self) -> sqlite3.Connection:
@@ -94,7 +94,7 @@ class Index:
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:  # the file is spoilt
-            self._make_anew()
+            self._make_again()
             return self._catch_up(limit)
 
     def _catch_up(self, limit: int) -> int:
@@ -106,11 +106,11 @@ class Index:
         self._let_go()
         since = self._position()
         if end < since:
-            self._make_anew()
+            self._make_again()
             since = self._position()
         found = list(itertools.islice(log.placed_records(self.directory, since), limit))
         if found and self._meta("head") not in (None, found[0][2]["prev"]):
-            self._make_anew()  # another log, or one that was written anew
+            self._make_again()  # another log, or one that was rewritten
             return self._catch_up(limit)
         if found:
             self._take_in(found)
@@ -192,7 +192,7 @@ class Index:
         return row["job_sha"] if row else None
 
     def _is_whole(self) -> bool:
-        """Whether all of the file is as SQLite wrote it: what is spoilt could else be met by a visitor, each time anew."""
+        """Whether all of the file is as SQLite wrote it: otherwise a visitor would meet what is spoilt, each time again."""
         return bool(self.db.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok")
 
     def _fits_the_log(self) -> bool:
@@ -215,7 +215,7 @@ class Index:
             return None
         return row["value"] if row else None
 
-    def _make_anew(self) -> None:
+    def _make_again(self) -> None:
         self._seen_end = None
         for suffix in ("", "-wal", "-shm"):
             if os.path.lexists(self.path + suffix):
