@@ -20,7 +20,8 @@ def executor_main() -> None:
     try:
         from executor.main import main
     except Exception as error:  # noqa: BLE001
-        # Python would exit 1, which tells the runner that the job has failed, for good; executor/runner_contract.py says more.
+        # Python would exit 1, which tells the runner that the job has failed, for good; executor/runner_contract.py
+        # says more.
         print(f"gate: cannot read its own code: {error}", file=sys.stderr, flush=True)
         code = os.environ.get("SYSTEM_FAILURE_EXIT_CODE", "")
         os._exit(int(code) if code.isascii() and code.isdigit() and 0 < int(code) < 256 else 2)  # noqa: PLR2004

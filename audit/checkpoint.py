@@ -1,7 +1,7 @@
 """Checkpoints: a head of the log, signed, to be kept elsewhere (docs/reference/audit-log.md, "Checkpoints").
 
-With one and the verifier key there is no need to trust the people who handed it on. It is no checkpoint of a transparency log
-(c2sp.org/tlog-checkpoint): those sign the root of a tree, and this log is a chain (ADR 14).
+With one and the verifier key there is no need to trust the people who handed it on. It is no checkpoint of a
+transparency log (c2sp.org/tlog-checkpoint): those sign the root of a tree, and this log is a chain (ADR 14).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A second copy of each record, to syslog or journald: for people and log hosts, after the record is on disk.
 
-Best effort: nothing waits for it, and no fault of it is one of the log's. Where it goes stands in `audit.copy` beside the
-log, so that appending needs no gate.yaml: one JSON object, `copy_to` and the `socket` that listens. It is written in
-place, under the log's lock, since the directory may be under `chattr +a`; what a crash leaves of it counts as nowhere.
+Best effort: nothing waits for it, and no fault of it is one of the log's. Where it goes stands in `audit.copy` beside
+the log, so that appending needs no gate.yaml: one JSON object, `copy_to` and the `socket` that listens. It is written
+in place, under the log's lock, since the directory may be under `chattr +a`; what a crash leaves of it counts as
+nowhere.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What the disk has of a segment, whatever the page cache shows.
 
-After a failed fsync the kernel takes the pages for clean: what the disk never took can still be read, and the next fsync
-succeeds (Rebello et al., ATC '20). The process that got the error may have been killed since. To drop the pages is not enough, since
-posix_fadvise(2) passes over those that somebody reads just then. So the disk is read past the cache (O_DIRECT, open(2)).
+After a failed fsync the kernel takes the pages for clean: what the disk never took can still be read, and the next
+fsync succeeds (Rebello et al., ATC '20). The process that got the error may have been killed since. To drop the pages
+is not enough, since posix_fadvise(2) passes over those that somebody reads just then. So the disk is read past the
+cache (O_DIRECT, open(2)).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import time
 from audit.errors import AuditError
 from audit.record import RECORD_MAX_BYTES
 
-# What one append writes at most (the line feed and the record of a repair, and one record more), and room for where it begins.
+# What one append writes at most (the line feed and the record of a repair, and one record more), and room for where it
+# begins.
 CHECKED_BYTES = 3 * RECORD_MAX_BYTES
 _ALIGNED_BYTES = 4096  # enough for every file system and disk that Linux has on this hardware
 _PAUSES_S = (0, 0.001, 0.01, 0.1)

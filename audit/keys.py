@@ -1,8 +1,8 @@
 """The keys of signed notes: Ed25519, in the text forms of Go's golang.org/x/mod/sumdb/note and of C2SP's signed-note.
 
-A verifier key is `<name>+<key ID>+<base64 of 0x01 and the public key>`, a signer key
-`PRIVATE+KEY+<name>+<key ID>+<base64 of 0x01 and the seed>`. The key ID is the start of a hash over name and public key, in
-eight hex digits: it tells keys apart, and vouches for nothing.
+A verifier key is `<name>+<key ID>+<base64 of 0x01 and the public key>`, a signer key `PRIVATE+KEY+<name>+<key
+ID>+<base64 of 0x01 and the seed>`. The key ID is the start of a hash over name and public key, in eight hex digits: it
+tells keys apart, and vouches for nothing.
 """
 
 from __future__ import annotations

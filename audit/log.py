@@ -145,8 +145,8 @@ def extend(
 ) -> Head:
     """Add records to the last segment, or to segment `number`, which may be new; the caller holds the lock.
 
-    Before them goes what the segment lacks: its genesis, which says `genesis` as well, or a record of what is torn at its
-    end.
+    Before them goes what the segment lacks: its genesis, which says `genesis` as well, or a record of what is torn at
+    its end.
 
     Raises:
         AuditError: as append.

@@ -1,4 +1,4 @@
-"""Where a log begins, and whether it may: at segment 1, or where a genesis of it says that it need not go back further."""
+"""Where a log begins, and whether it may: at segment 1, or where a genesis says that it need not go back further."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class Start:
-    """`segment` and `seq` are what the log begins with; `stated_segment` and `stated` are what it need not go back behind."""
+    """`segment` and `seq` are what the log begins with.
+
+    `stated_segment` and `stated` are what it need not go back behind.
+    """
 
     def __init__(self) -> None:
         """Nothing is read yet."""

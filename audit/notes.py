@@ -1,7 +1,8 @@
 """Signed notes (c2sp.org/signed-note, v1.0.0): a text, a blank line, and signature lines.
 
 - A note is UTF-8 without control characters but line feeds; its text ends in a line feed.
-- Signatures of unknown keys are passed over. One of a known key that is wrong spoils the note. One that is right is needed.
+- Signatures of unknown keys are passed over. One of a known key that is wrong spoils the note. One that is right is
+  needed.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def mark(directory: str, end: tuple[int, int]) -> str:
 
 
 def goes_on_from(directory: str, end: tuple[int, int], marked: str | None) -> bool:
-    """Whether the log is as long as at that position() and has that mark() there; without a mark, only its length counts.
+    """Whether the log is as long as at that position() and has that mark() there; without a mark, its length counts.
 
     What the log has let go since (audit/retention.py) counts as there.
 

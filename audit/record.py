@@ -89,7 +89,7 @@ def decode(line: bytes) -> Record:
 
 
 def is_newer(line: bytes) -> bool:
-    """Whether a line that is no record is one to a newer version of the gate: whole, and of a version or event unknown here."""
+    """Whether a line is a record to a newer version of the gate only: whole, and of a version or event unknown here."""
     try:
         text = line[:-1].decode("ascii")
         record = _DECODER.decode(text)
@@ -140,7 +140,8 @@ def _any(_text: str) -> bool:
     return True
 
 
-# For each key its type, a test that runs in C where it can, since verifying does all of them for each line, and its words.
+# For each key its type, a test that runs in C where it can, since verifying does all of them for each line, and its
+# words.
 _RIGHT: dict[str, tuple[type, Callable[[Any], object], str]] = {
     "v": (int, RECORD_VERSION.__eq__, f"{RECORD_VERSION}"),
     "log_id": (str, re.compile("[0-9a-f]{32}").fullmatch, "32 hex digits"),

@@ -1,8 +1,8 @@
 """Letting go of the log's oldest segments, so that it does not look like tampering, nor tampering like it (ADR 16).
 
 Only a rotation decides it. The new segment's genesis has `kept_from`, the segment and seq that the log need not go back
-behind any more; it is on disk before the first file goes, and part of the chain that anchors vouch for. A log that begins
-later than all its geneses say was cut.
+behind any more; it is on disk before the first file goes, and part of the chain that anchors vouch for. A log that
+begins later than all its geneses say was cut.
 """
 
 from __future__ import annotations
@@ -89,7 +89,10 @@ def let_go(directory: str) -> None:
 
 
 def of(genesis: Record | None) -> tuple[int, int] | None:
-    """The segment and seq that a genesis says the log is kept from; None where it says nothing, or nothing that can be."""
+    """The segment and seq that a genesis says the log is kept from.
+
+    None where it says nothing, or nothing that can be.
+    """
     said = (genesis or {}).get("kept_from")
     if not isinstance(said, dict) or said.keys() != {"segment", "seq"}:
         return None
@@ -98,7 +101,7 @@ def of(genesis: Record | None) -> tuple[int, int] | None:
 
 
 def _before(directory: str, limits: Limits) -> str:
-    """What `time` is old: by the clock, and by the last record, which a clock that has just jumped ahead did not stamp."""
+    """What `time` is old: by the clock, and by the last record, in case the clock has just jumped ahead."""
     import calendar  # it takes datetime and locale with it
 
     ((_place, _head, last),) = newest(directory, 1)

@@ -1,12 +1,13 @@
 """Which records are sound, where not all of a log is, and which of them anchors vouch for. Pure.
 
-Records that follow each other, each naming the one before, are a run. A record is sound if nothing speaks against it: the
-next record of its run names its hash, or an anchor does, or it is the log's last. So one line that was changed takes
-itself out, and one that was cut out takes the one before it along, which nothing names any more. An anchor that is not
-met speaks against its whole run, up to the next in it that is met.
+Records that follow each other, each naming the one before, are a run. A record is sound if nothing speaks against it:
+the next record of its run names its hash, or an anchor does, or it is the log's last. So one line that was changed
+takes itself out, and one that was cut out takes the one before it along, which nothing names any more. An anchor that
+is not met speaks against its whole run, up to the next in it that is met.
 
-A chain vouches backwards only. An attacker who breaks it may have rewritten all that stands before the break, so of a sound
-record it is certain only with an anchor that it is the one that was written: of those in the anchor's run, up to it.
+A chain vouches backwards only. An attacker who breaks it may have rewritten all that stands before the break, so of a
+sound record it is certain only with an anchor that it is the one that was written: of those in the anchor's run, up to
+it.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def open_to_read(directory: str, number: int) -> BinaryIO:
 
 
 def is_let_go(directory: str, number: int) -> bool:
-    """Whether a segment that was there when the directory was read has gone since, as the oldest do (audit/retention.py).
+    """Whether a segment has gone since the directory was read, as the oldest do (audit/retention.py).
 
     Raises:
         OSError: the directory cannot be read.
@@ -109,7 +109,7 @@ def open_own(folder: int, number: int, path: str) -> int:
 
 
 def make_read_only(folder: int, number: int) -> None:
-    """Take away the right to write to a segment that is full, where that is allowed: chmod(2) is not under `chattr +a`."""
+    """Make a full segment read-only, where that is allowed: chmod(2) is not under `chattr +a`."""
     try:
         log = os.open(name(number), os.O_RDONLY | _OPEN, dir_fd=folder)
     except OSError:
@@ -174,8 +174,9 @@ def last_line(log: int, end: int) -> bytes:
 
 
 def _make_name_durable(log: int, folder: int) -> None:
-    # Before the first byte goes in: a segment that holds anything has a durable name and the right mode, no matter who was
-    # killed when, and appending to it needs no fsync of the directory (fsync(2): that of the file does not cover it).
+    # Before the first byte goes in: a segment that holds anything has a durable name and the right mode, no matter who
+    # was killed when, and appending to it needs no fsync of the directory (fsync(2): that of the file does not cover
+    # it).
     os.fchmod(log, 0o640)
     os.fsync(folder)
 

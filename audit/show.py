@@ -20,11 +20,12 @@ _PLACED_KEYS = ("event", "request", "job", "decision", "by", "comment")
 
 
 def as_line(record: Record, deceives: Callable[[str], bool]) -> str:
-    r"""A record as `time #seq event request job decision "by" person (via) comment="…"`, then what other fields it holds.
+    r"""A record as `time #seq event request job decision "by" person (via) comment="…"`, then its other fields.
 
-    Text that could be taken for another field, or is more than plain ASCII, stands in double quotes. Within them line ends
-    and each character that `deceives` says could deceive stand as JSON's escapes (`\u202e`, `\n`), so that no comment
-    can forge a field, a line, or a terminal's escape sequence; all others stand as they are, of whatever script.
+    Text that could be taken for another field, or is more than plain ASCII, stands in double quotes. Within them line
+    ends and each character that `deceives` says could deceive stand as JSON's escapes (`\u202e`, `\n`), so that no
+    comment can forge a field, a line, or a terminal's escape sequence; all others stand as they are, of whatever
+    script.
     """
 
     def word(value: object) -> str:
@@ -59,7 +60,10 @@ def select(
 
 
 def _quoted(value: object, deceives: Callable[[str], bool]) -> str:
-    """JSON, of which only what could deceive is escaped; characters beyond the first plane as a pair, as JSON has it."""
+    """JSON, of which only what could deceive is escaped.
+
+    Characters beyond the first plane as a pair, as JSON has it.
+    """
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
     return "".join(json.dumps(each)[1:-1] if deceives(each) else each for each in text)
 

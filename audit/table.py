@@ -1,4 +1,4 @@
-"""Records as rows of a table, for spreadsheets: RFC 4180, every value quoted, none a formula, none with control characters."""
+"""Records as rows of a table, for spreadsheets: RFC 4180, all values quoted, no formulas, no control characters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ _JOB = {
 _BY = {"person": "person", "via": "via"}
 _OWN = ("request", "decision", "comment", "why", "rule", "digest", "rehearsal")
 COLUMNS = ("seq", "time", "event", "request", "decision", *_BY, *_OWN[2:], *_JOB, "more", "sha256")
-# What a spreadsheet takes for a formula, also behind blanks, and as some read it: full-width signs (CWE-1236, threats T30).
+# What a spreadsheet takes for a formula, also behind blanks, and as some read it: full-width signs (CWE-1236, threats
+# T30).
 _FORMULA = re.compile(r"[\s'\"]*[=+\-@|%\uff1d\uff0b\uff0d\uff20]|[ '\"]*[\t\r\n]")
 
 
@@ -80,7 +81,7 @@ def _more(record: Record) -> Record:
 
 
 def _shown(value: object) -> str:
-    """Text as it is, but for what would move a terminal's cursor, turn its text around or split a row: that as in JSON."""
+    """Text as it is; what would move a terminal's cursor, turn its text around or split a row stands as in JSON."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else canonical(value)

@@ -1,4 +1,4 @@
-"""Lines of the log that are no records, which the next record has to name (docs/reference/audit-log.md, "Torn lines")."""
+"""Lines that are no records, which the next record has to name (docs/reference/audit-log.md, "Torn lines")."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What the gate costs, each against something bare in the same run: `make bench`. See bench/README.md.
 
-The stages are wired as runner-config.example.toml wires them, by the console script. Ratios can be compared between machines,
-milliseconds cannot. Needs no root; as root, jobs run in a process-id namespace.
+The stages are wired as runner-config.example.toml wires them, by the console script. Ratios can be compared between
+machines, milliseconds cannot. Needs no root; as root, jobs run in a process-id namespace.
 """
 
 from __future__ import annotations
@@ -115,7 +115,10 @@ def answer_to_running() -> list[float]:
 
 
 def whole_job() -> tuple[list[Cost], list[Cost]]:
-    """What a trivial job costs that was approved beforehand, and the same with a do-nothing Python driver; interleaved."""
+    """What a trivial job costs that was approved beforehand, and the same with a do-nothing Python driver.
+
+    Interleaved.
+    """
     ours: list[Cost] = []
     bare: list[Cost] = []
     with Site(rule={"early": True, "decide_within": "10m"}) as site, tempfile.TemporaryDirectory() as scratch:

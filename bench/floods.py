@@ -1,4 +1,4 @@
-"""What one person can do to everybody: four floods, each beside a quiet host in turn, as ratios. Part of `make bench`; needs root.
+"""What one person can do to everybody: floods, each beside a quiet host in turn. Part of `make bench`; needs root.
 
 `floods.py [FILES]`: how many files bob leaves; 20,000 if not given.
 """

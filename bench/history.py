@@ -1,7 +1,7 @@
 """What the history costs as it grows: `make bench`. See bench/README.md.
 
-Searching 100,000 decided requests against 1,000, and building the index of such a log against reading its lines as JSON,
-each in the same run. Ratios can be compared between machines, milliseconds cannot.
+Searching 100,000 decided requests against 1,000, and building the index of such a log against reading its lines as
+JSON, each in the same run. Ratios can be compared between machines, milliseconds cannot.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """What is kept of a gate.yaml that had no fault: its values, after YAML and the schema, and before the host is asked.
 
-`<state_dir>/compiled/<key>` is R's, for R: 0600 in a directory of mode 0700. The key is the SHA-256 of all that the values
-come from: the file's bytes, the code and the schema in this package, and the Python. So what was made by another version, or of
-another file, is never found. The first line is the SHA-256 of the second, which is the values as JSON.
+`<state_dir>/compiled/<key>` is R's, for R: 0600 in a directory of mode 0700. The key is the SHA-256 of all that the
+values come from: the file's bytes, the code and the schema in this package, and the Python. So what was made by another
+version, or of another file, is never found. The first line is the SHA-256 of the second, which is the values as JSON.
 
-A stage would otherwise spend two thirds of its time on importing jsonschema. Whatever is odd about what is there counts as
-nothing kept, and the next job keeps it again.
+A stage would otherwise spend two thirds of its time on importing jsonschema. Whatever is odd about what is there counts
+as nothing kept, and the next job keeps it again.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ class Compiled:
 
 
 def of(key: str, value: Yaml) -> Compiled | None:
-    """Return `value`, to be kept under `key`; None where JSON would give back another (it joins halves of surrogates)."""
+    """Return `value`, to be kept under `key`.
+
+    None where JSON would give back another (it joins halves of surrogates).
+    """
     try:
         text = json.dumps(value).encode()
         return Compiled(key, text) if json.loads(text) == value else None
@@ -55,12 +58,18 @@ def of(key: str, value: Yaml) -> Compiled | None:
 
 
 def key_of(data: bytes, code: str) -> str:
-    """Return the key for the bytes of a gate.yaml and a `code_digest`; "", under which nothing is kept, where that is ""."""
+    """Return the key for the bytes of a gate.yaml and a `code_digest`.
+
+    "", under which nothing is kept, where that is "".
+    """
     return _digest(FORM, sys.version.encode(), data, code.encode()) if code else ""
 
 
 def code_digest() -> str:
-    """Return the SHA-256 of the code and the schema in this package, as they are on disk; "" where they cannot be read."""
+    """Return the SHA-256 of the code and the schema in this package, as they are on disk.
+
+    "" where they cannot be read.
+    """
     try:
         return _digest(*_code())
     except OSError:  # an upgrade is under way
@@ -84,7 +93,7 @@ def _code() -> Iterator[bytes]:
 
 
 def find(data: bytes, key: str, uid: int) -> Yaml | None:
-    """Return the values that `uid`, whom the gate runs as, has kept of the gate.yaml with these bytes and this key, or None."""
+    """Return the values that the gate's `uid` has kept of the gate.yaml with these bytes and this key, or None."""
     try:
         return _find(data, key, uid)
     except (OSError, ValueError, RecursionError):

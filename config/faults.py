@@ -9,7 +9,8 @@ class Fault:
     """One fault. Line and column count from 1; both are 0 where the fault concerns the file itself.
 
     `fix` is the command that fixes it, where one outside the file does; `path` leads to the value that it is about.
-    `aside` says that it stops no job: it concerns something that others do not wait for, which is off until it is fixed.
+    `aside` says that it stops no job: it concerns something that others do not wait for, which is off until it is
+    fixed.
     """
 
     def __init__(

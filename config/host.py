@@ -40,7 +40,10 @@ class Weakness:
 
     @property
     def message(self) -> str:
-        """What is wrong and what to do, in one line; of what may be the host's own, as /home/bob, what the choices are."""
+        """What is wrong and what to do, in one line.
+
+        Of what may be the host's own, as /home/bob, what the choices are.
+        """
         is_ours = any(part.startswith(OURS) for part in self.place.split("/"))
         return f"{self.fault}: {self.advice}{'' if is_ours else CHOICE}"
 

@@ -1,7 +1,7 @@
 """gate.yaml -> policy, or all of its faults.
 
-A stage goes by what was kept of the same bytes (config.compiled), which saves it YAML and the schema, and nothing else: what the
-host says of the names is asked on each load. On any doubt, and for each fault, the whole load runs.
+A stage goes by what was kept of the same bytes (config.compiled), which saves it YAML and the schema, and nothing else:
+what the host says of the names is asked on each load. On any doubt, and for each fault, the whole load runs.
 
 To write this file is to decide who approves, so it must be R's (the uid that the runner, and so the gate, runs as)
 or root's, writable by no one else, in directories of which the same is true. That is looked at on every load.
@@ -80,7 +80,10 @@ def load_for_stage(path: str, code: str, *, host: Host = _SYSTEM) -> tuple[Polic
 
 
 def _by_kept(value: Yaml, file: str, runner_uid: int, host: Host) -> Policy | None:
-    """The policy for values that were kept; None where they have any fault now: the whole load finds it, with its place."""
+    """The policy for values that were kept.
+
+    None where they have any fault now: the whole load finds it, with its place.
+    """
     try:
         accounts = look_up(value, host, runner_uid)
         if any(True for _ in semantics.check(Document(file, value), value, accounts)):
@@ -102,7 +105,7 @@ def _with_on_event(found: Policy, path: str, runner: int) -> Policy:
 
 
 def load_file(path: str, owner: int, *, host: Host = _SYSTEM) -> tuple[Policy, str]:
-    """Return what `load_policy` does, without a look at the command of `on_event`: for `gate check`, which reports it apart.
+    """Return what `load_policy` does, without a look at the command of `on_event`, which `gate check` reports apart.
 
     Raises:
         ConfigError: with every fault that was found.

@@ -1,4 +1,4 @@
-"""The commands that give a path the owner, group and mode that it should have: `gate init` and `gate check` print them."""
+"""The commands that give a path its owner, group and mode: `gate init` and `gate check` print them."""
 
 import os
 import shlex

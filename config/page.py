@@ -54,7 +54,10 @@ def listen_of(page: Yaml) -> list[Any] | None:
 
 
 def link_socket_of(page: Yaml) -> str | None:
-    """Return the path of the socket that hands out login links, beside `socket`; None where the page has no `socket`."""
+    """Return the path of the socket that hands out login links, beside `socket`.
+
+    None where the page has no `socket`.
+    """
     if not page.get("socket"):
         return None
     start, end = os.path.splitext(str(page["socket"]))

@@ -4,8 +4,9 @@ Such a pattern means more than it says: its author wanted some jobs to have this
 not false, for a job that no other pattern of it is for, and the job does not fall through to a looser rule
 (gate.model.matching).
 
-What GitLab lets paths, refs and environments be called is in its lib/gitlab/path_regex.rb, lib/gitlab/git_ref_validator.rb
-and lib/gitlab/regex.rb; a ref has to be one of git's as well (git-check-ref-format(1)). A job or a stage can be called anything.
+What GitLab lets paths, refs and environments be called is in its lib/gitlab/path_regex.rb,
+lib/gitlab/git_ref_validator.rb and lib/gitlab/regex.rb; a ref has to be one of git's as well (git-check-ref-format(1)).
+A job or a stage can be called anything.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _NO_REF = re.compile(r"^-|\.\.|@\{|\.lock(/|$)|\.$|(^|/)\.")
 
 
 def never(match: dict[str, Any]) -> dict[str, str]:
-    """Return for each criterion of a `match` (lists, or true and false) that has a pattern of no use what is wrong with it."""
+    """Return what is wrong with each criterion of a `match` (lists, or true and false) that has a useless pattern."""
     texts = {
         name: [each for each in wanted if isinstance(each, str)]
         for name, wanted in match.items()
@@ -66,7 +67,10 @@ def why_never(criterion: str, pattern: str) -> str:
 
 
 def odd(criterion: str, pattern: str) -> str:
-    """Return what is said of a pattern that can match, and looks as if something else was meant; empty where it does not."""
+    """Return what is said of a pattern that can match, and looks as if something else was meant.
+
+    Empty where it does not.
+    """
     if why_never(criterion, pattern):
         return ""
     if _ODD.search(pattern):
@@ -75,7 +79,7 @@ def odd(criterion: str, pattern: str) -> str:
 
 
 def _one_of_parallel(pattern: str) -> str:
-    """What is said of a pattern for jobs that stops at the slash in `deploy 1/3`, as GitLab names those of `parallel: 3`."""
+    """What is wrong with a pattern that stops at the slash in `deploy 1/3`, as GitLab names jobs of `parallel: 3`."""
     if not pattern.endswith("*") or pattern.endswith("**"):
         return ""
     example = f"{pattern[:-1].rstrip() or 'deploy'} 1/3"

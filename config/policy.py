@@ -89,7 +89,7 @@ def _entry(entry: Yaml, value: Yaml) -> Entry:
 
 
 def _never(rule: Yaml) -> Unmatchable:
-    """Return what no job can be, of a rule that has such a pattern: a job is then not judged by it (gate.model.matching)."""
+    """Return which criteria no job can meet: a job is then not judged by the rule (gate.model.matching)."""
     found = never({key: alternatives(criterion) for key, criterion in rule["match"].items()})
     return {"never": found} if found else {}
 

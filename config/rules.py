@@ -29,7 +29,10 @@ def check(document: Document, value: Yaml) -> Iterator[Fault]:
 
 
 def alternatives(criterion: Any) -> Any:
-    """Return what `match` has for a criterion as the list that it stands for, each value once; true or false as it is."""
+    """Return what `match` has for a criterion as the list that it stands for, each value once.
+
+    True or false as it is.
+    """
     if isinstance(criterion, bool):
         return criterion
     return list(dict.fromkeys(criterion if isinstance(criterion, list) else [criterion]))
@@ -96,7 +99,7 @@ def _shortage_words(entries: list[Yaml], short: Shortage) -> str:
 
 
 def _hidden(document: Document, value: Yaml) -> Iterator[Fault]:
-    """Yield a fault for each rule that an earlier one takes every job from, also the jobs of which too little is known."""
+    """Yield a fault for each rule that an earlier one leaves no job, not even one of which too little is known."""
     earlier: list[tuple[int, Match]] = []
     for i in range(len(value.get("rules", []))):
         match = _match(document, value, i)

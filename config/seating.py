@@ -1,4 +1,4 @@
-"""Whether a rule's approvals can be had at all: each entry needs so many people of its own, and one person fills one place."""
+"""Whether a rule's approvals can be had at all: one person fills one place, and each entry needs so many."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ else:
 def shortage(entries: Sequence[Entry]) -> Shortage | None:
     """Return entries that cannot all be filled by different people, None where all entries can.
 
-    Seats people one by one, moving others on where that helps. When that fails, all people of the entries that were tried
-    are seated at these, and still one place there is empty: so they are the entries to name (Hall's theorem).
+    Seats people one by one, moving others on where that helps. When that fails, all people of the entries that were
+    tried are seated at these, and still one place there is empty: so they are the entries to name (Hall's theorem).
     """
     seats: dict[str, int] = {}
     for number, entry in enumerate(entries):

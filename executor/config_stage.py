@@ -1,7 +1,8 @@
 """`config`: read gate.yaml and the job response, check the host, and write down this attempt's plan.
 
-This is the one stage that parses. What prepare, run and cleanup need is in `jobs/<key>/plan.<n>.json`, and job_env names
-it: a job cannot set those names (its own variables all begin with CUSTOM_ENV_), and only the gate's uid writes there.
+This is the one stage that parses. What prepare, run and cleanup need is in `jobs/<key>/plan.<n>.json`, and job_env
+names it: a job cannot set those names (its own variables all begin with CUSTOM_ENV_), and only the gate's uid writes
+there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Waiting for a forked child, but not for one that hangs.
 
 A process that a file system does not answer cannot be ended (state D, ps(1)): SIGKILL waits, too. So a child that takes
-too long is sent one, and left behind. It holds neither the job log nor the heartbeat (`let_go`), so nothing waits for it.
+too long is sent one, and left behind. It holds neither the job log nor the heartbeat (`let_go`), so nothing waits for
+it.
 """
 
 from __future__ import annotations

@@ -29,7 +29,10 @@ class Inotify:
         return bool(self._libc.inotify_add_watch(self.descriptor, os.fsencode(directory), _MASK | _IN_ONLYDIR) >= 0)
 
     def watch_beneath(self, root: int, path: str) -> bool:
-        """Watch a directory that somebody else owns; by a descriptor, so that no file system is asked that they mounted."""
+        """Watch a directory that somebody else owns.
+
+        By a descriptor, so that no file system is asked that they mounted.
+        """
         if self.descriptor < 0:
             return False
         try:

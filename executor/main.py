@@ -1,7 +1,7 @@
 """`gate-executor [--config FILE] config|prepare|run|cleanup …`: one stage of one job, then the process ends.
 
-Every way out goes through `main`, which starts from a system failure: an exception, a bug or an odd exit can fail a job,
-never let one through.
+Every way out goes through `main`, which starts from a system failure: an exception, a bug or an odd exit can fail a
+job, never let one through.
 """
 
 from __future__ import annotations

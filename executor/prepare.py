@@ -281,7 +281,7 @@ class Wait:
         return _identity(os.path.join(self.now["job_dir"], "decision.json")), _identity(self.context["config_file"])
 
     def _found(self) -> dict[str, frozenset[object]]:
-        """What could be an answer, cheaply, for each source: the names that are there, each with what tells its content."""
+        """What could be an answer, cheaply, for each source: the names that are there, each with a mark of its content."""
         root = _open_root(self.now["root"])
         found = {
             source: frozenset((path, there) for path in paths if (there := beneath.identity(root, path)))

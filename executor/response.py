@@ -15,7 +15,8 @@ def read_response() -> bytes:
     """The bytes of the runner's job response file.
 
     Raises:
-        StageError: it is not what the runner makes: regular, of this uid, 0600, one link, in a 0700 directory of this uid.
+        StageError: it is not what the runner makes: regular, of this uid, 0600, one link, in a 0700 directory of this
+            uid.
     """
     path = os.environ.get("JOB_RESPONSE_FILE", "")
     if not os.path.isabs(path):

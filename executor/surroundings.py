@@ -1,4 +1,4 @@
-"""The old name of executor/runner_contract.py: a job that has waited since then imports `in_words` from here at each step."""
+"""The old name of executor/runner_contract.py: jobs that have waited since then import `in_words` from here."""
 
 from executor.runner_contract import in_words
 

@@ -1,4 +1,4 @@
-"""The approval page: that its doors are there, for those only whom they are for, and that somebody answers behind them."""
+"""The approval page: its doors are there, open only to those they are for, and a page answers behind them."""
 
 from __future__ import annotations
 

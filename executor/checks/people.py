@@ -1,4 +1,4 @@
-"""The approvers' group: that there is one, that everybody who answers is in it, and that jobs are in no group that matters."""
+"""The approvers' group: there is one, everybody who answers is in it, and jobs are in no group that matters."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""What each rule asks for: of people who can answer, for jobs that there can be, and no less of nearly the same jobs below."""
+"""What each rule asks for: people who can answer, jobs that there can be, no looser rule for nearly the same jobs."""
 
 from __future__ import annotations
 

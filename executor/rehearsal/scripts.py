@@ -35,7 +35,10 @@ def prepare_script(bash: Bash) -> str:
 
 
 def get_sources(job: Response, variables: list[Variable], directories: Directories, bash: Bash) -> str:
-    """Makes the project's directory; the two hooks about it run in it (as in the runner, not with GIT_STRATEGY none)."""
+    """Makes the project's directory.
+
+    The two hooks about it run in it (as in the runner, not with GIT_STRATEGY none).
+    """
     project = quote(directories.project)
     strategy = dict(scripts_see(variables)).get("GIT_STRATEGY")
     hooks = [] if strategy == "none" else job.get("hooks") or []

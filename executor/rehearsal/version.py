@@ -1,9 +1,9 @@
 """Which gitlab-runner is played, where versions differ in what a job's author sees.
 
-* Up to 19.0 the script of a stage ends in `: | eval '…'`, which makes 1 of the status of a command that fails, but not of
-  `exit N`; since 19.1 in `(eval '…') < /dev/null`, which passes it on (the runner's shells/bash.go, BashWriter.Finish).
-  `FF_USE_NEW_BASH_EVAL_STRATEGY` before, and `FF_USE_LEGACY_BASH_EVAL` since, turn that round.
-* Since 19.0 a cancel ends the pause between two attempts of prepare (common/build.go); before, the runner is deaf in it.
+* Up to 19.0 the script of a stage ends in `: | eval '…'`, which makes 1 of the status of a command that fails, but not
+of `exit N`; since 19.1 in `(eval '…') < /dev/null`, which passes it on (the runner's shells/bash.go,
+BashWriter.Finish). `FF_USE_NEW_BASH_EVAL_STRATEGY` before, and `FF_USE_LEGACY_BASH_EVAL` since, turn that round. *
+Since 19.0 a cancel ends the pause between two attempts of prepare (common/build.go); before, the runner is deaf in it.
 """
 
 from __future__ import annotations

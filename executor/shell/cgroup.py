@@ -1,8 +1,9 @@
 """The cgroup of a job: what limits its processes and memory, and ends all that is in it. cgroups(7), of both versions.
 
-`gitlab-runner-gate/<state_dir's hash>.<key>` in each hierarchy that is used: in the unified one, where there is one, for
-ending; and where the controllers of `limits` are. Below the root, since a cgroup with processes in it, as the runner's,
-gives its children no controllers. Only root can, and without limits a job goes without a cgroup where none can be made.
+`gitlab-runner-gate/<state_dir's hash>.<key>` in each hierarchy that is used: in the unified one, where there is one,
+for ending; and where the controllers of `limits` are. Below the root, since a cgroup with processes in it, as the
+runner's, gives its children no controllers. Only root can, and without limits a job goes without a cgroup where none
+can be made.
 """
 
 from __future__ import annotations

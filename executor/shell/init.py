@@ -1,7 +1,8 @@
-"""Runs one script and outlives everything that it starts; `executor.shell.backend` starts this file under `python -I -S`.
+"""Runs one script and outlives all that it starts; `executor.shell.backend` starts this file under `python -I -S`.
 
-As pid 1 of a process-id namespace it reaps, passes SIGTERM on, and takes the rest of the namespace with it when it exits.
-Without a namespace (`process_group`) it is a child subreaper in a session of its own, and ends what descends from it itself.
+As pid 1 of a process-id namespace it reaps, passes SIGTERM on, and takes the rest of the namespace with it when it
+exits. Without a namespace (`process_group`) it is a child subreaper in a session of its own, and ends what descends
+from it itself.
 
 `-I` leaves no path to our packages; in a namespace it is given one, last, for `executor.shell.view` alone. Words on the
 command line: `namespace` or `group`; the numbers of three inherited descriptors (control, stderr, script); the job's
@@ -193,7 +194,8 @@ def _ended(script: int, command: list[str]) -> int | None:
 
 
 def _look_for_failed_start(script: int, command: list[str], status: int) -> None:
-    # setpriv exits 1, 126 or 127 when it fails, and so do scripts. A zombie keeps the name of the last program that it was.
+    # setpriv exits 1, 126 or 127 when it fails, and so do scripts. A zombie keeps the name of the last program that it
+    # was.
     with open(f"/proc/{script}/comm", "rb") as file:
         name = file.read().rstrip(b"\n")
     first = os.path.basename(command[0])[:_COMM_LENGTH]
@@ -204,10 +206,10 @@ def _look_for_failed_start(script: int, command: list[str], status: int) -> None
 def end_descendants(script: int) -> None:
     """SIGKILL and reap every process that descends from this one; raises InitError if some live on after END_WITHIN_S.
 
-    Only children of our own are ever signalled, one generation after the other: until we reap it, a child's number cannot
-    come to mean a neighbour's process, as a grandchild's can between looking and killing. What a killed child leaves
-    behind becomes ours. A child forked meanwhile is ours too once its parent is dead, so the next round finds it, and
-    ECHILD, not an empty list, says that nothing is left (the kernel's list may miss some while others exit).
+    Only children of our own are ever signalled, one generation after the other: until we reap it, a child's number
+    cannot come to mean a neighbour's process, as a grandchild's can between looking and killing. What a killed child
+    leaves behind becomes ours. A child forked meanwhile is ours too once its parent is dead, so the next round finds
+    it, and ECHILD, not an empty list, says that nothing is left (the kernel's list may miss some while others exit).
     """
     # First the script's own group: the kernel lets no member fork out of a group signal, so a fork bomb ends here.
     # The script is alive or a zombie of ours; either way the number is still its own.

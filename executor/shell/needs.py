@@ -21,7 +21,10 @@ _OWN_PATH_SINCE = 19  # from here on the runner's scripts call it by its whole p
 
 
 def refusal(response: Json, job_backend: Backend, runner: int | None) -> str:
-    """Why this job cannot run here, even if approved; otherwise empty. `runner` is the id of the runner that took it."""
+    """Why this job cannot run here, even if approved; otherwise empty.
+
+    `runner` is the id of the runner that took it.
+    """
     shell = _other_shell(runner)
     if shell:
         return f"its runner has shell = {shell!r} in config.toml, and only scripts for bash can be run: set it to bash"
@@ -76,7 +79,8 @@ def _objects(response: Json, name: str) -> list[Json]:
 def _other_shell(runner: int | None) -> str:
     """The shell of this runner's entry in config.toml, where it is none of ours; empty where that is unknown.
 
-    What the runner writes is for bash in any case, since `config` says so to it. But the job's author wrote for the other.
+    What the runner writes is for bash in any case, since `config` says so to it. But the job's author wrote for the
+    other.
     """
     try:
         with open(_config_toml(), "rb") as source:

@@ -1,9 +1,9 @@
 """Processes of a job's user that are in no job: what got out by ssh, cron, at or a systemd of the user's own.
 
-A job runs in a process-id namespace of its own, whichever gate it is of; or (`process_group`) below an init of root's. So
-what else its user has in our namespace is no job's, and is ended when the user's last job ends. Services of systemd's are
-spared: a deployment may well run as the user of what it deploys. Cron, at and ssh are services, too, but what they start
-is not.
+A job runs in a process-id namespace of its own, whichever gate it is of; or (`process_group`) below an init of root's.
+So what else its user has in our namespace is no job's, and is ended when the user's last job ends. Services of
+systemd's are spared: a deployment may well run as the user of what it deploys. Cron, at and ssh are services, too, but
+what they start is not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SERVICE = re.compile(
 
 
 def end(state_dir: str, key: str, proc: str = "/proc") -> str:
-    """End the strays of the user of request `key`, unless another job of that user goes on; returns what was ended, in words.
+    """End the strays of the user of request `key`, unless another job of that user goes on; says what was ended.
 
     Only root can, and only for a user of the jobs' own.
     """

@@ -23,8 +23,9 @@ def run_under_init(
 ) -> tuple[bytes, int]:
     """Run `command` under init, itself started by the `namespace` command (may be empty), and wait for the end of both.
 
-    `places` are the job's tree, its cache, gate.yaml's home and its user's, its cgroups. Returns the end of what they said (init.py's docstring has its form) and the wait status. `script` is the one
-    descriptor that the command gets beside 0, 1 and 2. Raises OSError or ValueError if nothing could be started.
+    `places` are the job's tree, its cache, gate.yaml's home and its user's, its cgroups. Returns the end of what they
+    said (init.py's docstring has its form) and the wait status. `script` is the one descriptor that the command gets
+    beside 0, 1 and 2. Raises OSError or ValueError if nothing could be started.
     """
     for standard in (0, 1, 2):
         os.fstat(standard)  # were one closed, a pipe of ours would take its number
@@ -50,7 +51,10 @@ def run_under_init(
 
 
 def reason_of_failure(argv: list[str]) -> str | None:
-    """Run a harmless command; what it said on stderr if it failed, else None. Raises OSError if it cannot be started."""
+    """Run a harmless command; what it said on stderr if it failed, else None.
+
+    Raises OSError if it cannot be started.
+    """
     report, report_write = os.pipe2(os.O_CLOEXEC)
     try:
         try:

@@ -1,7 +1,7 @@
-"""The directories of a job: its own `work/<key>`, made for it and removed after it, and its project's `cache/<project>`.
+"""The directories of a job: its own `work/<key>`, removed after it, and its project's `cache/<project>`.
 
-Another job of the same user may still be at it: every step goes through a descriptor of the directory itself, and no link
-is followed.
+Another job of the same user may still be at it: every step goes through a descriptor of the directory itself, and no
+link is followed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from gate.store import rmtree
 from gate.store.rmtree import DIRECTORY, PRIVATE
 
 _STICKY = 0o1777
-# Each with its mode; only the job's user can pass through the tree above them. What is /tmp for the job is so for whomever
-# it becomes by sudo, too.
+# Each with its mode; only the job's user can pass through the tree above them. What is /tmp for the job is so for
+# whomever it becomes by sudo, too.
 _PARTS = {"builds": PRIVATE, "home": PRIVATE, "tmp": _STICKY, "var-tmp": _STICKY}
 
 
@@ -43,7 +43,10 @@ def make(path: str, uid: int, gid: int, *, short: bool) -> None:
 
 
 def complete(path: str, uid: int, gid: int) -> None:
-    """Make what a tree lacks, since the job removed it, or an older version of the gate made the tree; raises OSError."""
+    """Make what a tree lacks, since the job removed it, or an older version of the gate made the tree.
+
+    Raises OSError.
+    """
     missing = [name for name in _PARTS if not os.path.lexists(os.path.join(path, name))]
     if not missing:
         return
@@ -56,7 +59,7 @@ def complete(path: str, uid: int, gid: int) -> None:
 
 
 def short_tmp(path: str) -> str:
-    """A link beside the tree `path`, to its tmp/: a job's own paths are too long for the names of sockets (107 bytes)."""
+    """A link beside the tree `path`, to its tmp/: a job's own paths are too long for names of sockets (107 bytes)."""
     import hashlib
 
     parent, name = os.path.split(path)

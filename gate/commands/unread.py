@@ -1,4 +1,4 @@
-"""What goes on until Ctrl-C ends, too, when nobody reads it any more: a write says so, but the next may be long in coming."""
+"""What goes on until Ctrl-C also ends when its reader has gone: a write says so, but the next may be long in coming."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _exists(accounts: Accounts, person: str) -> bool:
 
 
 def _accounts(config: str) -> Accounts:
-    """The page's accounts, once this process is the page's user: root must not write in a directory of somebody else's."""
+    """The page's accounts, once this process is the page's user: root must not write in another user's directory."""
     from gate.page.auth.accounts import Accounts
 
     policy = _policy(config)

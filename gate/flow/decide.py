@@ -160,7 +160,7 @@ def end(request: Request, why: str) -> None:
 
 
 def outcome_words(decision: Told) -> str:
-    """A decision, in one line for people, not escaped: `rejected by alice: "not today"`, `approved: 1 of 1 from ops: bob`."""
+    """A decision in one line, not escaped: `rejected by alice: "not today"`, `approved: 1 of 1 from ops: bob`."""
     word, why = decision["decision"], decision["why"]
     return (why if why.startswith(word) else f"{word}: {why}") + (
         f': "{decision["comment"]}"' if decision["by"] and decision["comment"] else ""

@@ -1,8 +1,8 @@
 """Runs a command in the background: the job, the step that starts it and the runner do not wait for it.
 
-Whatever still holds the runner's stdout holds up the stage, and whatever holds the heartbeat's descriptor keeps its lock.
-So a courier is forked twice, into a session of its own, and lets go of all that it inherited before it does anything
-else. It starts the command, and stays with it for TIMEOUT_S at the most.
+Whatever still holds the runner's stdout holds up the stage, and whatever holds the heartbeat's descriptor keeps its
+lock. So a courier is forked twice, into a session of its own, and lets go of all that it inherited before it does
+anything else. It starts the command, and stays with it for TIMEOUT_S at the most.
 """
 
 from __future__ import annotations

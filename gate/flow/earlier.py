@@ -1,7 +1,7 @@
 """What of a job's variables is new, changed or gone since the same job was last approved.
 
-The same job: of the same project, name and rule. Its variables were kept with its request (content.json), with a keyed hash
-of each value, so that values that are never shown can be compared.
+The same job: of the same project, name and rule. Its variables were kept with its request (content.json), with a keyed
+hash of each value, so that values that are never shown can be compared.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NEW, CHANGED, SAME = "new", "changed", ""
 
 
 def compared(state_dir: str, key: str, facts: Facts, rule: str, variables: list[Variable]) -> Compared:
-    """`variables`, each with its `change`; `gone`, the names that are not set any more; and `since`, the job compared with.
+    """`variables`, each with its `change`; `gone`, the names that are not set any more; `since`, the job compared with.
 
     `since` is None where the job was not approved before, or where that is not kept any more: nothing is marked then.
     """

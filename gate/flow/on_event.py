@@ -36,7 +36,10 @@ def decided(request: Request, policy: Policy, decision: Decision, why: str | Non
 
 
 def remind(request: Request, policy: Policy, deadline_ms: int, progress: str) -> int:
-    """Tell that a request still waits, if that is due and it does; returns the boottime of the next reminder, 0 for none."""
+    """Tell that a request still waits, if that is due and it does.
+
+    Returns the boottime of the next reminder, 0 for none.
+    """
     rule, now_ms = _rule(request, policy), boottime_ms()
     if rule is None:
         return 0

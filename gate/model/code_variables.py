@@ -1,8 +1,8 @@
-"""Variables whose names carry code, or change what is checked out, loaded or run. Data, and how a name is looked up. Pure.
+"""Variables whose names carry code, or change what is checked out, loaded or run: data, and the look-up. Pure.
 
-A reviewed script runs something else when one of these is set beside it. They stand in named sets, so that an operator can
-write `variables: {deny: [code]}`, or some of the sets, in a rule (docs/reference/variables.md). Patterns as in a shell: `*`, `?`,
-`[…]`; upper and lower case differ, as they do in an environment.
+A reviewed script runs something else when one of these is set beside it. They stand in named sets, so that an operator
+can write `variables: {deny: [code]}`, or some of the sets, in a rule (docs/reference/variables.md). Patterns as in a
+shell: `*`, `?`, `[…]`; upper and lower case differ, as they do in an environment.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ALL = "code"
-# No name that a shell has for a variable. The runner's script says `export NAME=VALUE`, so that with one such as `PATH+` or
-# `BASH_ENV=x` bash sets another variable than it is called (seen with 17.9.3), and with most others the job fails.
+# No name that a shell has for a variable. The runner's script says `export NAME=VALUE`, so that with one such as
+# `PATH+` or `BASH_ENV=x` bash sets another variable than it is called (seen with 17.9.3), and with most others the job
+# fails.
 ODD = "*[!A-Za-z0-9_]*"
 # set -> (what its variables do, where that is documented, patterns)
 SETS: dict[str, tuple[str, str, tuple[str, ...]]] = {

@@ -1,4 +1,4 @@
-"""What a job would run, for people to read before they answer: all that its digest counts, or the name of what is not shown.
+"""What a job would run, for people to read first: all that its digest counts, or the name of what is not shown.
 
 Scripts, hooks, steps, image and services stand in it as GitLab sent them; of variables, what gate/model/variables.py
 says; of everything else, what gate/model/fields.py says. No token and no credential is in it. The runner puts variables
@@ -33,8 +33,8 @@ _SERVICE = ("name", "alias", "entrypoint", "command")
 def shown_content(response: Json, key: bytes) -> Content:
     """What people are shown of a job response, masked; `key` is for the marks of variables (gate/model/variables.py).
 
-    `too_large` is the number of bytes where there are more than MAX_BYTES, and of the rest only names are left then; otherwise
-    None.
+    `too_large` is the number of bytes where there are more than MAX_BYTES, and of the rest only names are left then;
+    otherwise None.
     """
     hidden, image = _hidden(response), response.get("image")
 

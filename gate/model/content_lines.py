@@ -1,4 +1,7 @@
-"""What a job would run, as lines of text: for `gate show`, and its variables for the job log. Pure; all text by others is escaped."""
+"""What a job would run, as lines of text: for `gate show`, and its variables for the job log.
+
+Pure; all text by others is escaped.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ def lines_of(content: Content | None) -> list[str]:
 
 
 def variable_lines(content: Beside, limit: int) -> list[str]:
-    """The variables that the server did not surely set, a line each; values are cut to `limit` characters, and say so."""
+    """The variables that the server did not surely set, a line each.
+
+    Values are cut to `limit` characters, and say so.
+    """
     found = content.get("variables")
     if found is None:
         return [f"variables: {OF_AN_OLDER_GATE}"]

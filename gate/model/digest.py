@@ -44,7 +44,10 @@ _TOKEN_MIN_CHARACTERS = 8  # anything shorter could stand in a text by chance
 
 
 def content_digest(response: Json, key: bytes) -> str:
-    """HMAC-SHA256 (hex) over the canonical content of a job response; keyed, so that no value can be guessed from it."""
+    """HMAC-SHA256 (hex) over the canonical content of a job response.
+
+    Keyed, so that no value can be guessed from it.
+    """
     counted = {"version": VERSION, "response": _content(response)}
     canonical = json.dumps(counted, sort_keys=True, separators=(",", ":")).encode()
     return hmac.new(key, canonical, "sha256").hexdigest()

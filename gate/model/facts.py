@@ -140,8 +140,8 @@ def _repository(url: str) -> tuple[str, str]:
 def _path(info: Json, repo_path: str, server_variables: list[tuple[str, str]]) -> tuple[str, list[str]]:
     """The project's path, the same with every runner, and what GitLab says of it that does not fit together.
 
-    The address for clones begins with GitLab's relative URL, or with the root that an administrator set for clones, so the
-    path is its end. Which part of it, `project_full_path` tells; before runner 18.5, the first CI_PROJECT_PATH.
+    The address for clones begins with GitLab's relative URL, or with the root that an administrator set for clones, so
+    the path is its end. Which part of it, `project_full_path` tells; before runner 18.5, the first CI_PROJECT_PATH.
     """
     typed = _text(info, "project_full_path") if info.get("project_full_path") else ""
     said = typed or _first(server_variables, "CI_PROJECT_PATH")
@@ -154,7 +154,10 @@ def _path(info: Json, repo_path: str, server_variables: list[tuple[str, str]]) -
 
 
 def _project_url(repo_url: str) -> str | None:
-    """The project's address for people: GitLab's own one for clones, without the job's token; None where it has none."""
+    """The project's address for people: GitLab's own one for clones, without the job's token.
+
+    None where it has none.
+    """
     scheme, _, rest = repo_url.partition("://")
     authority, slash, path = rest.partition("/")
     if scheme not in ("http", "https"):

@@ -1,8 +1,8 @@
-"""The fields of a job response that this gate knows, and what is in one that it does not know. Data, and two walks. Pure.
+"""The fields of a job response that this gate knows, and those in one that it does not know. Pure.
 
-The runner encodes its own structure again, so a field that is not in here comes from a runner that is newer than this gate
-(gitlab-runner 19.3.0, common/spec/spec.go: `Job` and what it holds). Such a field could make the job run something else:
-it counts for the digest like any other, and people are shown it as it came.
+The runner encodes its own structure again, so a field that is not in here comes from a runner that is newer than this
+gate (gitlab-runner 19.3.0, common/spec/spec.go: `Job` and what it holds). Such a field could make the job run something
+else: it counts for the digest like any other, and people are shown it as it came.
 """
 
 from __future__ import annotations

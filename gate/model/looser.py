@@ -1,8 +1,8 @@
 """Rules that ask for less, below stricter ones, for what are the same jobs but for one word of their author's. Pure.
 
-A job gets the first rule that matches. So where production's rule asks two people of protected refs, and one below it asks
-one person of all, the same script on a branch of its author's runs by the word of one. That is meant where the rules' jobs run
-as different users, of whom only one has the keys; otherwise it is a hole.
+A job gets the first rule that matches. So where production's rule asks two people of protected refs, and one below it
+asks one person of all, the same script on a branch of its author's runs by the word of one. That is meant where the
+rules' jobs run as different users, of whom only one has the keys; otherwise it is a hole.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def _one_user(policy: Policy, strict: Rule, loose: Rule) -> bool:
 def _fewer(loose: list[Entry], strict: Rule) -> bool:
     """Whether people who are enough for `loose` can be too few for `strict`.
 
-    They are too few where some of its lists together have too few people (Hall's theorem). So: as few as can be of these
-    lists' people, and all others, fill the places of `loose`.
+    They are too few where some of its lists together have too few people (Hall's theorem). So: as few as can be of
+    these lists' people, and all others, fill the places of `loose`.
     """
     places = sum(entry["count"] for entry in loose)
     for lists in _combinations(strict["approvals"]):
@@ -91,7 +91,7 @@ def _combinations(entries: list[Entry]) -> Iterator[tuple[Entry, ...]]:
 
 
 def _gets(strict: Rule, loose: Rule, but: str, others: list[Rule]) -> bool:
-    """Whether `loose` gets a job that has all that `strict` asks for but one criterion, past the other rules above it."""
+    """Whether `loose` gets a job that meets all of `strict` but one criterion, past the other rules above it."""
     mine, theirs = strict["match"], loose["match"]
     if not all(_overlap(mine[name], theirs[name]) for name in mine if name in theirs and name != but):
         return False

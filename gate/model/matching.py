@@ -5,7 +5,8 @@ Each criterion of a rule is true, false or unknown:
 - A rule with a false criterion does not match; the search goes on.
 - A rule with none false and one unknown ends the search: the job is refused there, since the rule might have matched.
 - A rule whose criteria are all true is the job's rule. Where no rule is left, the job is refused.
-- A criterion with a pattern that nothing in GitLab can be (`ref: "/^main$/"`) is unknown where no other pattern of it holds.
+- A criterion with a pattern that nothing in GitLab can be (`ref: "/^main$/"`) is unknown where no other pattern of it
+  holds.
 
 The environment stands only in variables, which a job's author can add. Where its occurrences would choose different
 rules, the job is refused; no occurrence at all means that the job has no environment, and the criterion is false.
@@ -120,7 +121,7 @@ def own_names(facts: Facts) -> str:
 
 
 def glob(pattern: str) -> re.Pattern[str]:
-    """A glob as a regular expression: `*` stays within one path segment, `**` does not, `?` is one character but `/`."""
+    """A glob as a regular expression: `*` stays within one path segment, `**` does not, `?` is any character but `/`."""
     pieces = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.findall(r"\*\*|\*|\?|[^*?]+", pattern)
     return re.compile("".join(pieces.get(part, re.escape(part)) for part in parts), re.DOTALL)

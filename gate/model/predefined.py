@@ -1,13 +1,14 @@
 """Which variables of a job GitLab sets itself. Data, and the few questions that are asked of it. Pure.
 
-A job response has all variables in one list, without a word about where each comes from: GitLab's own come first, and one
-that a job's author sets to something else stands twice (docs/adr/0025-variables.md). So the first occurrence of a name
-that GitLab sets for *every* job is GitLab's, and everything else may be somebody else's:
+A job response has all variables in one list, without a word about where each comes from: GitLab's own come first, and
+one that a job's author sets to something else stands twice (docs/adr/0025-variables.md). So the first occurrence of a
+name that GitLab sets for *every* job is GitLab's, and everything else may be somebody else's:
 
 - `PERSISTED`: set for every job, also for those of a security policy, which get nothing else from GitLab.
 - `ALWAYS`: set for every other job, with the version of GitLab that brought it. An older GitLab does not set it, so a
   name that is newer than the server is the author's. `(0, 0)`: older than any GitLab that a gate can meet.
-- `SOMETIMES`: set for some jobs only, or since a version that is not known. Where GitLab does not set it, an author can.
+- `SOMETIMES`: set for some jobs only, or since a version that is not known. Where GitLab does not set it, an author
+  can.
 
 Sources: GitLab 19.3, doc/ci/variables/predefined_variables.md; app/models/ci/build.rb (`persisted_variables`,
 `base_variables`); lib/gitlab/ci/variables/builder.rb and builder/pipeline.rb; app/models/project.rb
@@ -107,7 +108,8 @@ ALWAYS: dict[str, Version] = {
     "CI_JOB_RETRY_COUNT": (19, 3),
     "CI_JOB_TAGS": (19, 3),
 }
-# GitLab puts these after the author's, so that the first is not surely its own; one alone is, since it always sets them.
+# GitLab puts these after the author's, so that the first is not surely its own; one alone is, since it always sets
+# them.
 USER = frozenset({"GITLAB_USER_EMAIL", "GITLAB_USER_ID", "GITLAB_USER_LOGIN", "GITLAB_USER_NAME"})
 SOMETIMES = (
     "APP_STORE_CONNECT_API_KEY_*",

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from gate.shapes import Answer, AnyVote, Asking, Backend, Entry, Facts, HowToRun, Policy, Rule, Vote, Weighed
 
     class Verdict(NamedTuple, Generic[AnyVote]):
-        """What the votes come to: state is open, approved, rejected or expired; `counted` are the votes that made it so."""
+        """What the votes come to: state is open, approved, rejected or expired.
+
+        `counted` are the votes that made it so.
+        """
 
         state: Weighed
         why: str
@@ -122,7 +125,10 @@ def people_of(rule: Asking) -> list[str]:
 
 
 def concerned(rule: Rule, policy: Policy, facts: Facts) -> list[str]:
-    """Whose answers can count: everybody on any of a rule's lists, and who triggered the job; no others are looked at."""
+    """Whose answers can count: everybody on any of a rule's lists, and who triggered the job.
+
+    No others are looked at.
+    """
     listed_people = people_of(rule)
     return [person for person in policy["people"] if person in listed_people or triggered(person, policy, facts)]
 
@@ -184,7 +190,7 @@ def _latest(votes: list[AnyVote]) -> list[AnyVote]:
 
 
 def _triggerer_known(person: str, policy: Policy, facts: Facts) -> bool:
-    """What is unknown never loosens (architecture, invariant 14): there must be a login, or an id on both sides, to compare."""
+    """What is unknown never loosens (architecture, invariant 14): it takes a login, or an id on both sides, to compare."""
     by, known = facts["triggered_by"], policy["people"].get(person)
     return bool(by["names"] or (by["ids"] and known and known["gitlab_ids"]))
 

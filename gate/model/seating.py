@@ -1,7 +1,7 @@
 """Who fills which place: a maximum matching of people to the places of a rule's lists (Kuhn's algorithm). Pure.
 
-Alice, who is on both lists of "1 of managers and 1 of security", fills one place, not two; but she is put where she helps
-most, so that bob, who is a manager only, and she fill both.
+Alice, who is on both lists of "1 of managers and 1 of security", fills one place, not two; but she is put where she
+helps most, so that bob, who is a manager only, and she fill both.
 """
 
 from __future__ import annotations

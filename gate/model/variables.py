@@ -1,8 +1,8 @@
 """Which of a job's variables the server did not set, and what of them people are shown. Pure.
 
-What is shown of a variable is its name, always, and its value where GitLab marks it public and neither masked nor a file.
-A name alone can change what runs (gate/model/code_variables.py), and a value that is not shown can be another one than
-last time, so each comes with a mark: a keyed hash, by which values can be compared and not guessed.
+What is shown of a variable is its name, always, and its value where GitLab marks it public and neither masked nor a
+file. A name alone can change what runs (gate/model/code_variables.py), and a value that is not shown can be another one
+than last time, so each comes with a mark: a keyed hash, by which values can be compared and not guessed.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def _kind(name: str, is_always: bool, *, is_first: bool) -> str:
 def names_set(response: Json) -> list[str]:
     """The names of all variables that are not surely the server's, each once, in their order.
 
-    With those that the runner fills in from a secrets manager, or with the path of a file that it fills: whose manager that
-    is, the job says too (gitlab-runner, common/build.go: resolveSecrets).
+    With those that the runner fills in from a secrets manager, or with the path of a file that it fills: whose manager
+    that is, the job says too (gitlab-runner, common/build.go: resolveSecrets).
     """
     secrets = response.get("secrets")
     filled_in = [whole(name) for name in secrets] if isinstance(secrets, dict) else []

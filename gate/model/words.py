@@ -4,8 +4,8 @@ from __future__ import annotations
 
 SHOWN_MAX_CHARACTERS = 200
 _WIDE_SPACE = "\u3000"  # of Chinese and Japanese text; no printable one to Python, and as wide as a letter
-# Letters and marks that show nothing (Unicode's Default_Ignorable_Code_Point), and are printable to Python: code and data
-# were hidden in them. Two selectors are left out, since emoji carry them.
+# Letters and marks that show nothing (Unicode's Default_Ignorable_Code_Point), and are printable to Python: code and
+# data were hidden in them. Two selectors are left out, since emoji carry them.
 _UNSEEN = frozenset(
     {
         *"\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0",
@@ -20,8 +20,8 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 def could_deceive(character: str) -> bool:
     """Whether a character cannot be seen as what it is: for all places that show text by others, but for its line ends.
 
-    Controls (ESC of ANSI sequences among them), line and paragraph ends, bidirectional and zero-width ones, blanks that look
-    like a plain one, what Unicode does not know, and lone surrogates; letters of every script, and emoji, do not.
+    Controls (ESC of ANSI sequences among them), line and paragraph ends, bidirectional and zero-width ones, blanks that
+    look like a plain one, what Unicode does not know, and lone surrogates; letters of every script, and emoji, do not.
     """
     return character in _UNSEEN or not (character.isprintable() or character == _WIDE_SPACE)
 
@@ -29,8 +29,9 @@ def could_deceive(character: str) -> bool:
 def shown(text: object, limit: int = SHOWN_MAX_CHARACTERS) -> str:
     """Text that somebody else wrote, on one line and harmless in a job log or a terminal.
 
-    What could deceive (see there), line ends included, appears as backslash escapes; a backslash is doubled, so that what is shown can be told from what was escaped. Without ESC and CR, no ANSI sequence and no
-    section marker of GitLab's survives (threats T29). Longer text is cut, and says so.
+    What could deceive (see there), line ends included, appears as backslash escapes; a backslash is doubled, so that
+    what is shown can be told from what was escaped. Without ESC and CR, no ANSI sequence and no section marker of
+    GitLab's survives (threats T29). Longer text is cut, and says so.
     """
     text = str(text)
     cut = text[:limit]

@@ -1,4 +1,4 @@
-"""What stands in the head of every answer, errors and malformed requests included (threats T21, T24; OWASP ASVS 3.4)."""
+"""The head of every answer, errors and malformed requests included (threats T21, T24; OWASP ASVS 3.4)."""
 
 from __future__ import annotations
 

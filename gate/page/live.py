@@ -1,4 +1,4 @@
-"""Server-sent events: one line whenever something has changed, so that a page that is looked at can fetch itself again."""
+"""Server-sent events: one line whenever something has changed, so that an open page can fetch itself again."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """GET /metrics: for a visitor who is known at this door or has its Unix socket, or gives name and password as HTTP Basic (RFC 7617)."""
+    """GET /metrics: for visitors known at this door or by its Unix socket, or with HTTP Basic (RFC 7617)."""
     page = request.app[PAGE]
     if VISITOR not in request and door_kind(request) != "socket":
         try:

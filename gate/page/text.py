@@ -23,7 +23,7 @@ _PIECE = re.compile(r"(`[^`\n]+`)|(\*\*[^*\n]+\*\*)|(https?://[^\s<>\"'`]*[^\s<>
 
 
 def exactly(text: object) -> Markup:
-    """Text as HTML whose text content is the same; odd characters are marked, and confined, so that they change nothing.
+    """Text as HTML whose text content is the same; odd characters are marked and confined, so that they change nothing.
 
     NUL, which HTML has no way to write, is shown as its picture.
     """

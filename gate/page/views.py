@@ -184,7 +184,7 @@ def _by_project(found: list[Waiting]) -> dict[str, list[Waiting]]:
 
 
 def _pickable(state: Page, rows: list[Waiting]) -> frozenset[str]:
-    """The keys of those that can be answered together with others: by this visitor, and whose script can be read here."""
+    """The keys of those that this visitor can answer together with others, and whose script can be read here."""
     if state.rulebook.fault or not page_settings(state.policy)["bulk"]:
         return frozenset()
     return frozenset(each.request.key for each in rows if each.can and state.book.is_shown(each.request))

@@ -35,7 +35,7 @@ class MakingError(GateError):
 
 
 def make(plan: Plan, tell: Callable[[str], None]) -> tuple[Policy, Verifier]:
-    """Make all of it, telling of each thing once it is there; returns the policy, and the key that checkpoints verify with.
+    """Make all of it, reporting each thing once it is there; returns the policy, and the key to verify checkpoints.
 
     Raises:
         MakingError: something could not be made; what was made before is found by the next run.
@@ -46,7 +46,7 @@ def make(plan: Plan, tell: Callable[[str], None]) -> tuple[Policy, Verifier]:
 
 @contextmanager
 def _alone(home: str) -> Iterator[None]:
-    """Hold off others like this: of two useradd(8) for one name at once, both succeed, and each gives it another uid."""
+    """Hold off others like this: two useradd(8) at once for one name both succeed, each with another uid."""
     where = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

@@ -1,4 +1,4 @@
-"""The `[[runners]]` block of the runner's config.toml for this host: runner-config.example.toml with this host's paths."""
+"""The `[[runners]]` block of config.toml for this host: runner-config.example.toml with this host's paths."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Looking at what others own without being led away: openat2(2), beneath a directory of ours.
 
-The owner of a directory can plant links in it and mount file systems over its names, and a file system that its own user
-serves (FUSE) may never answer. So a name there is opened relative to a descriptor of ours, across no mount and no link:
-a mount gives EXDEV before the mounted file system is asked anything.
+The owner of a directory can plant links in it and mount file systems over its names, and a file system that its own
+user serves (FUSE) may never answer. So a name there is opened relative to a descriptor of ours, across no mount and no
+link: a mount gives EXDEV before the mounted file system is asked anything.
 
 Python has no openat2, and the C library got it late, so it is called by its number, which is 437 on every architecture.
 It is there since Linux 5.6 (docs/adr/0023-openat2.md).
@@ -30,7 +30,7 @@ class _OpenHow(ctypes.Structure):
 
 
 def open_beneath(directory: int, path: str, flags: int = _HANDLE) -> int:
-    """A descriptor on `path`, relative to the descriptor `directory`; without flags, one that only stands for it (O_PATH).
+    """A descriptor on `path`, relative to the descriptor `directory`; by default one that only stands for it (O_PATH).
 
     Raises:
         OSError: it cannot be opened; EXDEV where a mount is on the way, ELOOP where a link is.
@@ -62,7 +62,10 @@ def stat_beneath(directory: int, path: str) -> os.stat_result:
 
 
 def identity(directory: int, path: str) -> tuple[int, ...]:
-    """What distinguishes states of `path`; empty where nothing is there, the error's number where it cannot be looked at."""
+    """What distinguishes states of `path`.
+
+    Empty where nothing is there, the error's number where it cannot be looked at.
+    """
     try:
         found = stat_beneath(directory, path)
     except FileNotFoundError:

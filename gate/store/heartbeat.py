@@ -1,9 +1,10 @@
 """The heartbeat of a waiting job, `waiting.<n>`, and how others tell whether it still waits.
 
-The file is write-locked (an OFD lock, fcntl_locking(2)) before it gets its name, and new in each attempt: a reader of it
-can take a read lock and so keep a writer out, but not on a file that it cannot see yet. Others probe with F_OFD_GETLK and
-F_RDLCK, which only a write lock answers. The lock belongs to the open file, so it ends with the process, however that
-ends. The content is the boottime of the last beat, fixed width, so that a beat is one pwrite over the last one.
+The file is write-locked (an OFD lock, fcntl_locking(2)) before it gets its name, and new in each attempt: a reader of
+it can take a read lock and so keep a writer out, but not on a file that it cannot see yet. Others probe with
+F_OFD_GETLK and F_RDLCK, which only a write lock answers. The lock belongs to the open file, so it ends with the
+process, however that ends. The content is the boottime of the last beat, fixed width, so that a beat is one pwrite over
+the last one.
 """
 
 from __future__ import annotations

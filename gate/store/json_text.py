@@ -1,4 +1,4 @@
-"""JSON without the module `json`, which imports `re`: 8 ms of each stage that only looks whether its job is released."""
+"""JSON without the module `json`, which imports `re`: 8 ms for a stage that only looks for its job's release."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def parsed(text: str) -> Any:
         from _json import make_scanner
 
         value, end = make_scanner(_Settings)(bare, 0)  # type: ignore[arg-type]
-    # StopIteration: no value; SystemError: the scanner has no JSONDecodeError without `json`; the others: no such scanner.
+    # StopIteration: no value; SystemError: the scanner has no JSONDecodeError without `json`; the others: no such
+    # scanner.
     except (ImportError, AttributeError, StopIteration, SystemError):
         end = -1
     if end == len(bare):

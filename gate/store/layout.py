@@ -127,7 +127,7 @@ def directories(policy: Policy) -> list[tuple[str, int, int]]:
 
 
 def make(policy: Policy) -> list[str]:
-    """Make what is missing under state_dir; returns a line for each person whose drops cannot be served, and for the page.
+    """Make what is missing under state_dir; returns a line for each person, or the page, that cannot be served.
 
     Raises:
         StateError: something cannot be made, or is there already and is not ours.

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from gate.shapes import Content, Decision, Ended, Facts, KeptContent, LogMark, Opened, Policy, Release
 
-# With a comment (drop.COMMENT_MAX_RECORD_BYTES) and all other fields at their longest, a record stays under the log's 8 KiB.
+# With a comment (drop.COMMENT_MAX_RECORD_BYTES) and all other fields at their longest, a record stays under the log's 8
+# KiB.
 FIELD_MAX_RECORD_BYTES = 180
 _WITH_DIGEST = ("requested", "decided", "released")
 WHY_MAX_RECORD_BYTES = 360
@@ -72,7 +73,7 @@ class Request:
         return exists(os.path.join(self.directory, name))
 
     def make_durable(self) -> None:
-        """Have the names of its files on disk, of which others are to be recorded: their writer may have been killed before.
+        """Have the names of its files on disk before records rely on them: their writer may have been killed before.
 
         Raises:
             StateError: that cannot be made sure.
@@ -192,7 +193,10 @@ def record_of(facts: Facts) -> dict[str, object]:
 
 
 def dropped_fields(name: str, file: os.stat_result) -> dict[str, str]:
-    """The `drop` of a record. As text: inode and ctime can be 2^53 and more, which the log does not take as integers."""
+    """The `drop` of a record.
+
+    As text: inode and ctime can be 2^53 and more, which the log does not take as integers.
+    """
     return {"name": fit(shown(name)), "inode": str(file.st_ino), "ctime_ns": str(file.st_ctime_ns)}
 
 

@@ -1,7 +1,7 @@
 """A little of the disk, kept for when it is full: so that "no space" can still be decided and recorded.
 
-Each job that comes fills it again where it is gone and there is room. It is freed only where a wait ends and its end cannot
-be written: never to let a job through.
+Each job that comes fills it again where it is gone and there is room. It is freed only where a wait ends and its end
+cannot be written: never to let a job through.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Removing a tree that somebody else filled, with anything, and may still be filling.
 
-Every step goes through a descriptor of the directory itself, which is taken over first, so no link is followed and no one
-is raced. A directory is never entered below the top: what it holds moves up there, so paths, descriptors and memory stay
-few however deep or wide the tree is, and a removal that was cut short is gone on with by the next. What is mounted in it
-is no part of it, and stays.
+Every step goes through a descriptor of the directory itself, which is taken over first, so no link is followed and no
+one is raced. A directory is never entered below the top: what it holds moves up there, so paths, descriptors and memory
+stay few however deep or wide the tree is, and a removal that was cut short is gone on with by the next. What is mounted
+in it is no part of it, and stays.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def remove(path: str, allowed: Allowance) -> None:
 
 
 def take_over(name: str, parent: int) -> int:
-    """Open a directory for reading, once it is ours alone: a descriptor that a job's process kept is no use any more."""
+    """Open a directory for reading, once it is ours alone: then descriptors that a job's process kept are of no use."""
     handle = os.open(name, os.O_PATH | DIRECTORY, dir_fd=parent)
     try:
         if _mount_of(handle) != _mount_of(parent):

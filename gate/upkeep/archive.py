@@ -1,10 +1,11 @@
 """The archive: an ended request gives up its directory, and leaves its name (docs/adr/0015-archive.md).
 
-`archive/<year>-<month>/<key>` is an empty file that no job gets by: what comes again under the key of a request that was
-decided, and ended, is refused, as it was while jobs/<key>/ was there. What else was to be kept is in the audit log.
+`archive/<year>-<month>/<key>` is an empty file that no job gets by: what comes again under the key of a request that
+was decided, and ended, is refused, as it was while jobs/<key>/ was there. What else was to be kept is in the audit log.
 
-The name is durable first, then the directory moves to `archive/removing/`, then it is emptied there. What is cut short in
-between is gone on with by the next sweep. Only what is certainly over goes: ended.json is old, and the log has its record.
+The name is durable first, then the directory moves to `archive/removing/`, then it is emptied there. What is cut short
+in between is gone on with by the next sweep. Only what is certainly over goes: ended.json is old, and the log has its
+record.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What is not needed any more and was not removed: trees and caches of jobs, drops that did not count.
 
-- `work/<key>/` of a request that has ended, or is gone: its runner never came to cleanup, or cleanup could not remove it.
+- `work/<key>/` of a request that has ended, or is gone: its runner never came to cleanup, or cleanup could not remove
+  it.
 - `cache/<project>/` of a project that no request on disk is of.
 - What was moved to `turned-away/`, and to `archive/removing/`.
 
@@ -78,7 +79,8 @@ def remove_caches(state_dir: str, allowed: Allowance) -> list[str]:
     directory = layout.caches(state_dir)
     parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # As a job that makes a cache does: its request is there before, so either we see that, or it finds none and makes one.
+        # As a job that makes a cache does: its request is there before, so either we see that, or it finds none and
+        # makes one.
         fcntl.flock(parent, fcntl.LOCK_EX)
         wanted = {key.rpartition("-")[0] for key in keys(state_dir)}
         for name in os.listdir(parent):

@@ -1,7 +1,7 @@
 """Nothing grows for ever: what every sweep removes, by `keep` in gate.yaml (docs/reference/state.md, "What grows").
 
-One sweep at a time does it, and each only a little, so that no job waits long for what others left. It does no harm to be
-behind: the next sweep goes on.
+One sweep at a time does it, and each only a little, so that no job waits long for what others left. It does no harm to
+be behind: the next sweep goes on.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """What every config and cleanup tidies, for other requests than its own.
 
-- A request that no process holds any more is abandoned, and ended: its heartbeat's lock is free and the last beat is older
-  than 60 s, or it is of another boot. One that was decided is only ended.
-- A released request whose run stages never came within 10 min, or of another boot, is ended. One that started is ended by
-  its own cleanup, or when it is of another boot, or a day after the job's own timeout: its runner was killed.
+- A request that no process holds any more is abandoned, and ended: its heartbeat's lock is free and the last beat is
+  older than 60 s, or it is of another boot. One that was decided is only ended.
+- A released request whose run stages never came within 10 min, or of another boot, is ended. One that started is ended
+  by its own cleanup, or when it is of another boot, or a day after the job's own timeout: its runner was killed.
 - Drops for ended requests, or over 7 days old, are turned away, with a record; by age also what is never read.
 - The audit log goes on in a new segment, where the last is as large as gate.yaml says.
 - What is older than `keep` allows is archived or removed (gate/upkeep/prune.py).
 
-A fault here harms no job: it is returned as a line, and the next sweep tries again. One sweep runs at a time, in a process of
-its own that no job waits for. It spends LIST_WITHIN_S on the names of one directory and turns away TURN_AWAY_MAX of them:
-however much somebody has left, the rest is for the next one.
+A fault here harms no job: it is returned as a line, and the next sweep tries again. One sweep runs at a time, in a
+process of its own that no job waits for. It spends LIST_WITHIN_S on the names of one directory and turns away
+TURN_AWAY_MAX of them: however much somebody has left, the rest is for the next one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ _FAULTS = (StateError, log.AuditError, drop_file.DropError, OSError, KeyError)
 
 
 def sweep(policy: Policy, own_key: str) -> list[str]:
-    """Sweep all requests but `own_key`, and all drops; returns a line for each fault; nothing while another sweep runs."""
+    """Sweep all requests but `own_key`, and all drops.
+
+    Returns a line for each fault; nothing while another sweep runs.
+    """
     if not os.path.lexists(policy["state_dir"]):
         return []  # config could not make it, and has said why: a line about that here would only hide the reason
     try:
@@ -243,7 +246,10 @@ def _why_old(file: os.stat_result) -> str:
 
 
 def _wrong_name(directory: int, name: str) -> str:
-    """Why what lies in drop/signed/ under a name that no request looks for does not count; "" while somebody writes it."""
+    """Why what lies in drop/signed/ under a name that no request looks for does not count.
+
+    "" while somebody writes it.
+    """
     reading = drop_file.read_ascii(directory, name)
     if reading.state in ("later", "gone"):
         return ""

@@ -1,8 +1,8 @@
 """What becomes of one answer to a request: a vote, or turned away; in files, in the audit log, and for the job log.
 
-For an answer that counts: vote file, then its record, then what was left goes. For one that does not: its record, then it
-is moved to turned-away/ (gate/votes/turned_away.py). A crash in between leaves it where it is, and the next look does
-the rest: the vote's name comes from what was left, and a record is appended once.
+For an answer that counts: vote file, then its record, then what was left goes. For one that does not: its record, then
+it is moved to turned-away/ (gate/votes/turned_away.py). A crash in between leaves it where it is, and the next look
+does the rest: the vote's name comes from what was left, and a record is appended once.
 
 Each answer comes from a *source*: a person's drop directory, `signed/<person>`, or the page. What is wrong with one is
 said, recorded once, and no other source waits for it.
@@ -97,8 +97,8 @@ class Ballot:
     def counted(self, vote_name: str) -> KeptVote | None:
         """The vote that is kept under that name already, or None.
 
-        The page's user can make files in votes/, too, and must not keep a vote from being counted by one of the same name:
-        what is not the gate's own vote is taken away.
+        The page's user can make files in votes/, too, and must not keep a vote from being counted by one of the same
+        name: what is not the gate's own vote is taken away.
 
         Raises:
             StateError, AuditError, OSError: it cannot be read, or not taken away.
@@ -178,10 +178,10 @@ class Ballot:
 def votes_on(request: Request, lines: list[str] | None = None) -> list[KeptVote]:
     """All votes on a request, oldest first; where two are of one moment, the rejection is the later one.
 
-    Only files of the gate's own uid count, and only under the request and the name that they have in them (architecture "On
-    disk"). What the page has left here is none of them: gate/votes/from_page.py makes votes of that. Where the kernel
-    lets people make hard links to others' files (fs.protected_hardlinks=0), the page's user can give a file of the
-    gate's a name here: a second name of a vote is no second vote, and another file is none; `lines` gets a line for
+    Only files of the gate's own uid count, and only under the request and the name that they have in them (architecture
+    "On disk"). What the page has left here is none of them: gate/votes/from_page.py makes votes of that. Where the
+    kernel lets people make hard links to others' files (fs.protected_hardlinks=0), the page's user can give a file of
+    the gate's a name here: a second name of a vote is no second vote, and another file is none; `lines` gets a line for
     each.
     """
     directory = layout.votes(request.directory)
@@ -203,7 +203,10 @@ def votes_on(request: Request, lines: list[str] | None = None) -> list[KeptVote]
 
 
 def is_vote(vote: KeptVote, name: str, key: str) -> bool:
-    """Whether it is a vote on the request of that key, kept under that name; older ones do not have their name in them."""
+    """Whether it is a vote on the request of that key, kept under that name.
+
+    Older ones do not have their name in them.
+    """
     sound = all(type(vote.get(part)) is kind for part, kind in _VOTE.items())
     return sound and vote["key"] == key and vote.get("file", name) == name and name.startswith(f"{vote['person']}.")
 

@@ -4,18 +4,19 @@ Rules, in this order; the first that fails decides (threats T9, T15 to T17):
 
 - The directory is opened across no link and no mount (gate/store/beneath.py) and counts only if its owner is the
   person's uid and no one else has any right on it (an ACL shows in the mode's group bits, as its mask).
-- The file is opened by O_PATH first, relative to that directory and likewise: nothing that is not a regular file is ever
-  opened for reading. Its owner is the person, it has one link.
-- It is ready when no process has it open for writing: a read lease is granted then and only then (fcntl(2), F_SETLEASE).
-  A writer that comes while we read breaks the lease, and what was read is thrown away. Where leases are not allowed, a
-  file is ready when it has not changed for SETTLED_S.
+- The file is opened by O_PATH first, relative to that directory and likewise: nothing that is not a regular file is
+  ever opened for reading. Its owner is the person, it has one link.
+- It is ready when no process has it open for writing: a read lease is granted then and only then (fcntl(2),
+  F_SETLEASE). A writer that comes while we read breaks the lease, and what was read is thrown away. Where leases are
+  not allowed, a file is ready when it has not changed for SETTLED_S.
 - An approval has content: a disk that is full leaves empty files. People with nothing to say write `ok`.
-- In `drop/signed/`, which is the gate's own and shared, a file may be anybody's: its signature tells whose answer it is.
+- In `drop/signed/`, which is the gate's own and shared, a file may be anybody's: its signature tells whose answer it
+  is.
 - Whatever is wrong with a directory or a file is its owner's: a DropError, and no one else's answer waits for it. Only
   where this process or the host has nothing left to look with (HOSTS_OWN), the error is raised as it is: then no one's
   answer can be known, and nothing may be decided.
-- What is counted or turned away is first moved to a directory of ours by rename(2). If the inode that arrives is not the
-  one judged, somebody swapped it: it is moved back without replacing anything.
+- What is counted or turned away is first moved to a directory of ours by rename(2). If the inode that arrives is not
+  the one judged, somebody swapped it: it is moved back without replacing anything.
 """
 
 from __future__ import annotations

@@ -104,7 +104,10 @@ def look_into(ballot: Ballot, uid: int) -> None:
 def _sorted_out(
     ballot: Ballot, directory: int, names: list[str], uid: int
 ) -> tuple[list[tuple[str, Reading, PageVote]], list[tuple[str, Reading]]]:
-    """Each person's newest approval and rejection, oldest first, and what is no vote; what a newer one stands for is gone."""
+    """Each person's newest approval and rejection, oldest first, and what is no vote.
+
+    What a newer one stands for is gone.
+    """
     votes: list[tuple[str, Reading, PageVote]] = []
     wrong: list[tuple[str, Reading]] = []
     for name, reading in ballot.readings(

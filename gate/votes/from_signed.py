@@ -6,8 +6,8 @@ group can also sit on such a name. So a person of the rule may bring one in thei
 name, where no one else can write (docs/adr/0035-carried-drops.md).
 
 - What has such a name and is well becomes a vote, exactly as another drop does.
-- What has such a name and is not well gets its record, and away it goes; so does what somebody keeps open for writing (the
-  one who waits knows for how long): its name is needed for the true one.
+- What has such a name and is not well gets its record, and away it goes; so does what somebody keeps open for writing
+  (the one who waits knows for how long): its name is needed for the true one.
 - The rest is the sweep's (gate/upkeep/sweep.py).
 
 A statement counts once. Otherwise a kept copy of alice's approval could be put back after her rejection.
@@ -44,7 +44,7 @@ def signers(rule: Rule, policy: Policy, facts: Facts) -> list[str]:
 
 
 def look_into(ballot: Ballot, root: int, people: list[str]) -> None:
-    """Take in what is in `drop/signed/` for this request in the name of these people, relative to a descriptor on `drop/`.
+    """Take in what is in `drop/signed/` for this request by these people, relative to a descriptor on `drop/`.
 
     Raises:
         StateError, AuditError, OSError: something could not be kept; nothing is lost, the next look goes on from there.
@@ -80,7 +80,7 @@ def look_into_own(ballot: Ballot, directory: int, carrier: str, uid: int) -> Non
 
 
 def standing(votes: list[AnyVote], policy: Policy) -> list[AnyVote]:
-    """Those of `votes` that are not signed approvals by a key that gate.yaml does not have for their person any more."""
+    """`votes` without signed approvals by a key that gate.yaml does not have for their person any more."""
     return [
         vote
         for vote in votes

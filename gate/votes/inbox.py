@@ -34,7 +34,10 @@ class Inbox:
         rule: Rule,
         at: Callable[[str], None] = lambda _source: None,
     ) -> None:
-        """`policy` and `rule` are those of gate.yaml as it is now; `at` is called with each source before it is looked at."""
+        """`policy` and `rule` are those of gate.yaml as it is now.
+
+        `at` is called with each source before it is looked at.
+        """
         self.ballot = Ballot(request, policy, rule)
         self.hung: set[str] = set()
         """Sources that did not answer when they were looked at before, and are passed over."""
@@ -54,7 +57,8 @@ class Inbox:
         """Take in what has been left; returns all votes on the request, oldest first.
 
         Raises:
-            StateError, AuditError, OSError: something could not be kept; nothing is lost, the next look goes on from there.
+            StateError, AuditError, OSError: something could not be kept; nothing is lost, the next look goes on from
+                there.
         """
         ballot = self.ballot
         root = os.open(layout.drops(ballot.request.state_dir), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -40,7 +40,10 @@ def namespace(site: str) -> str:
 
 
 def names_of(key: str, person: str) -> list[str]:
-    """The names of signed drops that answer the request of that key for that person; approvals first, see drop.names_of."""
+    """The names of signed drops that answer the request of that key for that person.
+
+    Approvals first, see drop.names_of.
+    """
     return [f"{key}.{person}.{answer}" for answer in ANSWERS]
 
 
@@ -65,7 +68,10 @@ def split(content: bytes) -> tuple[bytes, bytes]:
 
 
 def why_not(statement: Statement, key: str, digest: str, policy: Policy, now_s: float) -> str | None:
-    """Why a statement, no matter who signed it, does not count for the request of `key` and `digest`; None where it may."""
+    """Why a statement, no matter who signed it, does not count for the request of `key` and `digest`.
+
+    None where it may.
+    """
     if statement.request != key:
         return f"it is for the request {statement.request}"
     known = policy["people"].get(statement.person)
@@ -134,8 +140,8 @@ def still_theirs(vote: Vote, policy: Policy) -> bool:
 def lines_for(request: Request, policy: Policy, rule: Rule) -> list[str]:
     """What people elsewhere need to sign an answer, for the job log; nothing where no one on the rule could.
 
-    The template is not canonical: `<person>` and `<answer>` are for people to fill in, and `expires` and `comment`, too,
-    may be others.
+    The template is not canonical: `<person>` and `<answer>` are for people to fill in, and `expires` and `comment`,
+    too, may be others.
     """
     from gate.model.rules import people_of
     from gate.store import layout

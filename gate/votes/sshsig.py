@@ -1,9 +1,9 @@
 """A signature of `ssh-keygen -Y sign`, taken apart strictly, and judged by `ssh-keygen -Y verify`.
 
 The form is OpenSSH's PROTOCOL.sshsig. ssh-keygen itself reads more than it writes: other line lengths, bytes after the
-end, bits of base64 that mean nothing, and a `reserved` field that no signature covers. Here only what it writes is read,
-so that one signature has one form. It is ssh-keygen alone that says whether the signature is good; the rest says which
-key made it, and for what.
+end, bits of base64 that mean nothing, and a `reserved` field that no signature covers. Here only what it writes is
+read, so that one signature has one form. It is ssh-keygen alone that says whether the signature is good; the rest says
+which key made it, and for what.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """`turned-away/`: where drops go that do not count, each with one record.
 
-A note of where the log ends, then the record, then the drop is moved here, then its note goes. After a crash in between,
-the next one to come, a look or a sweep, finds by the note whether the record stands already: none of this drop, which its
-inode and ctime tell from any other, is older than its note. Of two at once, the later one finds the note, or no drop.
+A note of where the log ends, then the record, then the drop is moved here, then its note goes. After a crash in
+between, the next one to come, a look or a sweep, finds by the note whether the record stands already: none of this
+drop, which its inode and ctime tell from any other, is older than its note. Of two at once, the later one finds the
+note, or no drop.
 """
 
 from __future__ import annotations

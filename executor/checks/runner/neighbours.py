@@ -1,4 +1,4 @@
-"""The other [[runners]] of config.toml: what a job there can do to the gate beside it, and the gate's own token given twice.
+"""The other [[runners]] of config.toml: what a job there can do to the gate, and the gate's token given twice.
 
 Which runner a job gets is up to its author, who writes the tags. So a runner whose jobs can become the gate's user undoes it.
 Runners whose jobs are on other machines (kubernetes, docker+machine, an engine at another address) are not told of.
@@ -110,7 +110,7 @@ def _docker(other: Runner, context: Context) -> Iterator[Finding]:
 
 
 def _volume(other: Runner, context: Context, volume: str) -> Iterator[Finding]:
-    """A volume is `/host/path:/path[:options]`, `name:/path[:options]` or `/path`: only the first is of the host's files."""
+    """Of the volumes `/host/path:/path[:options]`, `name:/path[:options]` and `/path` only the first is the host's."""
     host, _, rest = volume.partition(":")
     if not host.startswith("/") or not rest:
         return

@@ -66,7 +66,7 @@ def visitor_of(request: web.BaseRequest, policy: Policy, accounts: Accounts, ses
 
 
 def cookie_name(policy: Policy) -> str:
-    """`__Host-` where there is TLS: such a cookie cannot be set by another host, or without TLS (RFC 6265bis, 4.1.3)."""
+    """`__Host-` where there is TLS: no other host can set such a cookie, nor can a page without TLS (RFC 6265bis)."""
     return COOKIE_OVER_TLS if page_settings(policy)["url"].startswith("https:") else COOKIE
 
 

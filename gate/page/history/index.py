@@ -192,7 +192,7 @@ class Index:
         return row["job_sha"] if row else None
 
     def _is_whole(self) -> bool:
-        """Whether all of the file is as SQLite wrote it: otherwise a visitor would meet what is spoilt, each time again."""
+        """Whether all of the file is as SQLite wrote it; otherwise visitors would meet what is spoilt."""
         return bool(self.db.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok")
 
     def _fits_the_log(self) -> bool:
