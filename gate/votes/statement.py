@@ -13,27 +13,14 @@ import re
 import time
 
 from gate.errors import GateError
+from gate.named_tuple import NamedTuple
 from gate.votes.drop_file import ANSWERS, comment_fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NamedTuple
+    from typing import Any
 
     from gate.shapes import Answer
-
-    class Statement(NamedTuple):
-        """A person's answer to one request, as signed; `expires_s` is seconds since the epoch."""
-
-        request: str
-        digest: str
-        decision: Answer
-        person: str
-        expires_s: int
-        comment: str
-else:
-    from collections import namedtuple
-
-    Statement = namedtuple("Statement", "request digest decision person expires_s comment")  # noqa: PYI024
 
 VERSION = 1
 _KEYS = frozenset({"v", "request", "digest", "decision", "person", "expires", "comment"})
@@ -46,6 +33,17 @@ FORMS = {
     "expires": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"),
     "comment": re.compile(r".*", re.DOTALL),
 }
+
+
+class Statement(NamedTuple):
+    """A person's answer to one request, as signed; `expires_s` is seconds since the epoch."""
+
+    request: str
+    digest: str
+    decision: Answer
+    person: str
+    expires_s: int
+    comment: str
 
 
 class StatementError(GateError):
