@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 
+from audit.descriptor import Held, held_directory
 from gate.errors import GateError
 from gate.store.json_text import parsed as parsed_json
 
@@ -124,11 +125,8 @@ def rename_without_replacing(source: int, name: str, target: int, new_name: str)
 
 def fsync_directory(directory: str) -> None:
     """Make a new name in `directory` durable: fsync of a file does not (fsync(2))."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with held_directory(directory) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def make_directory(path: str, mode: int, *, gid: int = -1) -> None:
@@ -160,21 +158,17 @@ def _make_directory(path: str, mode: int, gid: int) -> None:
 
 def _nameless_file(directory: str, content: bytes, mode: int) -> int:
     """A durable file without a name; returns a read descriptor on it, with no writer left."""
-    writer = os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    try:
+    with Held(os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)) as writer:
         # A full disk shows as a short write first, and as ENOSPC only at the next one.
         if os.write(writer, content) != len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fchmod(writer, mode)
         os.fsync(writer)
         return os.open(f"/proc/self/fd/{writer}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(writer)
 
 
 def _link_in(descriptor: int, directory: str, name: str) -> bool:
-    target = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with held_directory(directory) as target:
         # src_dir_fd makes Python call linkat(2) with AT_SYMLINK_FOLLOW; plain link() would link the /proc symlink itself.
         try:
             os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=target, dst_dir_fd=target)
@@ -184,5 +178,3 @@ def _link_in(descriptor: int, directory: str, name: str) -> bool:
         # Also where another was first: it may have been killed before its fsync, and we go on from its file.
         os.fsync(target)
         return first
-    finally:
-        os.close(target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from audit.descriptor import held_directory
 from gate.model.facts import project_key_of
 from gate.store import beneath, reserve
 from gate.store.files import StateError, make_directory, rename_without_replacing, write_once
@@ -246,11 +247,8 @@ def _make_for(path: str, uid: int, gid: int = -1) -> None:
 def _is_taken(path: str) -> bool:
     """Whether something has that name, whatever is wrong with it; a file system that is mounted there is not asked."""
     try:
-        parent = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with held_directory(os.path.dirname(path), os.O_PATH) as parent:
             beneath.stat_beneath(parent, os.path.basename(path))
-        finally:
-            os.close(parent)
     except FileNotFoundError:
         return False
     except OSError:
@@ -260,8 +258,7 @@ def _is_taken(path: str) -> bool:
 
 def _make_whole(parent: str, name: str, uid: int, gid: int) -> None:
     fresh = f".{name}.{os.urandom(8).hex()}"
-    directory = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with held_directory(parent) as directory:
         os.mkdir(fresh, stat.S_IRWXU, dir_fd=directory)
         try:
             # The umask may have taken bits away; the mode is set before the owner, who could be at work at once.
@@ -272,5 +269,3 @@ def _make_whole(parent: str, name: str, uid: int, gid: int) -> None:
         except OSError:
             os.rmdir(fresh, dir_fd=directory)
             raise
-    finally:
-        os.close(directory)

@@ -22,6 +22,7 @@ import stat
 import time
 
 from audit import log, retention
+from audit.descriptor import held_directory
 from audit.rotate import rotate
 from gate import __version__
 from gate.flow.decide import decide, finish
@@ -177,11 +178,8 @@ def _sweep_signed(state_dir: str, ended: _Ended) -> list[str]:
 
 
 def _opened(state_dir: str, opener: Callable[[int], int]) -> int:
-    root = os.open(layout.drops(state_dir), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with held_directory(layout.drops(state_dir), os.O_PATH) as root:
         return opener(root)
-    finally:
-        os.close(root)
 
 
 def _sweep_directory(
