@@ -57,7 +57,7 @@ def weigh(
     """Weigh `votes` (oldest first) on a request, at `now_ms` of the clock that `deadline_ms` is on."""
     counting = [
         vote
-        for vote in _latest(votes)
+        for vote in latest(votes)
         if may_answer(vote["person"], vote["answer"], vote["comment"], rule, policy, facts) is None
     ]
     rejections = [vote for vote in counting if vote["answer"] == "reject"]
@@ -177,7 +177,7 @@ def _entry_words(entry: Entry) -> str:
     return f"{entry['count']} of {listed(entry['of'])}{people}"
 
 
-def _latest(votes: list[AnyVote]) -> list[AnyVote]:
+def latest(votes: list[AnyVote]) -> list[AnyVote]:
     """Each person's latest vote, oldest first."""
     return [vote for n, vote in enumerate(votes) if vote["person"] not in {later["person"] for later in votes[n + 1 :]}]
 

@@ -29,6 +29,10 @@ class StateError(GateError):
     """The state on disk could not be read or written; the message is one line for people."""
 
 
+class MissingError(StateError):
+    """There is nothing to read."""
+
+
 def write_once(directory: str, name: str, content: bytes, mode: int = STATE_MODE) -> bool:
     """Make `directory/name` with exactly `content`, durably; False where the name was taken already.
 
@@ -62,21 +66,9 @@ def read_json(path: str) -> Any:
         StateError: there is something else there, or it cannot be read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+        content, _found = read_file(path, STATE_FILE_MAX_BYTES)
+    except MissingError:
         return None
-    except OSError as error:
-        raise StateError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        # Looked at before open(), which raises by itself on a directory.
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise StateError(f"{path} is not a regular file")
-        with open(descriptor, "rb", closefd=False) as source:
-            content = source.read(STATE_FILE_MAX_BYTES + 1)
-    except OSError as error:
-        raise StateError(f"cannot read {path}: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
     if len(content) > STATE_FILE_MAX_BYTES:
         raise StateError(f"{path} is larger than {STATE_FILE_MAX_BYTES} bytes")
     try:
@@ -90,6 +82,26 @@ def read_json(path: str) -> Any:
             f"{path} is not of this version of the gate: it has v {value['v']!r}, so a newer one wrote it; install that one"
         )
     return value
+
+
+def read_file(path: str, limit: int) -> tuple[bytes, os.stat_result]:
+    """What is in a regular file, at most one byte more than `limit`, and its status, both from one descriptor.
+
+    Raises:
+        MissingError: there is nothing.
+        StateError: there is something else there, or it cannot be read.
+    """
+    try:
+        with Held(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)) as descriptor:
+            found = os.fstat(descriptor)
+            # Looked at before open(), which raises by itself on a directory.
+            if not stat.S_ISREG(found.st_mode):
+                raise StateError(f"{path} is not a regular file")
+            with open(descriptor, "rb", closefd=False) as source:
+                return source.read(limit + 1), found
+    except OSError as error:
+        kind = MissingError if isinstance(error, FileNotFoundError) else StateError
+        raise kind(f"cannot read {path}: {error.strerror}") from error
 
 
 def exists(path: str) -> bool:

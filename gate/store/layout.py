@@ -8,7 +8,7 @@ import stat
 from audit.descriptor import held_directory
 from gate.model.facts import project_key_of
 from gate.store import beneath, reserve
-from gate.store.files import StateError, make_directory, rename_without_replacing, write_once
+from gate.store.files import StateError, make_directory, read_file, rename_without_replacing, write_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,11 +165,7 @@ def secret(state_dir: str) -> bytes:
         StateError: it cannot be read, or somebody else could have.
     """
     path = os.path.join(state_dir, "secret")
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as source:
-            found, key = os.fstat(source.fileno()), source.read()
-    except OSError as error:
-        raise StateError(f"cannot read {path}: {error.strerror}") from error
+    key, found = read_file(path, SECRET_BYTES)
     if found.st_uid != os.geteuid() or found.st_mode & 0o077 or len(key) != SECRET_BYTES:
         raise StateError(f"{path} must be {SECRET_BYTES} bytes, of uid {os.geteuid()} and mode 0600")
     return key

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import time
 
+from gate.clock import ISO_FORM, utc_iso
 from gate.errors import GateError
 from gate.named_tuple import NamedTuple
 from gate.votes.drop_file import ANSWERS, comment_fault
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _KEYS = frozenset({"v", "request", "digest", "decision", "person", "expires", "comment"})
-_EXPIRES_FORM = "%Y-%m-%dT%H:%M:%SZ"
 FORMS = {
     "request": re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,299}-[0-9]+"),  # it becomes a name on disk
     "digest": re.compile(r"[0-9a-f]{64}"),
@@ -63,17 +63,12 @@ def make(statement: Statement) -> bytes:
             "digest": statement.digest,
             "decision": statement.decision,
             "person": statement.person,
-            "expires": expires_text(statement.expires_s),
+            "expires": utc_iso(statement.expires_s),
             "comment": statement.comment,
         }
     )
     parse(content)
     return content
-
-
-def expires_text(expires_s: int) -> str:
-    """A moment as a statement has it: `2026-11-24T14:05:00Z`."""
-    return time.strftime(_EXPIRES_FORM, time.gmtime(expires_s))
 
 
 def parse(content: bytes) -> Statement:
@@ -138,10 +133,10 @@ def _moment(text: str) -> int:
     import calendar
 
     try:
-        moment = calendar.timegm(time.strptime(text, _EXPIRES_FORM))
+        moment = calendar.timegm(time.strptime(text, ISO_FORM))
     except ValueError as error:
         raise StatementError("has no sound 'expires'") from error
     # A 61st second is none on the clock that it is compared with.
-    if expires_text(moment) != text:
+    if utc_iso(moment) != text:
         raise StatementError("has no sound 'expires'")
     return moment

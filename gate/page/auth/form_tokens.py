@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from itsdangerous import BadSignature, TimestampSigner
 
 from gate.errors import GateError
-from gate.store.files import StateError, write_once
+from gate.store.files import StateError, read_file, write_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,11 +86,7 @@ def key_in(page_dir: str) -> bytes:
     """
     write_once(page_dir, "secret", os.urandom(KEY_BYTES), 0o600)
     path = os.path.join(page_dir, "secret")
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as source:
-            key = source.read()
-    except OSError as error:
-        raise StateError(f"cannot read {path}: {error.strerror}") from error
+    key, _found = read_file(path, KEY_BYTES)
     if len(key) != KEY_BYTES:
         raise StateError(f"{path} must be {KEY_BYTES} bytes; remove it, a new one is made")
     return key
