@@ -12,6 +12,7 @@ import json
 import os
 import time
 
+from audit.descriptor import Held, held_directory
 from audit.errors import AuditError
 from audit.lock import Locked
 from audit.reading import unusable
@@ -66,11 +67,8 @@ def _send(copy_to: str, path: str, lines: list[bytes]) -> None:
 
 
 def _is_told(directory: str, copy_to: str | None) -> bool:
-    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with held_directory(directory) as folder:
         return (_told(folder) or {}).get("copy_to") == copy_to
-    finally:
-        os.close(folder)
 
 
 def _told(folder: int) -> dict[str, Any] | None:
@@ -91,8 +89,7 @@ def _told(folder: int) -> dict[str, Any] | None:
 
 def _write(directory: str, folder: int, told: dict[str, Any]) -> None:
     path = os.path.join(directory, FILE)
-    descriptor = os.open(FILE, os.O_RDWR | os.O_CREAT | _OPEN, 0o600, dir_fd=folder)
-    try:
+    with Held(os.open(FILE, os.O_RDWR | os.O_CREAT | _OPEN, 0o600, dir_fd=folder)) as descriptor:
         refuse_strange(descriptor, path)
         os.ftruncate(descriptor, 0)
         content = json.dumps(told, sort_keys=True).encode("ascii") + b"\n"
@@ -100,8 +97,6 @@ def _write(directory: str, folder: int, told: dict[str, Any]) -> None:
             raise AuditError(f"no room to write {path}")
         os.fsync(descriptor)
         os.fsync(folder)
-    finally:
-        os.close(descriptor)
 
 
 def _syslog(line: bytes) -> bytes:

@@ -13,6 +13,7 @@ import mmap
 import os
 import time
 
+from audit.descriptor import Held
 from audit.errors import AuditError
 from audit.record import RECORD_MAX_BYTES
 
@@ -62,13 +63,12 @@ def _past_the_cache(log: int, start: int, end: int) -> bytes | None:
     skipped = start % _ALIGNED_BYTES
     wanted = end - start + skipped
     try:
-        direct = os.open(f"/proc/self/fd/{log}", os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
-        try:
-            with mmap.mmap(-1, wanted + -wanted % _ALIGNED_BYTES) as buffer:  # aligned, unlike any bytearray
-                found = os.preadv(direct, [buffer], start - skipped)
-                return buffer[skipped : min(found, wanted)]
-        finally:
-            os.close(direct)
+        with (
+            Held(os.open(f"/proc/self/fd/{log}", os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)) as direct,
+            mmap.mmap(-1, wanted + -wanted % _ALIGNED_BYTES) as buffer,  # aligned, unlike any bytearray
+        ):
+            found = os.preadv(direct, [buffer], start - skipped)
+            return buffer[skipped : min(found, wanted)]
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise

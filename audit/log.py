@@ -12,6 +12,7 @@ import time
 
 from audit import chain, copies, disk, segments
 from audit.chain import Head
+from audit.descriptor import Held, held_directory
 from audit.errors import AuditError
 from audit.lock import Locked
 from audit.reading import (
@@ -119,16 +120,13 @@ def find_all(directory: str, event: str, requests: set[str], *, since: tuple[int
     """
     left, wanted = set(requests), parts({"event": event}, ("event",))
     try:
-        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with held_directory(directory) as folder:
             for number, offset, line, record in _having(directory, wanted, since) if left else ():
                 if record.get("request") in left:
                     make_sure(directory, folder, number, offset, line)
                     left.remove(record["request"])
                 if not left:
                     break
-        finally:
-            os.close(folder)
     except OSError as error:
         raise unusable(directory, error) from error
     return requests - left
@@ -154,8 +152,7 @@ def extend(
     """
     number = number or max(segments.numbers(folder), default=segments.FIRST_SEGMENT)
     path = os.path.join(directory, segments.name(number))
-    log = segments.open_to_append(folder, number, path, make=True)
-    try:
+    with Held(segments.open_to_append(folder, number, path, make=True)) as log:
         disk.make_end_true(log, path)
         last, end, torn_bytes = segments.tail(log)
         if any(map(is_newer, torn_bytes.splitlines(keepends=True))):
@@ -171,8 +168,6 @@ def extend(
         os.fsync(log)
         copies.send(folder, lines)
         return new_head
-    finally:
-        os.close(log)
 
 
 def _find(directory: str, folder: int, wanted: dict[str, bytes], since: tuple[int, int]) -> Head | None:
@@ -206,15 +201,12 @@ def make_sure(directory: str, folder: int, number: int, offset: int, line: bytes
         OSError: as append, which makes an AuditError of it.
     """
     path = os.path.join(directory, segments.name(number))
-    log = segments.open_own(folder, number, path)
-    try:
+    with Held(segments.open_own(folder, number, path)) as log:
         os.fsync(log)
         if not disk.has(log, offset, line):
             raise AuditError(
                 f"{path} lost a record at byte {offset} which could not be written to disk; check the disk"
             )
-    finally:
-        os.close(log)
 
 
 def sure_end(directory: str, folder: int, number: int) -> tuple[tuple[Head, str] | None, int, bytes]:
@@ -224,12 +216,9 @@ def sure_end(directory: str, folder: int, number: int) -> tuple[tuple[Head, str]
         AuditError: the disk does not have it.
         OSError: as append, which makes an AuditError of it.
     """
-    log = segments.open_own(folder, number, os.path.join(directory, segments.name(number)))
-    try:
+    with Held(segments.open_own(folder, number, os.path.join(directory, segments.name(number)))) as log:
         last, end, torn_bytes = segments.tail(log)
         line = segments.last_line(log, end)
-    finally:
-        os.close(log)
     if last:
         make_sure(directory, folder, number, end - len(line), line)
     return last, end, torn_bytes
@@ -239,15 +228,12 @@ def _end_of_segment_before(directory: str, folder: int, number: int) -> tuple[He
     if number == segments.FIRST_SEGMENT:
         return None
     path = os.path.join(directory, segments.name(number - 1))
-    log = segments.open_own(folder, number - 1, path)
-    try:
+    with Held(segments.open_own(folder, number - 1, path)) as log:
         last, _, torn_bytes = segments.tail(log)
         if not last or torn_bytes:
             raise AuditError(f"{path} does not end in a sound record, so the next segment cannot go on from it")
         os.fsync(log)
         return last
-    finally:
-        os.close(log)
 
 
 def _write(log: int, line: bytes, path: str) -> None:

@@ -8,8 +8,7 @@ from executor import forked
 from executor.config_stage import load_policy
 from executor.runner_contract import STDERR, in_words, say
 from executor.shell import backend, cgroup, strays
-from gate.flow import on_event
-from gate.flow.decide import FINAL_AND_NEGATIVE, end, record_decided
+from gate.flow.decide import FINAL_AND_NEGATIVE, end, finish
 from gate.store import layout
 from gate.store.files import StateError, read_json
 from gate.store.request import load
@@ -92,10 +91,7 @@ def _end(policy: Policy, key: str, work_dir: str) -> list[str]:
         return faults + ended
     decision = request.file("decision.json")
     if decision and decision["decision"] in FINAL_AND_NEGATIVE:
-        request.make_durable()  # prepare may have been killed just before this, or that
-        record_decided(request, decision)
-        on_event.decided(request, policy, decision)
-        end(request, decision["decision"])
+        finish(request, policy, decision, decision["decision"])
     return []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+ISO_FORM = "%Y-%m-%dT%H:%M:%SZ"
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 
 
@@ -16,6 +17,11 @@ def boot_id() -> str:
     """The kernel's random id of this boot (random(4)); a boottime means nothing beside another one."""
     with open(BOOT_ID_FILE, encoding="ascii") as source:
         return source.read().strip()
+
+
+def utc_iso(wall_s: float) -> str:
+    """A wall time in seconds since the epoch, for programs: `2026-11-24T14:05:00Z`."""
+    return time.strftime(ISO_FORM, time.gmtime(wall_s))
 
 
 def utc_text(wall_s: float) -> str:

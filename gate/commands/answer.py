@@ -19,6 +19,7 @@ from gate.commands import archived
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.job import job_of
+from gate.commands.options import json_option
 from gate.commands.target import NoSuchJobError, drop_directory, me, waiting_request
 from gate.flow.status import progress, records_of, state_words, votes_in
 from gate.model import matching, rules
@@ -40,7 +41,6 @@ POLL_S = 0.05
 _JOB = click.argument("job", shell_complete=waiting_jobs)
 _MESSAGE = click.option("-m", "--message", default="", metavar="TEXT", help="Your comment; it is recorded and shown.")
 _NO_WAIT = click.option("--no-wait", is_flag=True, help="Leave the answer and do not wait for what comes of it.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 _EARLY = click.option("--early", is_flag=True, help="Answer a job that does not wait yet; see `early` in gate.yaml.")
 
 
@@ -49,7 +49,7 @@ _EARLY = click.option("--early", is_flag=True, help="Answer a job that does not 
 @_MESSAGE
 @_NO_WAIT
 @_EARLY
-@_JSON
+@json_option()
 @click.pass_obj
 def approve(config: str, job: str, message: str, no_wait: bool, early: bool, as_json: bool) -> None:
     """Let JOB run.
@@ -65,7 +65,7 @@ def approve(config: str, job: str, message: str, no_wait: bool, early: bool, as_
 @_MESSAGE
 @_NO_WAIT
 @_EARLY
-@_JSON
+@json_option()
 @click.pass_obj
 def reject(config: str, job: str, message: str, no_wait: bool, early: bool, as_json: bool) -> None:
     """Do not let JOB run; it fails, with the exit code for rejected jobs."""

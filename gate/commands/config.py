@@ -13,6 +13,7 @@ from config.load import load_policy_as_reader
 from config.parser import parse
 from config.schema import schema as schema_of
 from config.schema import with_defaults
+from gate.commands.options import json_option
 from gate.setup.runner_block import runner_block
 
 
@@ -28,7 +29,7 @@ def schema() -> None:
 
 
 @config.command()
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of YAML.")
+@json_option("JSON instead of YAML.")
 @click.pass_obj
 def show(config: str, as_json: bool) -> None:
     """Print gate.yaml with the defaults of all that it leaves out."""

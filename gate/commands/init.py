@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gate.commands.fault import CommandError
+from gate.commands.options import json_option
 from gate.setup import output, prompts
 from gate.setup.answers import AnswerError, Answers, fitting
 from gate.setup.apply import MakingError, make
@@ -32,7 +33,7 @@ STATE_DIR = "/var/lib/gitlab-runner-gate"
 @click.option("--state-dir", metavar="DIR", help=f"Where all state is kept; else {STATE_DIR}.")
 @click.option("--allow-same-user", is_flag=True, help="For trying out: jobs run as the gate's own user. Needs no root.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; print the commands, for `sh -e`.")
-@click.option("--json", "as_json", is_flag=True, help="What was made, the runner's block and the key, as JSON.")
+@json_option("What was made, the runner's block and the key, as JSON.")
 @click.pass_obj
 def init(
     config: str,

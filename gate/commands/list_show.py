@@ -17,6 +17,7 @@ from gate.commands import archived
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.job import job_of
+from gate.commands.options import json_option
 from gate.commands.target import requests, waiting_requests
 from gate.commands.unread import end_if_unread
 from gate.flow.announcement import WARNING_MAX_CHARACTERS, job_words
@@ -43,7 +44,7 @@ WATCH_ANYWAY_S = 10.0  # the times that a terminal shows go on
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout.")
+@json_option("One JSON array on stdout.")
 @click.option(
     "--watch", is_flag=True, help="Show it anew whenever it changes, until Ctrl-C; with --json one array a line."
 )
@@ -92,7 +93,7 @@ def _list(found: list[Request], fault: str, *, as_json: bool, indent: int | None
 
 @click.command()
 @click.argument("job", shell_complete=waiting_jobs)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option()
 @click.pass_obj
 def show(config: str, job: str, as_json: bool) -> None:
     """One request: what it is, what it would run, what was answered, and its records in the audit log."""

@@ -16,6 +16,7 @@ import click
 from config.host import reason
 from config.load import load_policy_as_reader
 from gate.commands.fault import CommandError
+from gate.commands.options import json_option
 from gate.model.words import duration
 from gate.store.layout import page_settings
 
@@ -46,7 +47,7 @@ def page(context: click.Context) -> None:
 
 
 @page.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option()
 @click.pass_obj
 def link(config: str, as_json: bool) -> None:
     """Print a one-time address that logs you in to the page.

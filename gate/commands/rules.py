@@ -9,6 +9,7 @@ import click
 
 from config.load import load_policy_as_reader
 from gate.commands.fault import CommandError
+from gate.commands.options import json_option
 from gate.flow.announcement import job_words
 from gate.model import dangers
 from gate.model import rules as rule_book
@@ -33,7 +34,7 @@ def rules() -> None:
 @click.option(
     "--job", "job_file", metavar="FILE", required=True, help="A job response (JSON), as gitlab-runner writes it."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option()
 @click.pass_obj
 def test(config: str, job_file: str, as_json: bool) -> None:
     """Say which rule a job would get and why, and who could approve it; exits 1 where it would be refused."""

@@ -18,10 +18,11 @@ import click
 
 from config.load import load_policy_as_reader
 from config.policy import seconds
-from gate.clock import boottime_ms
+from gate.clock import boottime_ms, utc_iso
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.job import job_of
+from gate.commands.options import json_option
 from gate.commands.target import me, waiting_request
 from gate.model import rules
 from gate.model.words import shown
@@ -45,7 +46,7 @@ _RANDOM_BYTES = 4
 @click.option("--key", metavar="FILE", default="~/.ssh/id_ed25519", show_default=True, help="What signs.")
 @click.option("--expires-in", metavar="TIME", default="1h", show_default=True, help="Not later than the deadline.")
 @click.option("--person", metavar="NAME", help="Whose answer it is, by gate.yaml; you, if not given.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option()
 @click.pass_obj
 def statement(
     config: str, job: str, answer: Answer, message: str, key: str, expires_in: str, person: str | None, as_json: bool
@@ -72,7 +73,7 @@ def statement(
         content = signed.make(made)
     except signed.StatementError as error:
         raise CommandError(f"this statement {error}") from error
-    line, expires = shell_line(content, key, policy, made), signed.expires_text(made.expires_s)
+    line, expires = shell_line(content, key, policy, made), utc_iso(made.expires_s)
     if as_json:
         told = {"person": person, "expires": expires, "statement": content.decode("ascii"), "line": line}
         click.echo(json.dumps(told, indent=2))

@@ -13,6 +13,7 @@ import click
 from config.load import load_policy_as_reader
 from config.page import absence
 from gate.commands.fault import CommandError
+from gate.commands.options import json_option
 from gate.model.words import listed, shown
 from gate.store import layout
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from gate.page.auth.accounts import Accounts
     from gate.shapes import Policy
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
+_JSON = json_option("JSON on stdout.")
 _STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from stdin: its first line.")
 
 

@@ -11,6 +11,7 @@ import time
 
 from gate.clock import boottime_ms
 from gate.errors import GateError
+from gate.flow import on_event
 from gate.model.words import duration
 from gate.store import layout
 from gate.store.files import StateError, write_json_once
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from audit.log import Head
-    from gate.shapes import Backend, Decision, KeptVote, Outcome, Plan, Told
+    from gate.shapes import Backend, Decision, KeptVote, Outcome, Plan, Policy, Told
     from gate.store.request import Request
 
 FINAL_AND_NEGATIVE = ("rejected", "refused", "expired", "superseded", "canceled", "abandoned")
@@ -144,6 +145,18 @@ def _told_to_the_job(decision: Decision, decided: Head) -> dict[str, str]:
         "GATE_COMMENT": "\n".join(f"{person}: {comment}" for person, comment in decision["votes"] if comment),
         "GATE_DECISION_ID": f"{decided.seq}:{decided.sha256}",
     }
+
+
+def finish(request: Request, policy: Policy, decision: Decision, why: str) -> None:
+    """End a request by its decision, once that is durable, recorded and told: prepare may have been killed before each of these.
+
+    Raises:
+        AuditError, StateError: something could not be made durable; done again by the next sweep.
+    """
+    request.make_durable()
+    record_decided(request, decision)
+    on_event.decided(request, policy, decision)
+    end(request, why)
 
 
 def end(request: Request, why: str) -> None:

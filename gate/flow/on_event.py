@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from gate.clock import boottime_ms
+from gate.clock import boottime_ms, utc_iso
 from gate.model import rules
 from gate.model.words import shown
 from gate.store.files import write_once
@@ -147,8 +147,8 @@ def _times(request: Request, about: About) -> dict[str, object]:
         now_ms, now_s = about["decision"]["boottime_ms"], about["decision"]["wall_s"]
     waited_s = (now_ms - opened_ms) / 1000 if request.of_this_boot else now_s - opened_s
     return {
-        "opened": _utc(opened_s),
-        "until": _utc(opened_s + within_s),
+        "opened": utc_iso(opened_s),
+        "until": utc_iso(opened_s + within_s),
         "waited_s": max(int(waited_s), 0),
         "left_s": max(int(within_s - waited_s), 0),
     }
@@ -163,7 +163,3 @@ def _outcome(decision: Decision, why: str | None) -> dict[str, object]:
         "comment": decision["comment"],
         "votes": [{"person": person, "comment": comment} for person, comment in decision["votes"]],
     }
-
-
-def _utc(wall_s: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall_s))

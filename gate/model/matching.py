@@ -21,22 +21,13 @@ import re
 
 from gate.model.code_variables import denied
 from gate.model.words import listed
+from gate.named_tuple import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NamedTuple
+    from typing import Any
 
     from gate.shapes import Backend, Criterion, FactName, Facts, Policy, Rule
-
-    class Choice(NamedTuple):
-        """A job's rule, or None and why it is refused."""
-
-        rule: Rule | None
-        why: str
-else:
-    from collections import namedtuple
-
-    Choice = namedtuple("Choice", "rule why")  # noqa: PYI024
 
 # criterion -> the fact that it looks at. Project and instance are the same whatever the case of their letters.
 FACTS: dict[str, FactName] = {
@@ -51,6 +42,13 @@ FACTS: dict[str, FactName] = {
 }
 _CASELESS = ("project", "instance")
 _UNKNOWN = (None, "")  # the runner writes a field that GitLab did not send as its type's zero value
+
+
+class Choice(NamedTuple):
+    """A job's rule, or None and why it is refused."""
+
+    rule: Rule | None
+    why: str
 
 
 def choose(policy: Policy, facts: Facts) -> Choice:

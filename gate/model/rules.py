@@ -14,40 +14,36 @@ from __future__ import annotations
 
 from gate.model.seating import fill
 from gate.model.words import duration, listed
+from gate.named_tuple import Generic, NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Generic, NamedTuple
 
     from gate.shapes import Answer, AnyVote, Asking, Backend, Entry, Facts, HowToRun, Policy, Rule, Vote, Weighed
-
-    class Verdict(NamedTuple, Generic[AnyVote]):
-        """What the votes come to: state is open, approved, rejected or expired.
-
-        `counted` are the votes that made it so.
-        """
-
-        state: Weighed
-        why: str
-        counted: list[AnyVote]
-
-    class Deadline(NamedTuple):
-        """When a request expires, what sets that, and the last moment to let a job through (ms since boot)."""
-
-        at_ms: int
-        set_by: str
-        start_by_ms: int
-        shortened: bool
 else:
-    from collections import namedtuple
-
-    Verdict = namedtuple("Verdict", "state why counted")  # noqa: PYI024
-    Deadline = namedtuple("Deadline", "at_ms set_by start_by_ms shortened")  # noqa: PYI024
+    AnyVote = None
 
 PREPARE_MARGIN_S = 15  # what prepare keeps of its own timeout, to decide, write and exit before the runner ends it
 MIN_PREPARE_TIMEOUT_S = PREPARE_MARGIN_S + 1
 RESERVE_MAX_S = 600
+
+
+class Verdict(NamedTuple, Generic[AnyVote]):
+    """What the votes come to: state is open, approved, rejected or expired; `counted` are the votes that made it so."""
+
+    state: Weighed
+    why: str
+    counted: list[AnyVote]
+
+
+class Deadline(NamedTuple):
+    """When a request expires, what sets that, and the last moment to let a job through (ms since boot)."""
+
+    at_ms: int
+    set_by: str
+    start_by_ms: int
+    shortened: bool
 
 
 def weigh(
@@ -61,7 +57,7 @@ def weigh(
     """Weigh `votes` (oldest first) on a request, at `now_ms` of the clock that `deadline_ms` is on."""
     counting = [
         vote
-        for vote in _latest(votes)
+        for vote in latest(votes)
         if may_answer(vote["person"], vote["answer"], vote["comment"], rule, policy, facts) is None
     ]
     rejections = [vote for vote in counting if vote["answer"] == "reject"]
@@ -184,7 +180,7 @@ def _entry_words(entry: Entry) -> str:
     return f"{entry['count']} of {listed(entry['of'])}{people}"
 
 
-def _latest(votes: list[AnyVote]) -> list[AnyVote]:
+def latest(votes: list[AnyVote]) -> list[AnyVote]:
     """Each person's latest vote, oldest first."""
     return [vote for n, vote in enumerate(votes) if vote["person"] not in {later["person"] for later in votes[n + 1 :]}]
 

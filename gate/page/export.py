@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from audit.table import lines, safe
+from gate.clock import utc_iso
 from gate.page.history import search
 from gate.page.render import message_page
 from gate.page.state import PAGE
@@ -77,14 +77,10 @@ async def _export(
 def _values(row: Row) -> Row:
     found = {name: row[column] for name, column in COLUMNS.items()}
     for name in ("requested", "decided", "released", "ended"):
-        found[name] = _utc(found[name])
+        found[name] = None if found[name] is None else utc_iso(found[name] / 1000)
     found["rehearsal"] = bool(found["rehearsal"])
     found["waited_s"] = None if found["waited_s"] is None else found["waited_s"] // 1000
     return found
-
-
-def _utc(wall_ms: int | None) -> str | None:
-    return None if wall_ms is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall_ms / 1000))
 
 
 def _csv_of(rows: list[Row], _is_first: bool) -> str:

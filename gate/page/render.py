@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from aiohttp import web
 
 from audit.log import AuditError
 from gate import DEFAULT_CONFIG
+from gate.clock import utc_text
 from gate.model.facts import triggerer
 from gate.model.words import duration, shown
 from gate.page import text
@@ -51,7 +51,7 @@ def _templates() -> jinja2.Environment:
 
 def utc(wall_ms: float) -> str:
     """A wall time in milliseconds, for people."""
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(wall_ms / 1000))
+    return utc_text(wall_ms / 1000)
 
 
 def page(request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:

@@ -1,12 +1,13 @@
-"""Making what a plan says is missing, each thing by its command; gate.yaml last, once it has passed its own check."""
+"""Making what a plan says is missing, by the programs that it names; gate.yaml last, once it has passed its own check."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
 
 from config.accounts import SystemHost
 from config.faults import ConfigError, Fault
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from audit.keys import Verifier
+    from config.accounts import Host
     from gate.setup.plan import Plan
     from gate.setup.resources import Thing
     from gate.shapes import Policy
 
 GATE_YAML_MODE = 0o644
+LOCK = "/run/gitlab-runner-gate-init.lock"
 _AGAIN = "what was made before stays, so run `gate init` again once that is mended"
 
 
@@ -40,28 +43,31 @@ def make(plan: Plan, tell: Callable[[str], None]) -> tuple[Policy, Verifier]:
     Raises:
         MakingError: something could not be made; what was made before is found by the next run.
     """
-    with _alone(plan.answers.runner.home) if plan.answers.has_users else nullcontext():
+    with _alone() if plan.answers.has_users else nullcontext():
         return _make_all(plan, tell)
 
 
 @contextmanager
-def _alone(home: str) -> Iterator[None]:
-    """Hold off others like this: two useradd(8) at once for one name both succeed, each with another uid."""
-    where = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _alone() -> Iterator[None]:
+    """Hold off others like this: two with other answers would make one host of both."""
+    lock = FileLock(LOCK, timeout=0, mode=0o600)
     try:
-        try:
-            fcntl.flock(where, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise MakingError("another `gate init` is at work here: let it end, and look what it has made") from error
+        lock.acquire()
+    except Timeout as error:
+        raise MakingError("another `gate init` is at work here: let it end, and look what it has made") from error
+    except (OSError, NotImplementedError) as error:
+        raise MakingError(f"cannot lock {LOCK}: {getattr(error, 'strerror', None) or error}") from error
+    try:
         yield
     finally:
-        os.close(where)
+        lock.release()
 
 
 def _make_all(plan: Plan, tell: Callable[[str], None]) -> tuple[Policy, Verifier]:
-    for thing in plan.missing:
-        _make(thing)
-        tell(thing.name)
+    for maker, things in plan.steps:
+        _run(maker, things)
+        for thing in things:
+            tell(thing.name)
     try:
         if audit_key.make(plan.answers.state_dir, plan.answers.site):
             tell("the key that checkpoints of the audit log are signed with")
@@ -73,18 +79,28 @@ def _make_all(plan: Plan, tell: Callable[[str], None]) -> tuple[Policy, Verifier
     return policy, verifier
 
 
-def _make(thing: Thing) -> None:
+def _run(maker: tuple[str, ...], things: list[Thing]) -> None:
     """Raises MakingError."""
     host = SystemHost()
+    left = [thing for thing in things if not _is_there(thing, host)]  # a directory's owner may have been made meanwhile
+    if not left:
+        return
+    lines = "".join(f"{thing.line}\n" for thing in left if thing.line)
+    environment = {"PATH": TOOL_PATH, "LC_ALL": "C.UTF-8", "SYSTEMD_LOG_LEVEL": "notice"}
     try:
-        if thing.is_there(host):  # judged anew: its owner may have been made meanwhile
-            return
-        options = {"stdin": subprocess.DEVNULL, "env": {"PATH": TOOL_PATH, "LC_ALL": "C"}, "cwd": "/"}
-        done = subprocess.run(thing.command, check=False, capture_output=True, text=True, errors="replace", **options)  # type: ignore[call-overload]
-        if not thing.is_there(host):
-            said = " ".join(done.stderr.split()) or f"{thing.command[0]} ended with {done.returncode}"
+        done = subprocess.run(maker, input=lines.encode(), check=False, capture_output=True, env=environment, cwd="/")
+    except OSError as error:
+        raise MakingError(f"cannot make {left[0].name}: {error}; {_AGAIN}") from error
+    for thing in left:
+        if not _is_there(thing, host):
+            said = " ".join(done.stderr.decode(errors="replace").split()) or f"{maker[0]} ended with {done.returncode}"
             raise MakingError(f"cannot make {thing.name}: {said}; {_AGAIN}")
-    except (MismatchError, OSError) as error:
+
+
+def _is_there(thing: Thing, host: Host) -> bool:
+    try:
+        return thing.is_there(host)
+    except MismatchError as error:
         raise MakingError(f"cannot make {thing.name}: {error}; {_AGAIN}") from error
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gate import DEFAULT_CONFIG
 from gate.setup.answers import APPROVERS_GROUP
-from gate.setup.resources import Member
+from gate.setup.resources import Member, shell
 from gate.setup.runner_block import program, runner_block
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gate.setup.plan import Plan
 
 _END = "END_OF_GATE_YAML"  # no line of YAML that we write: it would be no key
+_END_OF_LINES = "END"  # each line before it has blanks
 
 
 def script(plan: Plan) -> Iterator[str]:
@@ -27,8 +28,10 @@ def script(plan: Plan) -> Iterator[str]:
     config = shlex.quote(plan.answers.config)
     yield "# What `gate init` would do, for `sh -e`. Nothing has been changed."
     missing = set(plan.missing)
-    for thing in plan.things:
-        yield shlex.join(thing.command) if thing in missing else f"# there already: {thing.name}"
+    yield from (f"# there already: {thing.name}" for thing in plan.things if thing not in missing)
+    for maker, things in plan.steps:
+        lines = "".join(f"{thing.line}\n" for thing in things if thing.line)
+        yield shlex.join(maker) + (f" << '{_END_OF_LINES}'\n{lines}{_END_OF_LINES}" if lines else "")
     yield f"(set -C; umask 022; cat > {config}) << '{_END}'"
     yield f"{plan.text}{_END}"
     yield f"{shlex.quote(program('gate'))} --config {config} audit key"
@@ -42,8 +45,7 @@ def as_data(plan: Plan, verifier: Verifier | None) -> dict[str, Any]:
         "config": plan.answers.config,
         "gate_yaml": plan.text,
         "resources": [
-            {"name": each.name, "command": shlex.join(each.command), "state": states[each in missing]}
-            for each in plan.things
+            {"name": each.name, "command": shell(each), "state": states[each in missing]} for each in plan.things
         ],
         "runner_block": runner_block(plan.answers.config),
         "verifier_key": None if verifier is None else str(verifier),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from config.accounts import SystemHost
@@ -41,6 +42,11 @@ class Plan:
     things: tuple[Thing, ...]
     missing: tuple[Thing, ...]
 
+    @property
+    def steps(self) -> list[tuple[tuple[str, ...], list[Thing]]]:
+        """The programs that make what is missing, each with the things that one run of it makes."""
+        return [(maker, list(things)) for maker, things in groupby(self.missing, lambda thing: thing.maker)]
+
 
 class PlanError(GateError):
     """It cannot be done; a line for each thing that is in the way."""
@@ -58,43 +64,49 @@ def plan(answers: Answers) -> Plan:
     """
     host = SystemHost()
     problems = list(preflight.installation(answers))
-    text, people = text_of(answers), list(_users(answers, host))
     try:
-        policy = _checked(answers, text, people)
+        things = resources(answers, host)
     except ConfigError as error:
         raise PlanError([*problems, *(fault.message for fault in error.faults)]) from error
-    things = tuple(dict.fromkeys([*people, *_directories(answers, policy, host)]))
     missing, wrong = _compared(things, host)
     problems += [*wrong, *preflight.places(answers), *preflight.making(answers, missing)]
     if problems:
         raise PlanError(problems)
-    return Plan(answers, text, things, missing)
+    return Plan(answers, text_of(answers), things, missing)
 
 
-def _checked(answers: Answers, text: str, people: list[Thing]) -> Policy:
-    """The policy that the text comes to on this host, once `people` are made."""
-    host = PlannedHost(
+def resources(answers: Answers, host: Host) -> tuple[Thing, ...]:
+    """All that such a gate needs, in the order in which it is made, there or not.
+
+    Raises:
+        ConfigError: its gate.yaml would not pass the check.
+    """
+    people = list(_users(answers))
+    policy = _checked(answers, people, host)
+    return tuple(dict.fromkeys([*people, *_directories(answers, policy, host)]))
+
+
+def _checked(answers: Answers, people: list[Thing], host: Host) -> Policy:
+    """The policy that gate.yaml comes to on this host, once `people` are made."""
+    planned = PlannedHost(
         users=tuple(each.user for each in people if isinstance(each, SystemUser)),
         groups=tuple(each.group for each in people if isinstance(each, Group)),
         members=tuple((each.user, each.group) for each in people if isinstance(each, Member)),
+        host=host,
     )
-    return policy_from(text.encode(), answers.config, runner_uid=answers.runner.uid, host=host)
+    return policy_from(text_of(answers).encode(), answers.config, runner_uid=answers.runner.uid, host=planned)
 
 
-def _users(answers: Answers, host: Host) -> Iterator[Thing]:
+def _users(answers: Answers) -> Iterator[Thing]:
     if not answers.has_users:
         return
     yield Group(APPROVERS_GROUP)
     if answers.page:
-        yield _system_user(PAGE_USER, PAGE_COMMENT, "/nonexistent", "/usr/sbin/nologin", host)
-        yield Member(PAGE_USER, APPROVERS_GROUP)
-    yield from (Member(each.unix, APPROVERS_GROUP) for each in answers.approvers)
+        yield SystemUser(PAGE_USER, PAGE_COMMENT, "/nonexistent")
+        yield Member(PAGE_USER, APPROVERS_GROUP, is_person=False)
     if answers.run_as:
-        yield _system_user(answers.run_as, JOB_COMMENT, f"/home/{answers.run_as}", "/usr/sbin/nologin", host)
-
-
-def _system_user(name: str, comment: str, home: str, shell: str, host: Host) -> SystemUser:
-    return SystemUser(name, comment, home, shell, has_group=host.gid(name) is not None)
+        yield SystemUser(answers.run_as, JOB_COMMENT, f"/home/{answers.run_as}")
+    yield from (Member(each.unix, APPROVERS_GROUP) for each in answers.approvers)
 
 
 def _directories(answers: Answers, policy: Policy, host: Host) -> Iterator[Directory]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 from typing import TYPE_CHECKING
 
 from config.host import OURS, file_system, is_network, reason, weaknesses
 from gate import TOOL_PATH
-from gate.setup.resources import Directory
+from gate.setup.resources import Directory, shell
 from gate.setup.runner_block import program
 from gate.store import audit_key, layout
 from gate.store.files import StateError
@@ -19,6 +18,13 @@ if TYPE_CHECKING:
 
     from gate.setup.answers import Answers
     from gate.setup.resources import Thing
+
+# As Debian and Fedora call them. The standalone ones are for hosts without systemd, such as containers.
+_PACKAGES = {
+    "gpasswd": "passwd or shadow-utils",
+    "systemd-sysusers": "systemd or systemd-standalone-sysusers",
+    "systemd-tmpfiles": "systemd or systemd-standalone-tmpfiles",
+}
 
 
 def installation(answers: Answers) -> Iterator[str]:
@@ -53,8 +59,9 @@ def places(answers: Answers) -> Iterator[str]:
 def making(answers: Answers, missing: tuple[Thing, ...]) -> Iterator[str]:
     """What this process could not make, with the command for somebody who can; nothing where it only plans for root."""
     for thing in missing:
-        if not shutil.which(thing.command[0], path=TOOL_PATH):
-            yield f"{thing.command[0]} is not installed (Debian: apt install passwd coreutils), to make {thing.name}"
+        maker = thing.maker[0]
+        if not shutil.which(maker, path=TOOL_PATH):
+            yield f"{maker} is not installed, to make {thing.name}: install the package {_PACKAGES[maker]}"
     directories = [thing for thing in missing if isinstance(thing, Directory)]
     others = {thing.path: thing.owner for thing in directories if thing.owner != answers.runner.name}
     for thing in directories:
@@ -67,7 +74,7 @@ def making(answers: Answers, missing: tuple[Thing, ...]) -> Iterator[str]:
 def _unwritables(answers: Answers, directories: list[Directory]) -> Iterator[str]:
     for thing in directories:
         if os.path.lexists(os.path.dirname(thing.path)):
-            yield from _unwritable(os.path.dirname(thing.path), answers, f"as root: {shlex.join(thing.command)}")
+            yield from _unwritable(os.path.dirname(thing.path), answers, f"as root: {shell(thing)}")
     home = os.path.dirname(answers.config)
     if os.path.lexists(home):
         yield from _unwritable(home, answers, "name another place for gate.yaml by --config")

@@ -1,6 +1,7 @@
-"""What `gate init` makes on a host: each thing with the one command that makes it, and whether it is there already.
+"""What `gate init` makes on a host: each thing as one line of sysusers.d(5) or tmpfiles.d(5), and whether it is there.
 
-`gate init` runs these commands, and `--dry-run` prints them, so both come to the same.
+systemd-sysusers(8) and systemd-tmpfiles(8) make them of these lines. packaging/ has the same lines for packages and images;
+a test holds that. Neither program needs a systemd that runs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from gate.errors import GateError
 if TYPE_CHECKING:
     from config.accounts import Host
 
-_NEW_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")  # what every useradd(8) and groupadd(8) takes
+SYSUSERS = ("systemd-sysusers", "-")
+TMPFILES = ("systemd-tmpfiles", "--create", "-")
+_NEW_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}")  # what systemd-sysusers(8) takes
 
 
 class MismatchError(GateError):
@@ -33,8 +36,12 @@ class Thing(Protocol):
         """What it is, for people."""
 
     @property
-    def command(self) -> list[str]:
+    def maker(self) -> tuple[str, ...]:
         """The command that makes it, to be run by root, or by R for its own directories."""
+
+    @property
+    def line(self) -> str | None:
+        """What that command reads of it on stdin; None where the command says all."""
 
     def is_there(self, host: Host) -> bool:
         """Whether it is there, and right.
@@ -49,6 +56,7 @@ class Group:
     """A group of the system's own."""
 
     group: str
+    maker = SYSUSERS
 
     @property
     def name(self) -> str:
@@ -56,9 +64,9 @@ class Group:
         return f"group {self.group}"
 
     @property
-    def command(self) -> list[str]:
+    def line(self) -> str:
         """See Thing."""
-        return ["groupadd", "--system", self.group]
+        return f"g {self.group} -"
 
     def is_there(self, host: Host) -> bool:
         """See Thing."""
@@ -72,8 +80,7 @@ class SystemUser:
     user: str
     comment: str
     home: str
-    shell: str
-    has_group: bool
+    maker = SYSUSERS
 
     @property
     def name(self) -> str:
@@ -81,11 +88,9 @@ class SystemUser:
         return f"user {self.user}"
 
     @property
-    def command(self) -> list[str]:
-        """See Thing."""
-        group = ["--gid", self.user] if self.has_group else ["--user-group"]
-        own = ["--home-dir", self.home, "--no-create-home", "--shell", self.shell, "--comment", self.comment]
-        return ["useradd", "--system", *group, *own, self.user]
+    def line(self) -> str:
+        """See Thing; its group is the one of its name, made where there is none."""
+        return f'u {self.user} - "{self.comment}" {self.home} /usr/sbin/nologin'
 
     def is_there(self, host: Host) -> bool:
         """See Thing."""
@@ -93,17 +98,18 @@ class SystemUser:
             return True
         if not _NEW_NAME.fullmatch(self.user):
             raise MismatchError(
-                f"no Unix user {self.user!a} on this host, and useradd takes no such name: make it yourself, or name another"
+                f"no Unix user {self.user!a} on this host, and {SYSUSERS[0]} takes no such name: make it yourself, or name another"
             )
         return False
 
 
 @dataclass(frozen=True)
 class Member:
-    """That a user is in a group. By gpasswd, which also knows users that are not in /etc/passwd (LDAP)."""
+    """That a user is in a group. People join by gpasswd: systemd-sysusers(8) takes only names that it could make itself."""
 
     user: str
     group: str
+    is_person: bool = True
 
     @property
     def name(self) -> str:
@@ -111,9 +117,14 @@ class Member:
         return f"{self.user} in group {self.group}"
 
     @property
-    def command(self) -> list[str]:
+    def maker(self) -> tuple[str, ...]:
         """See Thing."""
-        return ["gpasswd", "--add", self.user, self.group]
+        return ("gpasswd", "--add", self.user, self.group) if self.is_person else SYSUSERS
+
+    @property
+    def line(self) -> str | None:
+        """See Thing."""
+        return None if self.is_person else f"m {self.user} {self.group}"
 
     def is_there(self, host: Host) -> bool:
         """See Thing."""
@@ -134,6 +145,7 @@ class Directory:
     group: str | None
     mode: int
     is_exact: bool = True
+    maker = TMPFILES
 
     @property
     def name(self) -> str:
@@ -141,10 +153,9 @@ class Directory:
         return f"directory {self.path} ({self._owners} {self.mode:04o})"
 
     @property
-    def command(self) -> list[str]:
+    def line(self) -> str:
         """See Thing."""
-        group = ["-g", self.group] if self.group else []
-        return ["install", "-d", "-o", self.owner, *group, "-m", f"{self.mode:04o}", self.path]
+        return f"d {_word(self.path)} {self.mode:04o} {_word(self.owner)} {_word(self.group or '-')}"
 
     def is_there(self, host: Host) -> bool:
         """See Thing."""
@@ -181,3 +192,15 @@ class Directory:
         if is_owned and not self.is_exact:
             return []
         return commands(self.path, found, owners=self._owners, is_owned=is_owned, mode=self.mode)
+
+
+def shell(thing: Thing) -> str:
+    """The line for sh(1) that makes this one thing."""
+    maker = shlex.join(thing.maker)
+    return f"printf '%s\\n' {shlex.quote(thing.line)} | {maker}" if thing.line else maker
+
+
+def _word(text: str) -> str:
+    """A field of tmpfiles.d(5): in quotes where it needs them; % begins what is replaced."""
+    text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return text if re.fullmatch(r"[\w@%+=:,./-]+", text, re.ASCII) else f'"{text}"'

@@ -7,11 +7,10 @@ keeps jobs and other users from making checkpoints, not root; what counts is the
 from __future__ import annotations
 
 import os
-import stat
 
 from audit.errors import AuditError
 from gate.store import layout
-from gate.store.files import StateError, write_once
+from gate.store.files import MissingError, StateError, read_file, write_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,18 +42,10 @@ def load(state_dir: str) -> Signer:
 
     path = layout.audit_key(state_dir)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+        content, found = read_file(path, _FILE_MAX_BYTES)
+    except MissingError:
         raise StateError(f"{path} is not there yet: `gate audit key` makes it") from None
-    except OSError as error:
-        raise StateError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        found, content = os.fstat(descriptor), os.read(descriptor, _FILE_MAX_BYTES)
-    except OSError as error:
-        raise StateError(f"cannot read {path}: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise StateError(
             f"{path} must be a regular file of uid {os.geteuid()}, mode 0600; who else could have read it?"
         )

@@ -14,6 +14,8 @@ import ctypes
 import errno
 import os
 
+from audit.descriptor import Held, held_directory
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,11 +56,8 @@ def stat_beneath(directory: int, path: str) -> os.stat_result:
     Raises:
         OSError: as open_beneath.
     """
-    handle = open_beneath(directory, path)
-    try:
+    with Held(open_beneath(directory, path)) as handle:
         return os.fstat(handle)
-    finally:
-        os.close(handle)
 
 
 def identity(directory: int, path: str) -> tuple[int, ...]:
@@ -78,11 +77,8 @@ def identity(directory: int, path: str) -> tuple[int, ...]:
 def missing(opener: Callable[[int, str], int] = open_beneath) -> str:
     """Why this host cannot look that way, in words; "" where it can."""
     try:
-        root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with held_directory("/", os.O_PATH) as root:
             os.close(opener(root, "."))
-        finally:
-            os.close(root)
     except OSError as error:
         if error.errno in (errno.ENOSYS, errno.EPERM):
             return f"the kernel has no openat2(2), or something forbids it ({error.strerror}): Linux 5.6 or newer is needed"

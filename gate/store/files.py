@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 
+from audit.descriptor import Held, held_directory
 from gate.errors import GateError
 from gate.store.json_text import parsed as parsed_json
 
@@ -26,6 +27,10 @@ STATE_VERSION = 1  # of every state file's form; one that is none of this gate's
 
 class StateError(GateError):
     """The state on disk could not be read or written; the message is one line for people."""
+
+
+class MissingError(StateError):
+    """There is nothing to read."""
 
 
 def write_once(directory: str, name: str, content: bytes, mode: int = STATE_MODE) -> bool:
@@ -61,21 +66,9 @@ def read_json(path: str) -> Any:
         StateError: there is something else there, or it cannot be read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+        content, _found = read_file(path, STATE_FILE_MAX_BYTES)
+    except MissingError:
         return None
-    except OSError as error:
-        raise StateError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        # Looked at before open(), which raises by itself on a directory.
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise StateError(f"{path} is not a regular file")
-        with open(descriptor, "rb", closefd=False) as source:
-            content = source.read(STATE_FILE_MAX_BYTES + 1)
-    except OSError as error:
-        raise StateError(f"cannot read {path}: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
     if len(content) > STATE_FILE_MAX_BYTES:
         raise StateError(f"{path} is larger than {STATE_FILE_MAX_BYTES} bytes")
     try:
@@ -89,6 +82,26 @@ def read_json(path: str) -> Any:
             f"{path} is not of this version of the gate: it has v {value['v']!r}, so a newer one wrote it; install that one"
         )
     return value
+
+
+def read_file(path: str, limit: int) -> tuple[bytes, os.stat_result]:
+    """What is in a regular file, at most one byte more than `limit`, and its status, both from one descriptor.
+
+    Raises:
+        MissingError: there is nothing.
+        StateError: there is something else there, or it cannot be read.
+    """
+    try:
+        with Held(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)) as descriptor:
+            found = os.fstat(descriptor)
+            # Looked at before open(), which raises by itself on a directory.
+            if not stat.S_ISREG(found.st_mode):
+                raise StateError(f"{path} is not a regular file")
+            with open(descriptor, "rb", closefd=False) as source:
+                return source.read(limit + 1), found
+    except OSError as error:
+        kind = MissingError if isinstance(error, FileNotFoundError) else StateError
+        raise kind(f"cannot read {path}: {error.strerror}") from error
 
 
 def exists(path: str) -> bool:
@@ -124,11 +137,8 @@ def rename_without_replacing(source: int, name: str, target: int, new_name: str)
 
 def fsync_directory(directory: str) -> None:
     """Make a new name in `directory` durable: fsync of a file does not (fsync(2))."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with held_directory(directory) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def make_directory(path: str, mode: int, *, gid: int = -1) -> None:
@@ -160,23 +170,18 @@ def _make_directory(path: str, mode: int, gid: int) -> None:
 
 def _nameless_file(directory: str, content: bytes, mode: int) -> int:
     """A durable file without a name; returns a read descriptor on it, with no writer left."""
-    writer = os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    try:
+    with Held(os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)) as writer:
         # A full disk shows as a short write first, and as ENOSPC only at the next one.
         if os.write(writer, content) != len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fchmod(writer, mode)
         os.fsync(writer)
         return os.open(f"/proc/self/fd/{writer}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(writer)
 
 
 def _link_in(descriptor: int, directory: str, name: str) -> bool:
-    target = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # src_dir_fd makes Python call linkat(2) with AT_SYMLINK_FOLLOW; plain link() would link the /proc symlink
-        # itself.
+    with held_directory(directory) as target:
+        # src_dir_fd makes Python call linkat(2) with AT_SYMLINK_FOLLOW; plain link() would link the /proc symlink itself.
         try:
             os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=target, dst_dir_fd=target)
             first = True
@@ -185,5 +190,3 @@ def _link_in(descriptor: int, directory: str, name: str) -> bool:
         # Also where another was first: it may have been killed before its fsync, and we go on from its file.
         os.fsync(target)
         return first
-    finally:
-        os.close(target)

@@ -14,6 +14,7 @@ import fcntl
 import os
 import struct
 
+from audit.descriptor import Held
 from gate.clock import boottime_ms
 from gate.store.files import StateError
 
@@ -72,13 +73,10 @@ def _names(job_dir: str) -> list[str]:
 
 
 def _locked(path: str) -> bool:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
+    with Held(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)) as descriptor:
         probe = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
         answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, probe)
         return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
-    finally:
-        os.close(descriptor)
 
 
 def _beat_ms(path: str) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import stat
 
+from audit.descriptor import held_directory
 from gate.model.facts import project_key_of
 from gate.store import beneath, reserve
-from gate.store.files import StateError, make_directory, rename_without_replacing, write_once
+from gate.store.files import StateError, make_directory, read_file, rename_without_replacing, write_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,11 +165,7 @@ def secret(state_dir: str) -> bytes:
         StateError: it cannot be read, or somebody else could have.
     """
     path = os.path.join(state_dir, "secret")
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as source:
-            found, key = os.fstat(source.fileno()), source.read()
-    except OSError as error:
-        raise StateError(f"cannot read {path}: {error.strerror}") from error
+    key, found = read_file(path, SECRET_BYTES)
     if found.st_uid != os.geteuid() or found.st_mode & 0o077 or len(key) != SECRET_BYTES:
         raise StateError(f"{path} must be {SECRET_BYTES} bytes, of uid {os.geteuid()} and mode 0600")
     return key
@@ -246,11 +243,8 @@ def _make_for(path: str, uid: int, gid: int = -1) -> None:
 def _is_taken(path: str) -> bool:
     """Whether something has that name, whatever is wrong with it; a file system that is mounted there is not asked."""
     try:
-        parent = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with held_directory(os.path.dirname(path), os.O_PATH) as parent:
             beneath.stat_beneath(parent, os.path.basename(path))
-        finally:
-            os.close(parent)
     except FileNotFoundError:
         return False
     except OSError:
@@ -260,8 +254,7 @@ def _is_taken(path: str) -> bool:
 
 def _make_whole(parent: str, name: str, uid: int, gid: int) -> None:
     fresh = f".{name}.{os.urandom(8).hex()}"
-    directory = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with held_directory(parent) as directory:
         os.mkdir(fresh, stat.S_IRWXU, dir_fd=directory)
         try:
             # The umask may have taken bits away; the mode is set before the owner, who could be at work at once.
@@ -272,5 +265,3 @@ def _make_whole(parent: str, name: str, uid: int, gid: int) -> None:
         except OSError:
             os.rmdir(fresh, dir_fd=directory)
             raise
-    finally:
-        os.close(directory)

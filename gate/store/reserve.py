@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from audit.descriptor import Held, held_directory
 from gate.store.files import StateError
 
 NAME = "reserve"
@@ -17,24 +18,18 @@ BYTES = 1024 * 1024
 def fill(state_dir: str) -> None:
     """Have the reserve there; where there is no room for it, there is none."""
     try:
-        directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with held_directory(state_dir) as directory:
             if NAME not in os.listdir(directory):
                 _make(directory)
-        finally:
-            os.close(directory)
     except OSError:
         return
 
 
 def _make(directory: int) -> None:
-    reserved = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=directory)
-    try:
+    with Held(os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=directory)) as reserved:
         os.posix_fallocate(reserved, 0, BYTES)
         # src_dir_fd makes Python call linkat(2) with AT_SYMLINK_FOLLOW, as in gate/store/files.py.
         os.link(f"/proc/self/fd/{reserved}", NAME, src_dir_fd=directory, dst_dir_fd=directory)
-    finally:
-        os.close(reserved)
 
 
 def free(state_dir: str) -> bool:

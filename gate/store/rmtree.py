@@ -12,6 +12,7 @@ import errno
 import itertools
 import os
 
+from audit.descriptor import Held
 from gate.errors import GateError
 
 TYPE_CHECKING = False
@@ -70,9 +71,8 @@ def remove(path: str, allowed: Allowance) -> None:
 
 
 def take_over(name: str, parent: int) -> int:
-    """Open a directory for reading, once it is ours alone: then descriptors that a job's process kept are of no use."""
-    handle = os.open(name, os.O_PATH | DIRECTORY, dir_fd=parent)
-    try:
+    """Open a directory for reading, once it is ours alone: a descriptor that a job's process kept is no use any more."""
+    with Held(os.open(name, os.O_PATH | DIRECTORY, dir_fd=parent)) as handle:
         if _mount_of(handle) != _mount_of(parent):
             raise OSError(errno.EBUSY, "is a mount: unmount it", name)
         itself = f"/proc/self/fd/{handle}"  # chmod and chown have no way not to follow a link, and take no O_PATH
@@ -80,8 +80,6 @@ def take_over(name: str, parent: int) -> int:
             os.chown(itself, 0, 0)
         os.chmod(itself, PRIVATE)
         return os.open(itself, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    finally:
-        os.close(handle)
 
 
 def _empty(top: int, allowed: Allowance) -> None:
@@ -97,8 +95,7 @@ def _empty(top: int, allowed: Allowance) -> None:
 
 def _dissolve(name: str, top: int, fresh: Iterator[str], allowed: Allowance) -> None:
     """Remove a directory in `top`, after its files; its directories move up."""
-    directory = take_over(name, top)
-    try:
+    with Held(take_over(name, top)) as directory:
         while found := _some(directory):
             for child, is_directory in found:
                 allowed.take()
@@ -106,8 +103,6 @@ def _dissolve(name: str, top: int, fresh: Iterator[str], allowed: Allowance) -> 
                     _move(child, directory, next(fresh), top)
                 else:
                     os.unlink(child, dir_fd=directory)
-    finally:
-        os.close(directory)
     allowed.take()
     os.rmdir(name, dir_fd=top)
 

@@ -15,6 +15,7 @@ import os
 import re
 import stat
 
+from audit.descriptor import held_directory
 from gate.model.words import shown
 from gate.store import layout, rmtree
 from gate.store.request import keys
@@ -77,17 +78,13 @@ def _remove_dangling(directory: str, names: list[str], allowed: Allowance) -> No
 def remove_caches(state_dir: str, allowed: Allowance) -> list[str]:
     """Remove the caches of projects that have no request on disk, not even an ended one."""
     directory = layout.caches(state_dir)
-    parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # As a job that makes a cache does: its request is there before, so either we see that, or it finds none and
-        # makes one.
+    with held_directory(directory) as parent:
+        # As whoever makes a cache: a job's request is there before, so either we see that, or it finds no cache, and makes one.
         fcntl.flock(parent, fcntl.LOCK_EX)
         wanted = {key.rpartition("-")[0] for key in keys(state_dir)}
         for name in os.listdir(parent):
             if name[0] != "." and name.partition("@")[0] not in wanted and _is_directory(name, parent):
                 os.rename(name, f"{_GONE}{name}.{os.urandom(8).hex()}", src_dir_fd=parent, dst_dir_fd=parent)
-    finally:
-        os.close(parent)
     return _remove_trees(directory, [name for name in os.listdir(directory) if name.startswith(_GONE)], allowed)
 
 

@@ -22,10 +22,10 @@ import stat
 import time
 
 from audit import log, retention
+from audit.descriptor import held_directory
 from audit.rotate import rotate
 from gate import __version__
-from gate.flow import on_event
-from gate.flow.decide import decide, end, record_decided
+from gate.flow.decide import decide, finish
 from gate.model.words import shown
 from gate.store import layout, liveness
 from gate.store.beneath import stat_beneath
@@ -138,15 +138,11 @@ def _sweep_request(policy: Policy, key: str) -> None:
     request = load(state_dir, key)
     if request is None or not liveness.over(request):
         return
-    if not request.has("decision.json"):
-        why = "nobody holds this job any more: its runner or its gate was killed, or the host was started anew"
-        decide(request, "abandoned", why, rule=request.opened["rule"], config="")
-    decision = request.file("decision.json")
-    if decision:
-        request.make_durable()
-        record_decided(request, decision)
-        on_event.decided(request, policy, decision)
-    end(request, "nobody held or ran this job any more")
+    why = "nobody holds this job any more: its runner or its gate was killed, or the host was started anew"
+    decision = request.file("decision.json") or decide(
+        request, "abandoned", why, rule=request.opened["rule"], config=""
+    )
+    finish(request, policy, decision, "nobody held or ran this job any more")
 
 
 def _sweep_person(state_dir: str, person: str, uid: int, ended: _Ended) -> list[str]:
@@ -185,11 +181,8 @@ def _sweep_signed(state_dir: str, ended: _Ended) -> list[str]:
 
 
 def _opened(state_dir: str, opener: Callable[[int], int]) -> int:
-    root = os.open(layout.drops(state_dir), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with held_directory(layout.drops(state_dir), os.O_PATH) as root:
         return opener(root)
-    finally:
-        os.close(root)
 
 
 def _sweep_directory(

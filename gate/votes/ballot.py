@@ -14,6 +14,7 @@ import errno
 import os
 import stat
 
+from audit.descriptor import held_directory
 from gate.model.words import shown
 from gate.store import layout
 from gate.store.files import StateError, read_json, write_json_once
@@ -114,11 +115,8 @@ class Ballot:
         if vote is not None and is_vote(vote, vote_name, self.request.key):
             return vote
         why = "it is not the gate's own, and stood where a vote is kept"
-        votes = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with held_directory(os.path.dirname(path)) as votes:
             self.turn_away("a file of the page's", votes, vote_name, found, {"via": "page"}, why)
-        finally:
-            os.close(votes)
         return None
 
     def record(self, vote: KeptVote) -> None:

@@ -30,25 +30,14 @@ from contextlib import suppress
 
 from gate.errors import GateError
 from gate.model.words import ascii_json_bytes
+from gate.named_tuple import NamedTuple
 from gate.store.beneath import DIRECTORY, open_beneath
 from gate.store.files import rename_without_replacing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Literal, NamedTuple
-
-    class Reading(NamedTuple):
-        """What became of one drop: state is ready, later, gone or bad; `why` says more; `file` identifies the inode."""
-
-        state: Literal["ready", "later", "gone", "bad"]
-        text: str
-        why: str
-        file: os.stat_result | None
-else:
-    from collections import namedtuple
-
-    Reading = namedtuple("Reading", "state text why file")  # noqa: PYI024
+    from typing import Literal
 
 ANSWERS = ("approve", "reject")
 FILE_MAX_BYTES = 16 * 1024
@@ -58,6 +47,15 @@ SETTLED_S = 1.0
 SECOND_LINK_GRACE_S = 5.0
 OK = "ok"  # what an approval without a comment says: that it is one, and not what a full disk left
 HOSTS_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+class Reading(NamedTuple):
+    """What became of one drop: state is ready, later, gone or bad; `why` says more; `file` identifies the inode."""
+
+    state: Literal["ready", "later", "gone", "bad"]
+    text: str
+    why: str
+    file: os.stat_result | None
 
 
 class DropError(GateError):

@@ -18,6 +18,7 @@ import os
 import re
 from contextlib import suppress
 
+from audit.descriptor import held_directory
 from gate.clock import boottime_ms
 from gate.errors import GateError
 from gate.model.rules import may_answer
@@ -87,16 +88,13 @@ def look_into(ballot: Ballot, uid: int) -> None:
         StateError, AuditError, OSError: something could not be kept; nothing is lost, the next look goes on from there.
     """
     path = layout.votes(ballot.request.directory)
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
+    with held_directory(path, os.O_RDONLY | os.O_NOFOLLOW) as directory:
         left = [name for name in sorted(os.listdir(directory)) if NAME.fullmatch(name)]
         newest, wrong = _sorted_out(ballot, directory, left[:READ_MAX], uid)
         for name, reading, said in newest:
             _take_in(ballot, directory, name, reading, said)
         for name, reading in wrong[:WRONG_MAX]:
             _turn_away(ballot, directory, name, reading, None, reading.why)
-    finally:
-        os.close(directory)
     if len(left) > READ_MAX or len(wrong) > WRONG_MAX:
         ballot.later.add("page")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from audit.descriptor import held_directory
 from gate.model.rules import concerned
 from gate.store import layout
 from gate.votes import from_drops, from_page, from_signed
@@ -61,16 +62,13 @@ class Inbox:
                 there.
         """
         ballot = self.ballot
-        root = os.open(layout.drops(ballot.request.state_dir), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with held_directory(layout.drops(ballot.request.state_dir), os.O_PATH) as root:
             for person, uid in droppers(ballot.policy, ballot.rule, ballot.request.facts).items():
                 if self._answers(person, f"drop/{person}", {"person": person, "via": "drop"}):
                     from_drops.look_into(ballot, root, person, uid)
             signers = from_signed.signers(ballot.rule, ballot.policy, ballot.request.facts)
             if signers and self._answers("signed", "drop/signed", {"via": "signed"}):
                 from_signed.look_into(ballot, root, signers)
-        finally:
-            os.close(root)
         page = ballot.policy.get("page")
         if page and self._answers("page", "votes", {"via": "page"}):
             from_page.look_into(ballot, page["uid"])

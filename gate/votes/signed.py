@@ -15,17 +15,18 @@ from __future__ import annotations
 
 import os
 
+from gate.clock import utc_iso
 from gate.errors import GateError
 from gate.votes import sshsig
 from gate.votes.drop_file import ANSWERS
-from gate.votes.statement import FORMS, Statement, StatementError, expires_text, make, parse
+from gate.votes.statement import FORMS, Statement, StatementError, make, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gate.shapes import Policy, Rule, Vote
     from gate.store.request import Request
 
-__all__ = ["Statement", "StatementError", "expires_text", "make", "parse"]
+__all__ = ["Statement", "StatementError", "make", "parse"]
 
 NAMESPACE = "gate-approval@"
 
@@ -82,7 +83,7 @@ def why_not(statement: Statement, key: str, digest: str, policy: Policy, now_s: 
     if statement.digest != digest:
         return "it is for another content: its digest is not that of this request"
     if now_s >= statement.expires_s:
-        return f"it expired at {expires_text(statement.expires_s)}"
+        return f"it expired at {utc_iso(statement.expires_s)}"
     return None
 
 
@@ -151,7 +152,7 @@ def lines_for(request: Request, policy: Policy, rule: Rule) -> list[str]:
         return []
     opened = request.opened
     until_ms = opened["deadline_boottime_ms"] - opened["opened_boottime_ms"]
-    expires = expires_text(int(opened["opened_wall_s"] + until_ms / 1000))
+    expires = utc_iso(int(opened["opened_wall_s"] + until_ms / 1000))
     template = (
         f'{{"comment":"","decision":"<answer>","digest":"{opened["digest"]}","expires":"{expires}",'
         f'"person":"<person>","request":"{request.key}","v":1}}'

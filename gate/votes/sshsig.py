@@ -11,20 +11,11 @@ from __future__ import annotations
 import os
 
 from gate.errors import GateError
+from gate.named_tuple import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import IO, NamedTuple
-
-    class Signature(NamedTuple):
-        """What a signature says of itself: the key that made it (`ssh-ed25519 AAAA…`), for which namespace."""
-
-        key: str
-        namespace: str
-else:
-    from collections import namedtuple
-
-    Signature = namedtuple("Signature", "key namespace")  # noqa: PYI024
+    from typing import IO
 
 BEGIN, END = b"-----BEGIN SSH SIGNATURE-----\n", b"-----END SSH SIGNATURE-----\n"
 COLUMNS = 70
@@ -47,6 +38,13 @@ _KEY_TYPES = (
 _RSA_SIGNATURES = (b"rsa-sha2-256", b"rsa-sha2-512")
 _NO = b"Could not verify signature."  # ssh-keygen.c, sig_verify(): it came as far as judging, and says no
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+class Signature(NamedTuple):
+    """What a signature says of itself: the key that made it (`ssh-ed25519 AAAA…`), for which namespace."""
+
+    key: str
+    namespace: str
 
 
 class SignatureError(GateError):

@@ -12,32 +12,19 @@ from __future__ import annotations
 import re
 import time
 
+from gate.clock import ISO_FORM, utc_iso
 from gate.errors import GateError
+from gate.named_tuple import NamedTuple
 from gate.votes.drop_file import ANSWERS, comment_fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NamedTuple
+    from typing import Any
 
     from gate.shapes import Answer
 
-    class Statement(NamedTuple):
-        """A person's answer to one request, as signed; `expires_s` is seconds since the epoch."""
-
-        request: str
-        digest: str
-        decision: Answer
-        person: str
-        expires_s: int
-        comment: str
-else:
-    from collections import namedtuple
-
-    Statement = namedtuple("Statement", "request digest decision person expires_s comment")  # noqa: PYI024
-
 VERSION = 1
 _KEYS = frozenset({"v", "request", "digest", "decision", "person", "expires", "comment"})
-_EXPIRES_FORM = "%Y-%m-%dT%H:%M:%SZ"
 FORMS = {
     "request": re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,299}-[0-9]+"),  # it becomes a name on disk
     "digest": re.compile(r"[0-9a-f]{64}"),
@@ -46,6 +33,17 @@ FORMS = {
     "expires": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"),
     "comment": re.compile(r".*", re.DOTALL),
 }
+
+
+class Statement(NamedTuple):
+    """A person's answer to one request, as signed; `expires_s` is seconds since the epoch."""
+
+    request: str
+    digest: str
+    decision: Answer
+    person: str
+    expires_s: int
+    comment: str
 
 
 class StatementError(GateError):
@@ -65,17 +63,12 @@ def make(statement: Statement) -> bytes:
             "digest": statement.digest,
             "decision": statement.decision,
             "person": statement.person,
-            "expires": expires_text(statement.expires_s),
+            "expires": utc_iso(statement.expires_s),
             "comment": statement.comment,
         }
     )
     parse(content)
     return content
-
-
-def expires_text(expires_s: int) -> str:
-    """A moment as a statement has it: `2026-11-24T14:05:00Z`."""
-    return time.strftime(_EXPIRES_FORM, time.gmtime(expires_s))
 
 
 def parse(content: bytes) -> Statement:
@@ -140,10 +133,10 @@ def _moment(text: str) -> int:
     import calendar
 
     try:
-        moment = calendar.timegm(time.strptime(text, _EXPIRES_FORM))
+        moment = calendar.timegm(time.strptime(text, ISO_FORM))
     except ValueError as error:
         raise StatementError("has no sound 'expires'") from error
     # A 61st second is none on the clock that it is compared with.
-    if expires_text(moment) != text:
+    if utc_iso(moment) != text:
         raise StatementError("has no sound 'expires'")
     return moment

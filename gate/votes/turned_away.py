@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 
 from audit import log
+from audit.descriptor import held_directory
 from gate.store import layout
 from gate.store.beneath import stat_beneath
 from gate.store.files import read_json, write_json_once
@@ -46,12 +47,9 @@ def take_away(state_dir: str, directory: int, name: str, file: os.stat_result) -
         OSError: it could not be moved.
     """
     path = layout.turned_away(state_dir)
-    into = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with held_directory(path) as into:
         own_name = f"{int(time.time())}-{file.st_uid}-{os.urandom(8).hex()}"
         taken = drop_file.take(directory, name, file, into, own_name)
-    finally:
-        os.close(into)
     _remove_note(state_dir, file)
     return os.path.join(path, own_name) if taken else ""
 

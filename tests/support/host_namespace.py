@@ -48,7 +48,7 @@ def mounts_of_etc(copy: Path) -> list[str]:
 class PrivateHost:
     """Users alice, bob and carol, and nothing of a gate's; /usr/local/sbin, the first of root's PATH, is its own."""
 
-    own: tuple[str, ...] = ("etc", "home", "root", "var/lib", "usr/local/sbin")
+    own: tuple[str, ...] = ("etc", "home", "root", "run", "var/lib", "usr/local/sbin")
 
     def __init__(self) -> None:
         if not IS_ROOT:

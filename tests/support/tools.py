@@ -20,6 +20,8 @@ _PACKAGES = {
     "ssh-keygen": "openssh-client",
     "strace": "strace",
     "systemd-analyze": "systemd",
+    "systemd-sysusers": "systemd",
+    "systemd-tmpfiles": "systemd",
 }
 _WORD = re.compile(r"[a-z0-9.-]+")
 

@@ -43,7 +43,9 @@ def packed(*fields: bytes) -> str:
 
 
 SK_ED25519 = packed(b"sk-ssh-ed25519@openssh.com", b"k" * 32, b"ssh:")
-SK_P256 = packed(b"sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", b"\4" + b"k" * 64, b"ssh:")
+POINT = base64.b64decode(P256.split()[1])[-65:]
+SK_P256 = packed(b"sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", POINT, b"ssh:")
+COMPRESSED = bytes([2 + POINT[-1] % 2]) + POINT[1:33]
 
 
 @pytest.mark.parametrize("line", [KEY, OTHER, P256, P521, RSA_2048, SK_ED25519, SK_P256])
@@ -68,6 +70,9 @@ def test_a_key_is_kept_without_its_comment(line: str) -> None:
         (packed(b"ssh-ed25519"), DAMAGED),
         (packed(b"ecdsa-sha2-nistp256", b"nistp384", b"k" * 65), f"this ecdsa-sha2-nistp256 key is cut short or damaged: {AGAIN}"),
         (packed(b"sk-ssh-ed25519@openssh.com", b"k" * 32, b""), f"this sk-ssh-ed25519@openssh.com key is cut short or damaged: {AGAIN}"),
+        (packed(b"ecdsa-sha2-nistp256", b"nistp256", b"\4" + b"k" * 64), f"this ecdsa-sha2-nistp256 key is cut short or damaged: {AGAIN}"),
+        (packed(b"ecdsa-sha2-nistp256", b"nistp256", COMPRESSED), f"this ecdsa-sha2-nistp256 key is cut short or damaged: {AGAIN}"),
+        (packed(b"sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", COMPRESSED, b"ssh:"), f"this sk-ecdsa-sha2-nistp256@openssh.com key is cut short or damaged: {AGAIN}"),
         (packed(b"ssh-rsa", b"\1\0\1", b"\0" * 2 + b"\xff" * 256), f"this ssh-rsa key is cut short or damaged: {AGAIN}"),
         (packed(b"ssh-rsa", b"\1\0\1", b"\xff" * 256), f"this ssh-rsa key is cut short or damaged: {AGAIN}"),
         (RSA_1024, "an ssh-rsa key of 1024 bits can be forged: make one with ssh-keygen -t ed25519"),
@@ -76,9 +81,9 @@ def test_a_key_is_kept_without_its_comment(line: str) -> None:
         (f'from="10.0.0.1" {KEY} alice', "options such as 'from=\"10.0.0.1\"' are not used here: begin with the type of the key"),
         (f"alice@laptop {KEY}", "options such as 'alice@laptop' are not used here: begin with the type of the key"),
         (packed(b"ssh-ed25519-cert-v01@openssh.com", b"x"), "'ssh-ed25519-cert-v01@openssh.com' is a certificate, and only keys are used here: write the line of the key's own .pub file"),
-        ("ssh-dss AAAA", f"'ssh-dss' is no type of key that is used here: write a key of type {', '.join(ssh_keys._SHAPES)}"),
-        ("SSH-ED25519" + KEY[11:], f"'SSH-ED25519' is no type of key that is used here: write a key of type {', '.join(ssh_keys._SHAPES)}"),
-        (" ", f"'' is no type of key that is used here: write a key of type {', '.join(ssh_keys._SHAPES)}"),
+        ("ssh-dss AAAA", f"'ssh-dss' is no type of key that is used here: write a key of type {', '.join(ssh_keys.TYPES)}"),
+        ("SSH-ED25519" + KEY[11:], f"'SSH-ED25519' is no type of key that is used here: write a key of type {', '.join(ssh_keys.TYPES)}"),
+        (" ", f"'' is no type of key that is used here: write a key of type {', '.join(ssh_keys.TYPES)}"),
     ],
 )  # fmt: skip
 def test_what_is_no_key_is_told_in_words(line: str, expected: str) -> None:
@@ -92,7 +97,7 @@ def test_a_key_with_one_letter_changed_is_a_fault_or_another_key(at: int, letter
     assert line == KEY or ssh_keys.fault(line) or ssh_keys.fingerprint(line) != ssh_keys.fingerprint(KEY)
 
 
-@given(st.binary(max_size=200), st.sampled_from(list(ssh_keys._SHAPES)))
+@given(st.binary(max_size=200), st.sampled_from(list(ssh_keys.TYPES)))
 def test_any_bytes_are_survived(blob: bytes, kind: str) -> None:
     assert ssh_keys.fault(f"{kind} {base64.b64encode(blob).decode()}")
 

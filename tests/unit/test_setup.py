@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import os
+import pwd
+import re
+import subprocess
 import sys
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from config.accounts import User
+from config.accounts import SystemHost, User
 from config.load import policy_from
 from config.schema import schema
 from config.template import written
+from gate import DEFAULT_CONFIG
 from gate.model.looser import looser
-from gate.setup import preflight
+from gate.setup import plan, preflight
 from gate.setup import runner_block as block
 from gate.setup.answers import APPROVERS_GROUP, PAGE_USER, AnswerError, Answers, Approver, approvers_of
 from gate.setup.host import PlannedHost
 from gate.setup.policy import text_of
+from gate.setup.resources import SYSUSERS, TMPFILES, Directory, Group, Member
 from tests.support.site import CHECKOUT
+from tests.support.tools import need
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from gate.setup.resources import Thing
 
 ROOT = User("root", 0, 0, "/root")
 UNIX_NAMES = st.from_regex(schema()["$defs"]["unix_name"]["pattern"], fullmatch=True)
@@ -144,6 +153,54 @@ def test_the_block_is_toml_for_any_path(name: str) -> None:
     (runner,) = tomllib.loads(block.runner_block(f"/{name}"))["runners"]
     assert {runner["custom"][f"{stage}_args"][1] for stage in ("config", "prepare", "run", "cleanup")} == {f"/{name}"}
     assert runner["custom"]["prepare_exec"] == block.program("gate-executor")
+
+
+def test_packages_and_gate_init_make_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the lines that systemd-sysusers and systemd-tmpfiles read; what is people's own is no package's."""
+    monkeypatch.setattr(os.path, "lexists", lambda path: path in {"/", "/etc", "/home", "/var", "/var/lib"})
+    etc, state_dir = os.path.dirname(DEFAULT_CONFIG), "/var/lib/gitlab-runner-gate"
+    answers = Answers(f"{etc}/gate.yaml", "a", (Approver("alice"),), "gitlab-job", state_dir, page=True, runner=ROOT)
+    made = plan.resources(answers, AnyHost(("alice",)))
+    of_packages = [each for each in made if "alice" not in each.name]
+    for name, maker in (("sysusers", SYSUSERS), ("tmpfiles", TMPFILES)):
+        text = (CHECKOUT / "packaging" / f"{name}.d" / "gitlab-runner-gate.conf").read_text(encoding="utf-8")
+        lines = [line for line in text.splitlines() if not line.startswith("#")]
+        assert lines == [each.line for each in of_packages if each.maker == maker]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("/srv/a-b_c.d", "/srv/a-b_c.d"), ("/srv/a b", '"/srv/a b"'), ("/srv/50%", "/srv/50%%"), ("/srv/%h d", '"/srv/%%h d"'),
+     ('/srv/"', '"/srv/\\""'), ("/srv/\\n", '"/srv/\\\\n"'), ("/srv/'x", "\"/srv/'x\""), ("/srv/\u00fc", '"/srv/\u00fc"')],
+)  # fmt: skip
+def test_a_directory_s_line_has_its_path_and_nothing_of_it_means_more(path: str, said: str) -> None:
+    assert Directory(path, "root", None, 0o700).line == f"d {said} 0700 root -"
+
+
+@given(st.lists(st.from_regex(schema()["$defs"]["directory"]["pattern"], fullmatch=True), min_size=1, max_size=3))
+@settings(max_examples=20, deadline=None)
+def test_directories_of_any_name_are_made(names: list[str]) -> None:
+    need("systemd-tmpfiles")
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    with tempfile.TemporaryDirectory() as base:
+        assume(all(len(part.encode()) < 200 for name in names for part in name.split("/")))
+        wanted = [Directory(f"{base}/{index}{name}", me, None, 0o750) for index, name in enumerate(names)]
+        lines = "".join(f"{each.line}\n" for each in wanted).encode()
+        done = subprocess.run(TMPFILES, input=lines, check=False, capture_output=True)
+        assert [each for each in wanted if not each.is_there(SystemHost())] == [], done.stderr
+
+
+def test_a_program_that_is_not_there_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "TOOL_PATH", "/nonexistent")
+    answers = Answers("/etc/gate.yaml", "a", (Approver("alice"),), None, "/srv/state", page=False, runner=ROOT)
+    missing: tuple[Thing, ...] = (Group("crew"), Member("alice", "crew"), Directory("/srv/state", "root", None, 0o755))
+    said = "\n".join(preflight.making(answers, missing))
+    for thing, package in zip(
+        missing, ("systemd-standalone-sysusers", "shadow-utils", "systemd-standalone-tmpfiles"), strict=True
+    ):
+        assert re.search(
+            f"^{thing.maker[0]} is not installed, to make {re.escape(thing.name)}: .*{package}$", said, re.MULTILINE
+        )
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,15 @@ import click
 from audit import checkpoint as checkpoints
 from config.load import load_policy_as_reader
 from gate.commands.fault import CommandError
+from gate.commands.options import json_option
 from gate.store import audit_key, layout
 
 if TYPE_CHECKING:
     from gate.shapes import Policy
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-
 
 @click.command()
-@_JSON
+@json_option()
 @click.pass_obj
 def key(config: str, as_json: bool) -> None:
     """Print the verifier key of this gate's checkpoints, for whoever keeps them; makes the key where there is none."""
@@ -38,7 +37,7 @@ def key(config: str, as_json: bool) -> None:
 
 
 @click.command()
-@_JSON
+@json_option()
 @click.pass_obj
 def checkpoint(config: str, as_json: bool) -> None:
     """Print a signed note of the log's last record, to be kept elsewhere and given to `gate audit verify`."""

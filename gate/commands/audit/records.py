@@ -15,6 +15,7 @@ from audit.show import as_line, select
 from config.load import load_policy_as_reader
 from gate.commands.fault import CommandError
 from gate.commands.job import job_of
+from gate.commands.options import json_option
 from gate.commands.unread import end_if_unread
 from gate.flow.decide import DECISIONS
 from gate.model.matching import glob
@@ -29,7 +30,7 @@ _EVENT = click.option("--event", type=click.Choice(sorted(EVENTS)), help="Only r
 _REHEARSALS = click.option(
     "--rehearsals", type=click.Choice(["no", "only"]), help="Leave out what `gate rehearse` played, or show only that."
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON record a line, as it stands in the log.")
+_JSON = json_option("One JSON record a line, as it stands in the log.")
 
 
 @click.command()

@@ -14,6 +14,7 @@ from audit.verify import verify as verify_log
 from config.load import load_policy_as_reader
 from gate.commands.audit.anchors import of_checkpoints, of_trace
 from gate.commands.fault import CommandError
+from gate.commands.options import json_option
 from gate.store import layout
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ _BY_LOCAL_KEY = (
     help="Whose signature counts, as `gate audit key` printed it, or a file with such lines. Without it, this host's.",
 )
 @click.option("--directory", metavar="DIR", help="A copy of the log, wherever it is, instead of gate.yaml's own.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option()
 @click.pass_obj
 def verify(
     config: str,
