@@ -16,13 +16,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gate.shapes import StepResult
 
-    Found = frozenset[tuple[str, tuple[int, ...]]]
-
 SETTLED_NS = 1_000_000_000  # the clock that stamps files is coarse: in one tick more may come than it tells
 _WHOLE = 6  # of an identity that is no error's number
 _CHANGED = 3  # its place of the change time
 _UNKNOWN = "/.vote"
-_NOTHING: Found = frozenset()
+_NONE: tuple[int, ...] = ()
 
 
 class Glance:
@@ -48,13 +46,10 @@ class Glance:
 
     def _of(self, root: int, source: str, paths: list[str], directory: tuple[int, ...]) -> frozenset[object]:
         if directory and directory == self._quiet.get(source):
-            return _NOTHING
+            return frozenset()
         found = frozenset((path, there) for path in paths if (there := beneath.identity(root, path)))
         self._quiet[source] = _NONE if found else directory
         return found
-
-
-_NONE: tuple[int, ...] = ()
 
 
 def names_of(paths: list[str], carried: list[str] | None) -> list[str]:
