@@ -13,6 +13,7 @@ import click
 from config.load import load_policy_as_reader
 from config.page import absence
 from gate.commands.fault import CommandError
+from gate.commands.group import Group
 from gate.model.words import listed, shown
 from gate.store import layout
 
@@ -24,7 +25,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from stdin: its first line.")
 
 
-@click.group()
+@click.group(cls=Group)
 def user() -> None:
     """Passwords for the page.
 

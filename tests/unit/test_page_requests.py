@@ -10,9 +10,10 @@ import pytest
 
 from gate.clock import boottime_ms
 from gate.flow.decide import decide, record_decided
+from gate.flow.status import deadline_ms
 from gate.page.auth.visitor import Visitor
 from gate.page.history.index import Index
-from gate.page.requests import Book, deadline_ms, latest, links, rule_words, variables, voters, warnings
+from gate.page.requests import Book, latest, links, rule_words, variables, voters, warnings
 from gate.store import layout
 from gate.store.files import StateError, write_json_once
 from gate.store.request import Request
