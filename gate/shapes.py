@@ -55,6 +55,7 @@ __all__ = [
 Via: TypeAlias = Literal["drop", "signed", "page"]
 Outcome: TypeAlias = Literal["approved", "rejected", "refused", "expired", "superseded", "canceled", "abandoned"]
 Weighed: TypeAlias = Literal["open", "approved", "rejected", "expired"]
+State: TypeAlias = Literal["waiting", "gone", "decided", "running", "ended"]
 StepState: TypeAlias = Literal["waiting", "released", "failed", "over", "fault"]
 StepName: TypeAlias = Literal["opening", "looking", "reminding", "expiring", "canceling", "abandoning"]
 FactName: TypeAlias = Literal[
@@ -188,6 +189,14 @@ class KeptVote(Vote):
 
 
 AnyVote = TypeVar("AnyVote", bound=Vote)
+
+
+class Missing(TypedDict):
+    """What a request still lacks: how many approvals, whose next one would help, and how many of them can still come."""
+
+    count: int
+    people: list[str]
+    possible: int
 
 
 class PageVote(TypedDict):

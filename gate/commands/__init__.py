@@ -18,6 +18,8 @@ from gate.commands.answer import approve, reject
 from gate.commands.audit.group import audit
 from gate.commands.completion import completion
 from gate.commands.config import config as config_group
+from gate.commands.fault import EXIT_CODES, INTERRUPTED, UNREAD, CommandError, prefixed
+from gate.commands.group import Group
 from gate.commands.init import init
 from gate.commands.list_show import list_, show
 from gate.commands.page import page
@@ -29,14 +31,19 @@ from gate.errors import GateError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-INTERRUPTED = 130
-UNREAD = 141  # as of a process that SIGPIPE ended; 1 would be an answer, of `gate audit verify` for instance
-
 # What a write to a descriptor says: all files of the gate's own have names by then, stdout has none.
 _UNNAMED = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF), ", where stdout goes")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Gate(Group):
+    """The command itself; its help ends with the exit codes of all."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Exit status"):
+            formatter.write_dl([(str(code), means) for code, means in EXIT_CODES.items()])
+
+
+@click.group(cls=_Gate, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gitlab-runner-gate")
 @click.option(
     "--config", metavar="FILE", envvar="GATE_CONFIG", default=DEFAULT_CONFIG, show_default=True, help="gate.yaml"
@@ -52,7 +59,7 @@ for command in (approve, reject, statement, list_, show, init, rules, page, user
 
 
 def main(more: Iterable[click.Command] = ()) -> None:
-    """Run the command line, with `more` subcommands; exits with 1 for a fault that is told in one line, 2 for misuse."""
+    """Run the command line, with `more` subcommands; the exit status is one of `EXIT_CODES`."""
     for command in more:
         gate.add_command(command)
     _want_open_streams()
@@ -60,8 +67,8 @@ def main(more: Iterable[click.Command] = ()) -> None:
     try:
         sys.exit(gate.main(prog_name="gate", standalone_mode=False) or 0)
     except (GateError, ConfigError, AuditError) as error:
-        click.echo(f"gate: {error}", err=True)
-        sys.exit(1)
+        click.echo(prefixed(error), err=True)
+        sys.exit(error.exit_code if isinstance(error, CommandError) else 1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -75,7 +82,7 @@ def main(more: Iterable[click.Command] = ()) -> None:
     except OSError as error:
         _drop_output()
         where = f": {error.filename}" if error.filename else _UNNAMED.get(error.errno or 0, "")
-        click.echo(f"gate: {reason(error)}{where}", err=True)
+        click.echo(prefixed(f"{reason(error)}{where}"), err=True)
         sys.exit(1)
 
 
@@ -84,7 +91,7 @@ def _want_open_streams() -> None:
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as this process lives
     if sys.stdout is None:  # a checkpoint, say, must not seem to have been printed
-        click.echo("gate: stdout is closed; open it, if only on /dev/null", err=True)
+        click.echo(prefixed("stdout is closed; open it, if only on /dev/null"), err=True)
         sys.exit(1)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names and comments may be in any script, and stdout (LANG) in one that has not all: no reason to end.

@@ -8,7 +8,10 @@ import click
 
 from audit import log
 from audit.show import as_line, select
+from gate.commands.request_data import vote_data
+from gate.commands.request_words import vote_words
 from gate.flow.decide import outcome_words
+from gate.flow.situation import latest_votes
 from gate.model.words import could_deceive, shown
 from gate.store import layout
 
@@ -33,19 +36,44 @@ def summary(records: list[Record]) -> dict[str, Any]:
     """What `gate show --json` says of it: the same keys as of one that is on disk, where the log has them."""
     told: dict[str, Any] = {name: value for record in records for name, value in record.items()}
     job = dict(told.get("job") or {})
+    decided = next((record for record in reversed(records) if record["event"] == "decided"), None)
     return {
         "key": told["request"],
-        "state": _state(records),
+        "job": job.get("id"),
+        "state": "ended",
+        "decision": decided["decision"] if decided else None,
+        "votes": [vote_data(record, counts=None) for record in latest_votes(records)],
+        "missing": None,
+        "until": None,
+        "triggered_by": job.get("user"),
+        "decided": _decided(decided) if decided else None,
+        "summary": state_words(records),
         "waiting": False,
         "archived": True,
         "rehearsal": "rehearsal" in told,
         "rule": told.get("rule"),
-        "digest": told.get("digest"),
-        "opened": f"{records[0]['time'][:19].replace('T', ' ')} UTC",
+        "asks": None,
+        "progress": None,
+        "you": None,
+        "opened": records[0]["time"],
         "seconds_left": None,
+        "digest": told.get("digest"),
+        "page": None,
         "facts": {"job_id": job.pop("id", None), **job},
+        "warnings": [],
         "content": None,
         "records": records,
+    }
+
+
+def _decided(record: Record) -> dict[str, object]:
+    by = record.get("by") or {}
+    return {
+        "at": record["time"],
+        "why": record["why"],
+        "by": by.get("person"),
+        "via": by.get("via"),
+        "comment": record.get("comment", ""),
     }
 
 
@@ -53,16 +81,19 @@ def tell(records: list[Record]) -> None:
     """Print it for people."""
     about = summary(records)
     facts = about["facts"]
-    click.echo(f"{about['key']}: {about['state']}")
+    click.echo(f"{about['key']}: {about['summary']}")
     kind = "rehearsal of " if about["rehearsal"] else ""
     click.echo(f"  job     {kind}{shown(facts.get('name'))} #{facts['job_id']} of {shown(facts.get('path'))}")
     click.echo(f"  digest  {about['digest']}")
     click.echo("  (archived: only the audit log tells of it)")
+    for vote in latest_votes(records):
+        click.echo(f"  vote    {vote_words(vote)}")
     for record in records:
         click.echo(f"  {as_line(record, could_deceive)}")
 
 
-def _state(records: list[Record]) -> str:
+def state_words(records: list[Record]) -> str:
+    """How it ended, in one line."""
     decided = [record for record in records if record["event"] == "decided"]
     if not decided:
         return "not decided, by the audit log"

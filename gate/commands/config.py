@@ -13,11 +13,12 @@ from config.load import load_policy_as_reader
 from config.parser import parse
 from config.schema import schema as schema_of
 from config.schema import with_defaults
+from gate.commands.group import Group
 from gate.commands.options import json_option
 from gate.setup.runner_block import runner_block
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """gate.yaml: its schema, its defaults, the runner's part."""
 

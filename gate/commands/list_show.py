@@ -3,188 +3,165 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from audit.show import as_line
+from audit.log import AuditError
 from config.load import load_policy_as_reader
-from gate.clock import boottime_ms, utc_text
-from gate.commands import archived
+from gate.commands import archived, request_words
 from gate.commands.completion import waiting_jobs
-from gate.commands.fault import CommandError
+from gate.commands.fault import BrokenGateError, CommandError, NoSuchJobError, as_data, prefixed
 from gate.commands.job import job_of
+from gate.commands.job_command import JobCommand
 from gate.commands.options import json_option
-from gate.commands.target import requests, waiting_requests
+from gate.commands.request_data import request_data
+from gate.commands.target import me, me_or_nobody, reading, requests, waiting_requests
 from gate.commands.unread import end_if_unread
-from gate.flow.announcement import WARNING_MAX_CHARACTERS, job_words
-from gate.flow.status import records_of, state_words, waits
-from gate.model import dangers, rules
-from gate.model.content_lines import lines_of
-from gate.model.facts import is_rehearsal
-from gate.model.words import could_deceive, duration, shown
-from gate.store import layout
+from gate.flow.situation import VoteLog, situation
+from gate.flow.status import records_of, waits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeVar
-
     from gate.commands.job import Job
-    from gate.shapes import Backend, Content, Policy, Record
+    from gate.flow.situation import Situation
+    from gate.shapes import Policy, Record
     from gate.store.request import Request
-
-    T = TypeVar("T")
 
 
 WATCH_EVERY_S = 1.0
 WATCH_ANYWAY_S = 10.0  # the times that a terminal shows go on
 
 
-@click.command("list")
+@dataclass(frozen=True)
+class _Found:
+    """What waits; what of it cannot be read, by key; and all that is wrong, in one line, or ""."""
+
+    waiting: list[Situation]
+    unreadable: dict[str, BrokenGateError]
+    fault: str
+
+
+@click.command("list", cls=JobCommand)
+@click.option("--mine", is_flag=True, help="Only what waits for your own approval.")
 @json_option("One JSON array on stdout.")
 @click.option(
-    "--watch", is_flag=True, help="Show it anew whenever it changes, until Ctrl-C; with --json one array a line."
+    "--watch", is_flag=True, help="Show it again whenever it changes, until Ctrl-C; with --json one array a line."
 )
-@click.pass_obj
-def list_(config: str, as_json: bool, watch: bool) -> None:
+@click.pass_context
+def list_(context: click.Context, mine: bool, as_json: bool, watch: bool) -> None:
     """What waits for an answer, oldest first."""
-    policy, _digest = load_policy_as_reader(config)
-    if not watch:
-        found, fault = _waiting(policy)
-        _list(found, fault, as_json=as_json, indent=2)
-        if fault:
-            raise CommandError(fault)
-        return
-    shown_keys: list[str] | None = None
-    shown_s = 0.0
+    policy, _digest = load_policy_as_reader(context.obj)
+    person = me(policy) if mine else me_or_nobody(policy)
+    if watch:
+        _watch(policy, person, mine=mine, as_json=as_json)
+    found = _look(policy, VoteLog(policy["state_dir"]), person, mine=mine)
+    _list(found, policy, as_json=as_json, indent=2)
+    if found.fault:
+        click.echo(prefixed(found.fault), err=True)
+        context.exit(BrokenGateError.exit_code)
+
+
+def _watch(policy: Policy, person: str | None, *, mine: bool, as_json: bool) -> None:
+    """Show it until Ctrl-C."""
+    shown: list[str] | None = None
+    shown_s, vote_log = 0.0, VoteLog(policy["state_dir"])
     while True:
-        found, fault = _waiting(policy)
-        keys = [*(request.key for request in found), fault]
-        if keys != shown_keys or (sys.stdout.isatty() and time.monotonic() - shown_s > WATCH_ANYWAY_S):
+        found = _look(policy, vote_log, person, mine=mine)
+        now = [*(f"{how.request.key} {how.progress}" for how in found.waiting), found.fault]
+        if now != shown or (sys.stdout.isatty() and time.monotonic() - shown_s > WATCH_ANYWAY_S):
             if sys.stdout.isatty():
                 click.clear()
-            _list(found, fault, as_json=as_json, indent=None)
-            if fault:
-                click.echo(f"gate: {fault}", err=True)
-            shown_keys, shown_s = keys, time.monotonic()
+            _list(found, policy, as_json=as_json, indent=None)
+            if found.fault:
+                click.echo(prefixed(found.fault), err=True)
+            shown, shown_s = now, time.monotonic()
         end_if_unread()
         time.sleep(WATCH_EVERY_S)
 
 
-def _waiting(policy: Policy) -> tuple[list[Request], str]:
-    """What waits, and in words what cannot be told of others, if anything."""
-    found, faults = _read(policy, lambda: waiting_requests(policy["state_dir"]))
+def _look(policy: Policy, vote_log: VoteLog, person: str | None, *, mine: bool) -> _Found:
+    """What waits, for that person; votes that cannot be read are a fault, and none that is silent."""
+    waiting, faults = reading(policy, lambda: waiting_requests(policy["state_dir"]))
     more = f" (and {len(faults) - 1} more: `gate check` names them)" if len(faults) > 1 else ""
-    return found, f"{faults[0]}{more}" if faults else ""
+    fault = f"{next(iter(faults.values()))}{more}" if faults else ""
+    votes: dict[str, list[Record]] | None = None
+    try:
+        votes = vote_log.look(waiting)
+    except AuditError as error:
+        fault = fault or str(error)
+    found = [
+        situation(request, policy, None if votes is None else votes.get(request.key, []), person) for request in waiting
+    ]
+    unreadable = {key: BrokenGateError(str(error)) for key, error in faults.items()}
+    return _Found([how for how in found if not mine or (how.you and how.you.is_wanted)], unreadable, fault)
 
 
-def _list(found: list[Request], fault: str, *, as_json: bool, indent: int | None) -> None:
+def _list(found: _Found, policy: Policy, *, as_json: bool, indent: int | None) -> None:
     if as_json:
-        click.echo(json.dumps([_summary(request) for request in found], indent=indent))
+        unreadable = [
+            {"key": key, "state": "unreadable", "error": as_data(error)} for key, error in found.unreadable.items()
+        ]
+        click.echo(json.dumps([*(request_data(how, policy) for how in found.waiting), *unreadable], indent=indent))
         return
-    if not found and not fault:
+    if not found.waiting and not found.fault:
         click.echo("nothing waits", err=True)
-    for request in found:
-        click.echo(f"{request.key}  {_times(request)}\n    {job_words(request.facts)}")
+    for how in found.waiting:
+        click.echo("\n".join(request_words.row(how)))
 
 
-@click.command()
+@click.command(cls=JobCommand)
 @click.argument("job", shell_complete=waiting_jobs)
 @json_option()
 @click.pass_obj
 def show(config: str, job: str, as_json: bool) -> None:
-    """One request: what it is, what it would run, what was answered, and its records in the audit log."""
+    """One request: what would run, its variables and warnings, who voted and who is missing, and its records in the log."""
     policy, named = load_policy_as_reader(config)[0], job_of(job)
-    found = _read(policy, lambda: requests(policy["state_dir"], named))
-    if not found:
-        _show_archived(policy, named, as_json=as_json)
-        return
+    found = reading(policy, lambda: requests(policy["state_dir"], named))
     shown_ones = [request for request in found if waits(request)] or found[-1:]
-    for request in shown_ones:
-        records = records_of(request)
-        if as_json:
-            click.echo(json.dumps(_summary(request) | {"content": request.content(), "records": records}, indent=2))
-        else:
-            _print(request, policy, records)
+    if not shown_ones:
+        _show_archived(policy, named, as_json=as_json)
+    elif as_json:
+        _show_json(policy, shown_ones)
+    else:
+        for request in shown_ones:
+            _show(policy, request)
+
+
+def _show(policy: Policy, request: Request) -> None:
+    records, fault = _records(request)
+    how = situation(request, policy, records, me_or_nobody(policy))
+    click.echo("\n".join(request_words.whole(how, policy, records or [])))
+    if fault:
+        raise fault
+
+
+def _show_json(policy: Policy, found: list[Request]) -> None:
+    if len(found) > 1:
+        raise CommandError(f"{len(found)} waiting jobs have that number: name one by its key, as `gate list` shows it")
+    records, fault = _records(found[0])
+    if fault:
+        raise fault
+    content = found[0].content()
+    told = request_data(situation(found[0], policy, records, me_or_nobody(policy)), policy)
+    warnings = request_words.warnings(found[0], policy, content)
+    click.echo(json.dumps(told | {"warnings": warnings, "content": content, "records": records}, indent=2))
+
+
+def _records(request: Request) -> tuple[list[Record] | None, BrokenGateError | None]:
+    try:
+        return records_of(request), None
+    except AuditError as error:
+        return None, BrokenGateError(f"{error}; so its votes are not known here")
 
 
 def _show_archived(policy: Policy, job: Job, *, as_json: bool) -> None:
     records = archived.records_of(policy["state_dir"], job)
     if not records:
-        raise CommandError(f"no request {job.name} is known here, see `gate list`")
+        raise NoSuchJobError(f"no request {job.name} is known here, see `gate list`")
     if as_json:
         click.echo(json.dumps(archived.summary(records), indent=2))
     else:
         archived.tell(records)
-
-
-def _read(policy: Policy, read: Callable[[], T]) -> T:
-    """What `read` returns; raises CommandError where requests cannot be read from here."""
-    try:
-        return read()
-    except FileNotFoundError as error:
-        raise CommandError(f"{error.filename} is not there: no job has come to this gate yet") from error
-    except PermissionError as error:
-        group = policy["approvers_group"]
-        hint = (
-            f"members of {group} and the gate's own user can"
-            if group
-            else "only the gate's own user can: no approvers_group"
-        )
-        raise CommandError(f"requests cannot be read from here: {hint}") from error
-
-
-def _summary(request: Request) -> dict[str, object]:
-    deadline_ms = request.opened["deadline_boottime_ms"]
-    left_s = max(deadline_ms - boottime_ms(), 0) // 1000 if waits(request) else None
-    facts = {name: value for name, value in request.facts.items() if name != "triggered_by"}
-    return {
-        "key": request.key,
-        "state": state_words(request),
-        "waiting": waits(request),
-        "archived": False,
-        "rehearsal": is_rehearsal(request.facts),
-        "rule": request.opened["rule"],
-        "digest": request.opened["digest"],
-        "opened": utc_text(request.opened["opened_wall_s"]),
-        "seconds_left": left_s,
-        "facts": facts,
-    }
-
-
-def _dangers(request: Request, content: Content | None, job_backend: Backend) -> list[str]:
-    return [*dangers.of(request.facts, content), *dangers.host(request.opened.get("needs", []), job_backend)]
-
-
-def _times(request: Request) -> str:
-    now_ms = boottime_ms()
-    waited = duration((now_ms - request.opened["opened_boottime_ms"]) / 1000)
-    left = duration((request.opened["deadline_boottime_ms"] - now_ms) / 1000)
-    return f"waits for {waited}, {left} left"
-
-
-def _print(request: Request, policy: Policy, records: list[Record]) -> None:
-    rule = rules.named(policy, request.opened["rule"])
-    content = request.content()
-    click.echo(f"{request.key}: {state_words(request)}")
-    for danger in _dangers(request, content, rules.backend_of(policy, rule)):
-        click.echo(f"  warning: {shown(danger, WARNING_MAX_CHARACTERS)}")
-    click.echo(f"  job     {job_words(request.facts)}")
-    for claim in request.facts["environments"]:
-        click.echo(f"  claims  environment {shown(claim)}")
-    click.echo(f"  digest  {request.opened['digest']}")
-    if waits(request):
-        click.echo(f"  rule    {request.opened['rule']}: {rules.wanted_words(rule) if rule else 'none any more'}")
-        click.echo(f"  times   {_times(request)}")
-    else:
-        asked_s = max(time.time() - request.opened["opened_wall_s"], 0)
-        click.echo(f"  asked   {utc_text(request.opened['opened_wall_s'])}, {duration(asked_s)} ago")
-    for line in lines_of(content):
-        click.echo(f"  {line}")
-    for record in records:
-        click.echo(f"  {as_line(record, could_deceive)}")
-    if not os.access(layout.audit(request.state_dir), os.R_OK):
-        click.echo("  (the audit log cannot be read from here)")

@@ -16,6 +16,7 @@ import click
 from config.host import reason
 from config.load import load_policy_as_reader
 from gate.commands.fault import CommandError
+from gate.commands.group import Group
 from gate.commands.options import json_option
 from gate.model.words import duration
 from gate.store.layout import page_settings
@@ -27,7 +28,7 @@ ANSWERS_WITHIN_S = 10
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def page(context: click.Context) -> None:
     """Serve the approval page, as its own user.

@@ -9,6 +9,7 @@ import click
 
 from config.load import load_policy_as_reader
 from gate.commands.fault import CommandError
+from gate.commands.group import Group
 from gate.commands.options import json_option
 from gate.flow.announcement import job_words
 from gate.model import dangers
@@ -25,7 +26,7 @@ SHOWN_MAX_CHARACTERS = 2000
 _WORDS = {True: "yes", False: "no", None: "unknown"}
 
 
-@click.group()
+@click.group(cls=Group)
 def rules() -> None:
     """The rules of gate.yaml."""
 

@@ -20,8 +20,9 @@ from config.load import load_policy_as_reader
 from config.policy import seconds
 from gate.clock import boottime_ms, utc_iso
 from gate.commands.completion import waiting_jobs
-from gate.commands.fault import CommandError
+from gate.commands.fault import CommandError, NotCountingError
 from gate.commands.job import job_of
+from gate.commands.job_command import JobCommand
 from gate.commands.options import json_option
 from gate.commands.target import me, waiting_request
 from gate.model import rules
@@ -39,7 +40,7 @@ _DURATION = re.compile(r"[1-9][0-9]{0,5}[smhd]")
 _RANDOM_BYTES = 4
 
 
-@click.command()
+@click.command(cls=JobCommand)
 @click.argument("job", shell_complete=waiting_jobs)
 @click.argument("answer", type=click.Choice(ANSWERS))
 @click.option("-m", "--message", default="", metavar="TEXT", help="The comment; it is recorded and shown.")
@@ -125,7 +126,7 @@ def _check(made: signed.Statement, request: Request, policy: Policy) -> None:
     """Say beforehand what the gate would say.
 
     Raises:
-        CommandError: this answer would not count, whoever signed it.
+        NotCountingError: this answer would not count, whoever signed it.
     """
     rule = rules.named(policy, request.opened["rule"])
     if rule is None:
@@ -134,4 +135,4 @@ def _check(made: signed.Statement, request: Request, policy: Policy) -> None:
         made.person, made.decision, made.comment, rule, policy, request.facts
     )
     if why:
-        raise CommandError(f"it would not count: {shown(why, 500)}")
+        raise NotCountingError(f"it would not count: {shown(why, 500)}")

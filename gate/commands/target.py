@@ -6,7 +6,7 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
-from gate.commands.fault import CommandError
+from gate.commands.fault import CommandError, NobodyError, NoSuchJobError, NotWaitingError
 from gate.flow.status import state_words, waits
 from gate.model.words import listed, shown
 from gate.store import layout
@@ -14,25 +14,55 @@ from gate.store.files import StateError
 from gate.store.request import Request, keys, load
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
     from gate.commands.job import Job
     from gate.shapes import Policy
 
+    T = TypeVar("T")
 
-class NoSuchJobError(CommandError):
-    """No job of that number or key is known here."""
+
+def reading(policy: Policy, read: Callable[[], T]) -> T:
+    """What `read` returns, of requests on disk.
+
+    Raises:
+        CommandError: they cannot be read from here.
+        NoSuchJobError: no job has ever come.
+    """
+    try:
+        return read()
+    except FileNotFoundError as error:
+        raise NoSuchJobError(f"{error.filename} is not there: no job has come to this gate yet") from error
+    except PermissionError as error:
+        group = policy["approvers_group"]
+        hint = (
+            f"members of {group} and the gate's own user can"
+            if group
+            else "only the gate's own user can: no approvers_group"
+        )
+        raise CommandError(f"requests cannot be read from here: {hint}") from error
 
 
 def me(policy: Policy) -> str:
     """The person whose Unix user runs this command.
 
     Raises:
-        CommandError: gate.yaml has no such person.
+        NobodyError: gate.yaml has no such person.
     """
     uid = os.getuid()
     for person, known in policy["people"].items():
         if known["uid"] == uid:
             return str(person)
-    raise CommandError(_nobody(uid))
+    raise NobodyError(_nobody(uid))
+
+
+def me_or_nobody(policy: Policy) -> str | None:
+    """As `me`, for who only looks: None where gate.yaml has no such person."""
+    try:
+        return me(policy)
+    except NobodyError:
+        return None
 
 
 def _nobody(uid: int) -> str:
@@ -59,20 +89,21 @@ def requests(state_dir: str, job: Job) -> list[Request]:
     return [request for request in found if request is not None]
 
 
-def waiting_requests(state_dir: str) -> tuple[list[Request], list[StateError]]:
-    """What waits for an answer, oldest first; and why others cannot be told.
+def waiting_requests(state_dir: str) -> tuple[list[Request], dict[str, StateError]]:
+    """What waits for an answer, oldest first; and why others, by their keys, cannot be told.
 
     Raises:
         OSError: requests cannot be read from here.
     """
-    found, faults = [], []
+    found: list[Request] = []
+    faults: dict[str, StateError] = {}
     for key in keys(state_dir):
         try:
             request = load(state_dir, key)
             if request is not None and waits(request):
                 found.append(request)
         except StateError as error:
-            faults.append(error)
+            faults[key] = error
     return sorted(found, key=lambda request: request.opened["opened_boottime_ms"]), faults
 
 
@@ -83,7 +114,10 @@ def waiting_request(state_dir: str, job: Job) -> Request:
         CommandError: there is none, or more than one.
         PermissionError: requests cannot be read from here.
     """
-    found = requests(state_dir, job)
+    try:
+        found = requests(state_dir, job)
+    except FileNotFoundError:  # no job has ever come
+        found = []
     open_ones = [request for request in found if waits(request)]
     if len(open_ones) == 1:
         return open_ones[0]
@@ -93,7 +127,7 @@ def waiting_request(state_dir: str, job: Job) -> Request:
     of = f" for {job.instance}" if job.instance else ""
     if not found:
         raise NoSuchJobError(f"no job {job.name} waits here{of}, see `gate list`")
-    raise CommandError(f"job {job.name} is not waiting: {state_words(found[-1])}")
+    raise NotWaitingError(f"job {job.name} is not waiting: {state_words(found[-1])}")
 
 
 def drop_directory(state_dir: str, person: str) -> str:

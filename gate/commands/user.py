@@ -13,6 +13,7 @@ import click
 from config.load import load_policy_as_reader
 from config.page import absence
 from gate.commands.fault import CommandError
+from gate.commands.group import Group
 from gate.commands.options import json_option
 from gate.model.words import listed, shown
 from gate.store import layout
@@ -25,7 +26,7 @@ _JSON = json_option("JSON on stdout.")
 _STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from stdin: its first line.")
 
 
-@click.group()
+@click.group(cls=Group)
 def user() -> None:
     """Passwords for the page.
 

@@ -17,13 +17,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gate.shapes import Policy, Record, Rule, Vote
+    from gate.shapes import Policy, Record, Rule, State, Vote
     from gate.store.request import Request
 
 
 def waits(request: Request) -> bool:
     """Whether an answer would still reach somebody."""
     return is_open(request) and not liveness.over(request)
+
+
+def state_of(request: Request) -> State:
+    """How far a request is, in one word; docs/reference/json-output.md says what each means."""
+    decision = request.file("decision.json")
+    if decision is None:
+        return "waiting" if waits(request) else "gone"
+    if request.has("ended.json"):
+        return "ended"
+    return "running" if request.has("started") else "decided"
 
 
 def state_words(request: Request) -> str:
@@ -70,3 +80,9 @@ def votes_in(records: Iterable[Record], policy: Policy) -> list[Vote]:
 def progress(request: Request, rule: Rule, policy: Policy, votes: list[Vote]) -> str:
     """How far the votes go, in words: `1 of 2 from release-managers: alice`."""
     return rules.weigh(rule, policy, request.facts, votes, 0, request.opened["deadline_boottime_ms"]).why
+
+
+def deadline_ms(request: Request, rule: Rule | None) -> int:
+    """The deadline (ms since boot), which a rule that was changed meanwhile can only make earlier."""
+    at_ms: int = request.opened["deadline_boottime_ms"]
+    return min(at_ms, request.opened["opened_boottime_ms"] + rule["decide_within_s"] * 1000) if rule else at_ms

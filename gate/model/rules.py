@@ -13,7 +13,7 @@ Rules, enforced in this order by `weigh`:
 from __future__ import annotations
 
 from gate.model.seating import fill
-from gate.model.words import duration, listed
+from gate.model.words import NOUNS, duration, listed
 from gate.named_tuple import Generic, NamedTuple
 
 TYPE_CHECKING = False
@@ -55,11 +55,7 @@ def weigh(
     deadline_ms: int,
 ) -> Verdict[AnyVote]:
     """Weigh `votes` (oldest first) on a request, at `now_ms` of the clock that `deadline_ms` is on."""
-    counting = [
-        vote
-        for vote in latest(votes)
-        if may_answer(vote["person"], vote["answer"], vote["comment"], rule, policy, facts) is None
-    ]
+    counting = those_that_count(rule, policy, facts, votes)
     rejections = [vote for vote in counting if vote["answer"] == "reject"]
     if len(rejections) >= rule["rejections"]:
         return Verdict("rejected", f"rejected by {_names(rejections)}", rejections)
@@ -75,11 +71,20 @@ def weigh(
     return Verdict("open", why, [])
 
 
+def those_that_count(rule: Rule, policy: Policy, facts: Facts, votes: list[AnyVote]) -> list[AnyVote]:
+    """Each person's latest vote, oldest first, of those that the rule lets answer so."""
+    return [
+        vote
+        for vote in latest(votes)
+        if may_answer(vote["person"], vote["answer"], vote["comment"], rule, policy, facts) is None
+    ]
+
+
 def may_answer(person: str, answer: Answer, comment: str, rule: Rule, policy: Policy, facts: Facts) -> str | None:
     """Why an answer of `person` would not count, or None where it would."""
     why = may_approve(person, rule, policy, facts) if answer == "approve" else may_reject(person, rule, policy, facts)
     if why is None and rule["comment"][answer] == "required" and not comment:
-        return f"rule {rule['name']!r} wants a comment with each {answer}"
+        return f"rule {rule['name']!r} wants a comment with each {NOUNS[answer]}"
     return why
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 SHOWN_MAX_CHARACTERS = 200
+NOUNS = {"approve": "approval", "reject": "rejection"}
+DONE = {"approve": "approved", "reject": "rejected"}
 _WIDE_SPACE = "\u3000"  # of Chinese and Japanese text; no printable one to Python, and as wide as a letter
 # Letters and marks that show nothing (Unicode's Default_Ignorable_Code_Point), and are printable to Python: code and
 # data were hidden in them. Two selectors are left out, since emoji carry them.

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gate.model.words import NOUNS
 from gate.store.request import is_open
 
 if TYPE_CHECKING:
     from gate.page.history.index import Index
     from gate.store.request import Request
-
-
-_NOUNS = {"approve": "approval", "reject": "rejection"}
 
 
 def file_of(nonce: str) -> str:
@@ -23,7 +21,7 @@ def outcome(index: Index, asked: Request, nonce: str) -> tuple[str, str]:
     """What came of it: counted, turned-away, late or left; and in words."""
     record = index.record_of_file(asked.key, file_of(nonce))
     if record and record["event"] == "vote":
-        return "counted", f"Your {_NOUNS[record['decision']]} was counted."
+        return "counted", f"Your {NOUNS[record['decision']]} was counted."
     if record:
         return "turned-away", f"Your answer does not count: {record['why']}."
     if not is_open(asked):

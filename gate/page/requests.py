@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gate.clock import boottime_ms
-from gate.flow.status import progress, waits
+from gate.flow.status import deadline_ms, progress, waits
 from gate.model import dangers, matching, rules
 from gate.model.code_variables import what_it_does
 from gate.model.variables import OVERRIDES, SOMETIMES
@@ -190,10 +190,6 @@ def _counts(vote: Vote, rule: Rule, policy: Policy, request: Request) -> bool:
     return rules.may_answer(vote["person"], answer, comment, rule, policy, request.facts) is None
 
 
-def deadline_ms(request: Request, rule: Rule | None) -> int:
-    """The deadline (ms since boot), which a rule that was changed meanwhile can only make earlier."""
-    at_ms: int = request.opened["deadline_boottime_ms"]
-    return min(at_ms, request.opened["opened_boottime_ms"] + rule["decide_within_s"] * 1000) if rule else at_ms
 
 
 def links(facts: Facts, last_sha: str | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from audit.log import AuditError
 from audit.show import as_line
 from gate.flow.decide import DECISIONS
-from gate.flow.status import waits
+from gate.flow.status import deadline_ms, waits
 from gate.model.facts import is_rehearsal, triggerer
 from gate.model.rules import backend_of, people_of
 from gate.model.words import could_deceive
@@ -148,7 +148,7 @@ def _about(state: Page, request: web.Request, asked: Request) -> dict[str, Any]:
         "digest": asked.opened["digest"],
         "opened_ms": asked.opened["opened_wall_s"] * 1000,
         "until_ms": asked.opened["opened_wall_s"] * 1000
-        + (requests.deadline_ms(asked, how.rule) - asked.opened["opened_boottime_ms"]),
+        + (deadline_ms(asked, how.rule) - asked.opened["opened_boottime_ms"]),
         "how": how,
         "rule_name": asked.opened["rule"],
         "rule_words": requests.rule_words(how.rule) if how.rule else [],

@@ -59,7 +59,7 @@ def test_rejecting_needs_its_comment_and_approving_lets_the_job_run(
     seen.get_by_role("link", name=f"deploy #{job}").click()
     expect(seen.get_by_text("echo THE_SCRIPT_RAN | tr _ ' '", exact=True)).to_be_visible()
     seen.get_by_role("button", name="Reject").click()
-    expect(seen.get_by_role("alert")).to_contain_text("wants a comment with each reject")
+    expect(seen.get_by_role("alert")).to_contain_text("wants a comment with each rejection")
     assert (case.ran(job), case.decisions(job)) == (False, [])
     seen.get_by_label("Comment").fill("go **ahead**")
     seen.get_by_role("button", name="Approve").click()

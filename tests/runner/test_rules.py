@@ -106,7 +106,7 @@ def test_a_rule_edited_while_a_job_waits_applies_and_only_shortens(gated: Start)
     case.site.write(in_place=True)
     case.harness.wait_trace(job, "gate.yaml has changed")
     case.drop(job, "approve")
-    case.harness.wait_trace(job, "wants a comment with each approve")
+    case.harness.wait_trace(job, "wants a comment with each approval")
     case.site.config["rules"] = [rule_for(case, decide_within="1s")]
     case.site.write()
     assert case.outcome(job) == ("failed", "script_failure", 81)

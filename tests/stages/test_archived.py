@@ -107,7 +107,7 @@ def test_an_archived_job_is_shown_from_the_log(site: Site) -> None:
     assert {name: told["facts"][name] for name in ("job_id", "name", "path", "sha")} == {
         name: on_disk["facts"][name] for name in ("job_id", "name", "path", "sha")
     }
-    assert site.gate(APPROVER, "show", "77").returncode == 1
+    assert site.gate(APPROVER, "show", "77").returncode == 5
 
 
 def test_an_archived_job_is_not_still_to_come(site: Site) -> None:
@@ -115,7 +115,7 @@ def test_an_archived_job_is_not_still_to_come(site: Site) -> None:
     play(site, job, "reject")
     archive(site, job)
     told = site.gate(APPROVER, "reject", "1001", "--early")
-    assert (told.returncode, told.stdout) == (1, "")
+    assert (told.returncode, told.stdout) == (4, "")
     assert f"job 1001 is not waiting: rejected by {APPROVER}" in told.stderr
     assert not list((site.state / "drop" / APPROVER).iterdir())
 

@@ -81,10 +81,16 @@ def test_what_waits_is_told_beside_what_cannot_be_read(staged: tuple[Site, Stage
         Path(broken.directory, "request.json").chmod(0o600)
         Path(broken.directory, "request.json").write_text("{")
     told = site.gate(APPROVER, "list")
-    assert (told.returncode, told.stdout.split()[0]) == (1, requests[2].key)
+    assert (told.returncode, told.stdout.split()[-1]) == (7, requests[2].key)
     assert requests[0].key in told.stderr
     assert "(and 1 more: `gate check` names them)" in told.stderr
-    assert [each["key"] for each in json.loads(site.gate(APPROVER, "list", "--json").stdout)] == [requests[2].key]
+    found = json.loads(site.gate(APPROVER, "list", "--json").stdout)
+    assert [(each["key"], each["state"]) for each in found] == [
+        (requests[2].key, "waiting"),
+        (requests[0].key, "unreadable"),
+        (requests[1].key, "unreadable"),
+    ]
+    assert [each["error"]["kind"] for each in found[1:]] == ["gate-broken"] * 2
 
 
 def test_an_answer_is_json(staged: tuple[Site, Stage]) -> None:
@@ -122,7 +128,7 @@ def test_an_early_answer_is_for_a_job_to_come(staged: tuple[Site, Stage]) -> Non
     request = stage.waiting()
     stage.decided(request, "rejected", APPROVER)
     told = site.gate(APPROVER, "reject", f"#{request.facts['job_id']}", "--early")
-    assert (told.returncode, "is not waiting: rejected" in told.stderr) == (1, True)
+    assert (told.returncode, "is not waiting: rejected" in told.stderr) == (4, True)
     told = site.gate(APPROVER, "reject", "#7777", "--early")
     assert (told.returncode, "/7777.reject; it counts when" in told.stdout) == (0, True)
 

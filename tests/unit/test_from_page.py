@@ -176,7 +176,7 @@ DOES_NOT_COUNT: dict[str, tuple[Any, Any, str]] = {
     "without a comment": (
         {},
         {"comment": {"approve": "required", "reject": "optional"}},
-        "wants a comment with each approve",
+        "wants a comment with each approval",
     ),
 }
 

@@ -10,10 +10,11 @@ import pytest
 
 from gate.clock import boottime_ms
 from gate.flow.decide import decide, record_decided
+from gate.flow.status import deadline_ms
 from gate.model import rules
 from gate.page.auth.visitor import Visitor
 from gate.page.history.index import Index
-from gate.page.requests import Book, deadline_ms, links, rule_words, variables, voters, warnings
+from gate.page.requests import Book, links, rule_words, variables, voters, warnings
 from gate.store import layout
 from gate.store.files import StateError, write_json_once
 from gate.store.request import Request

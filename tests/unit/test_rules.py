@@ -310,10 +310,10 @@ def test_who_triggered_it_may_reject_it_and_nobody_else_off_the_list(person: str
 @pytest.mark.parametrize(
     ("wanted", "answer", "comment", "why"),
     [
-        ({"approve": "required", "reject": "optional"}, "approve", "", "rule 'all' wants a comment with each approve"),
+        ({"approve": "required", "reject": "optional"}, "approve", "", "rule 'all' wants a comment with each approval"),
         ({"approve": "required", "reject": "optional"}, "approve", "ok", None),
         ({"approve": "required", "reject": "optional"}, "reject", "", None),
-        ({"approve": "optional", "reject": "required"}, "reject", "", "rule 'all' wants a comment with each reject"),
+        ({"approve": "optional", "reject": "required"}, "reject", "", "rule 'all' wants a comment with each rejection"),
         ({"approve": "optional", "reject": "required"}, "reject", "no", None),
         ({"approve": "optional", "reject": "required"}, "approve", "", None),
     ],

@@ -7,9 +7,10 @@ import click
 from gate.commands.audit.key import checkpoint, key
 from gate.commands.audit.records import export, show, tail
 from gate.commands.audit.verify import verify
+from gate.commands.group import Group
 
 
-@click.group()
+@click.group(cls=Group)
 def audit() -> None:
     """The audit log: is it whole, and what does it say."""
 
