@@ -190,8 +190,6 @@ def _counts(vote: Vote, rule: Rule, policy: Policy, request: Request) -> bool:
     return rules.may_answer(vote["person"], answer, comment, rule, policy, request.facts) is None
 
 
-
-
 def links(facts: Facts, last_sha: str | None) -> dict[str, str]:
     """Addresses in GitLab: project, job, pipeline, commit, merge_request, compare; those that are known."""
     url = facts.get("project_url")
