@@ -51,6 +51,7 @@ package: .venv/ready
 docs: bytecode
 	$(BIN)/python -m config.reference > docs/reference/gate-yaml.md
 	$(BIN)/python -m tests.support.variables_page > docs/reference/variables.md
+	$(BIN)/python -m tests.support.output_page > docs/reference/json-output.md
 	$(BIN)/python -m tests.support.help_text
 
 # Whether README and docs/ are true: quoted help, reference pages, links, commands, examples.

@@ -37,7 +37,7 @@ class NoSuchJobError(CommandError):
     exit_code = 5
 
 
-class NobodyError(CommandError):
+class NotAPersonError(CommandError):
     """The Unix user of this command is no person of gate.yaml."""
 
     kind = "not-a-person"
@@ -45,7 +45,7 @@ class NobodyError(CommandError):
 
 
 class BrokenGateError(CommandError):
-    """The gate is broken: gate.yaml, its state or its log cannot be used, or nobody takes the answer."""
+    """The gate is broken: gate.yaml, its state or its log cannot be used, or no one takes the answer."""
 
     kind = "gate-broken"
     exit_code = 7
@@ -53,7 +53,7 @@ class BrokenGateError(CommandError):
 
 KINDS = {
     each.exit_code: each.kind
-    for each in (CommandError, NotCountingError, NotWaitingError, NoSuchJobError, NobodyError, BrokenGateError)
+    for each in (CommandError, NotCountingError, NotWaitingError, NoSuchJobError, NotAPersonError, BrokenGateError)
 }
 # For --help and docs/reference/command-line.md; a test compares.
 EXIT_CODES = {
@@ -63,8 +63,8 @@ EXIT_CODES = {
     NotCountingError.exit_code: "the answer does not count, or would not",
     NotWaitingError.exit_code: "the job is not waiting: it is decided, or over",
     NoSuchJobError.exit_code: "no such job is known here",
-    NobodyError.exit_code: "you are nobody in gate.yaml",
-    BrokenGateError.exit_code: "the gate is broken: gate.yaml, its state or its log, or nobody takes the answer",
+    NotAPersonError.exit_code: "you are not listed under people in gate.yaml",
+    BrokenGateError.exit_code: "the gate is broken: gate.yaml, its state or its log, or no one takes the answer",
     INTERRUPTED: "Ctrl-C, or you said no",
     UNREAD: "the reader of the output has gone, as with `| head`",
 }

@@ -19,7 +19,7 @@ from gate.commands.job import job_of
 from gate.commands.job_command import JobCommand
 from gate.commands.options import json_option
 from gate.commands.request_data import request_data
-from gate.commands.target import me, me_or_nobody, reading, requests, waiting_requests
+from gate.commands.target import me, me_if_known, reading, requests, waiting_requests
 from gate.commands.unread import end_if_unread
 from gate.flow.situation import VoteLog, situation
 from gate.flow.status import records_of, waits
@@ -54,7 +54,7 @@ class _Found:
 def list_(context: click.Context, mine: bool, as_json: bool, watch: bool) -> None:
     """What waits for an answer, oldest first."""
     policy, _digest = load_policy_as_reader(context.obj)
-    person = me(policy) if mine else me_or_nobody(policy)
+    person = me(policy) if mine else me_if_known(policy)
     if watch:
         _watch(policy, person, mine=mine, as_json=as_json)
     found = _look(policy, VoteLog(policy["state_dir"]), person, mine=mine)
@@ -132,7 +132,7 @@ def show(config: str, job: str, as_json: bool) -> None:
 
 def _show(policy: Policy, request: Request) -> None:
     records, fault = _records(request)
-    how = situation(request, policy, records, me_or_nobody(policy))
+    how = situation(request, policy, records, me_if_known(policy))
     click.echo("\n".join(request_words.whole(how, policy, records or [])))
     if fault:
         raise fault
@@ -145,7 +145,7 @@ def _show_json(policy: Policy, found: list[Request]) -> None:
     if fault:
         raise fault
     content = found[0].content()
-    told = request_data(situation(found[0], policy, records, me_or_nobody(policy)), policy)
+    told = request_data(situation(found[0], policy, records, me_if_known(policy)), policy)
     warnings = request_words.warnings(found[0], policy, content)
     click.echo(json.dumps(told | {"warnings": warnings, "content": content, "records": records}, indent=2))
 

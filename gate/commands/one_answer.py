@@ -176,7 +176,7 @@ def _request(state_dir: str, job: Job, *, early: bool) -> Request | None:
     """The waiting request; None where it cannot be seen from here, or is still to come.
 
     Raises:
-        CommandError: it is over, or nobody has heard of it and the answer is not `early`.
+        CommandError: it is over, or no one has heard of it and the answer is not `early`.
     """
     try:
         return waiting_request(state_dir, job)

@@ -6,7 +6,7 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
-from gate.commands.fault import CommandError, NobodyError, NoSuchJobError, NotWaitingError
+from gate.commands.fault import CommandError, NoSuchJobError, NotAPersonError, NotWaitingError
 from gate.flow.status import state_words, waits
 from gate.model.words import listed, shown
 from gate.store import layout
@@ -48,20 +48,20 @@ def me(policy: Policy) -> str:
     """The person whose Unix user runs this command.
 
     Raises:
-        NobodyError: gate.yaml has no such person.
+        NotAPersonError: gate.yaml has no such person.
     """
     uid = os.getuid()
     for person, known in policy["people"].items():
         if known["uid"] == uid:
             return str(person)
-    raise NobodyError(_nobody(uid))
+    raise NotAPersonError(_nobody(uid))
 
 
-def me_or_nobody(policy: Policy) -> str | None:
+def me_if_known(policy: Policy) -> str | None:
     """As `me`, for who only looks: None where gate.yaml has no such person."""
     try:
         return me(policy)
-    except NobodyError:
+    except NotAPersonError:
         return None
 
 

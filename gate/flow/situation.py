@@ -125,7 +125,7 @@ class VoteLog:
         for _head, record in log.records(self._directory, self._to) if end != self._to else ():
             if record["event"] == "vote":
                 self._votes.setdefault(str(record["request"]), []).append(record)
-        self._to = end  # from before the reading: what came meanwhile is read again, which changes nobody's latest vote
+        self._to = end  # from before the reading: what came meanwhile is read again, which changes no latest vote
         return self._votes
 
 

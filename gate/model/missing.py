@@ -33,12 +33,12 @@ def missing_words(lacks: Missing) -> str:
     if needed == 0:
         return ""
     if possible == 0:
-        return f"{needed} more needed, and nobody is left who may approve"
+        return f"{needed} more needed, and no one is left who may approve"
     if possible < needed:
         return f"{needed} more needed, and only {possible} can come: {listed(people, 'and')}"
     if len(people) == needed:
         return f"{needed} more needed: {listed(people, 'and')}"
-    return f"{needed} more needed: {'' if needed == 1 else 'of '}{listed(people)}"
+    return f"{needed} more needed{':' if needed == 1 else ', from'} {listed(people)}"
 
 
 def _filled(entries: list[Entry], people: list[str]) -> int:
