@@ -7,11 +7,11 @@ gives its children no controllers. Only root can, and without limits a job goes 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 
 from gate.errors import GateError
+from gate.hashes import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _existing(work_dir: str, root: str) -> list[str]:
 
 def _path(hierarchy: str, work_dir: str) -> str:
     parent, key = os.path.split(work_dir)
-    return os.path.join(hierarchy, _TOP, f"{hashlib.sha256(parent.encode()).hexdigest()[:8]}.{key}")
+    return os.path.join(hierarchy, _TOP, f"{sha256(parent.encode()).hexdigest()[:8]}.{key}")
 
 
 def _controllers(unified: str, wanted: set[str]) -> list[str]:
