@@ -66,6 +66,7 @@ clean:
 
 bench: bytecode
 	$(BIN)/python bench/costs.py
+	$(BIN)/python bench/crowd.py
 	$(BIN)/python bench/floods.py
 	$(BIN)/python bench/audit.py
 	$(BIN)/python bench/history.py

@@ -66,7 +66,7 @@ def waiting_memory() -> tuple[float, float]:
             for job in jobs:
                 harness.wait_trace(job, "audit head seq=")
             time.sleep(SETTLE_S)  # the steps that opened and looked are forks of the same command line
-            ours = statistics.mean(pss_mib(pid) for pid in _waiting_pids(str(site.yaml)))
+            ours = statistics.mean(pss_mib(pid) for pid in waiting_pids(str(site.yaml)))
         finally:
             harness.close()
     command = [sys.executable, "-I", "-S", "-c", BARE_WAITER]
@@ -82,7 +82,8 @@ def waiting_memory() -> tuple[float, float]:
             process.communicate()
 
 
-def _waiting_pids(config: str) -> list[int]:
+def waiting_pids(config: str) -> list[int]:
+    """Of the processes that wait for an answer, with that gate.yaml."""
     found = []
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         try:

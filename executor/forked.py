@@ -11,8 +11,13 @@ import select
 
 from gate.clock import boottime_ms
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _SIGKILL = 9
 _EXIT_WITHIN_MS = 1000
+NOTHING_BESIDE = (-1, lambda: None)
 _left_behind: list[int] = []
 
 
@@ -25,13 +30,24 @@ def let_go(*descriptors: int) -> None:
         os.close(descriptor)
 
 
-def read_all(reader: int, child: int, within_ms: int) -> tuple[bytes, bool]:
-    """What the child writes until it ends, and whether it did; one that did not within that time is killed."""
+def read_all(
+    reader: int, child: int, within_ms: int, beside: tuple[int, Callable[[], None]] = NOTHING_BESIDE
+) -> tuple[bytes, bool]:
+    """What the child writes until it ends, and whether it did; one that did not within that time is killed.
+
+    `beside`: what is called meanwhile whenever a descriptor is ready (-1 for none), since others may wait for that.
+    """
     until_ms, content = boottime_ms() + within_ms, b""
+    descriptor, work = beside
     poller = select.poll()
     poller.register(reader, select.POLLIN)
+    if descriptor >= 0:
+        poller.register(descriptor, select.POLLIN)
     while (left_ms := until_ms - boottime_ms()) > 0:
-        if not poller.poll(left_ms):
+        ready = {each for each, _event in poller.poll(left_ms)}
+        if descriptor in ready:
+            work()
+        if reader not in ready:
             continue
         piece = os.read(reader, 65_536)
         if not piece:

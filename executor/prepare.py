@@ -5,9 +5,10 @@
   of the gate: said, waited out, tried again until the deadline. A fault is never an answer.
 - Another version of the gate may be installed meanwhile. A step is of one version, the one that is there then; this
   process stays what it was, so it imports all that it needs when it starts.
-- It wakes by inotify, by the deadline, by a signal, when a reminder is due, and every POLL_MS as a net; most wake-ups
-  end after a look for the few names that could be an answer, without a fork. It lists no directory that a person fills,
-  crosses no mount there (gate/store/beneath.py), and looks for nobody more often than executor/pace.py says.
+- It wakes when its bell is rung (gate/store/bell.py), by the deadline, by a signal, when a reminder is due, and every
+  POLL_MS as a net; most wake-ups end after a glance at the few names that could be an answer, without a fork
+  (executor/glance.py). It lists no directory that a person fills, crosses no mount there (gate/store/beneath.py), and
+  looks for nobody more often than executor/pace.py says. Two of all that wait ring the others (executor/lookout.py).
 - A step that hangs is left behind (executor/forked.py). Where it hung, the next look passes over; and at the deadline, if a
   look hangs then, the step `expiring` decides without one.
 - SIGTERM says that the runner has ended the wait. A death signal alone proves nothing (it comes when the parent's
@@ -22,7 +23,8 @@ import select
 import sys
 
 from executor import forked
-from executor.inotify import Inotify
+from executor.glance import Glance
+from executor.lookout import Lookout
 from executor.pace import GAP_MS, Pace
 from executor.runner_contract import (
     EXEC_TIMEOUT_S,
@@ -34,12 +36,12 @@ from executor.runner_contract import (
 )
 from gate.clock import boottime_ms
 from gate.model.words import duration
-from gate.store import beneath, heartbeat
+from gate.store import bell, heartbeat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from gate.shapes import StepContext, StepName, StepResult
@@ -47,7 +49,7 @@ else:
     import _signal as signal  # what `signal` wraps: its enums bring in collections and re, half a MiB that waits
 
 POLL_MS = 10_000
-POLL_WITHOUT_INOTIFY_MS = 1000
+POLL_UNHEARD_MS = 1000  # where nobody would ring
 FAULT_RETRY_MS = 10_000
 STEP_WITHIN_MS = 60_000
 LOOK_WITHIN_MS = 10_000
@@ -57,7 +59,6 @@ _OWN_CODE = ("executor", "gate", "audit", "config")
 _OWN_PLACE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _PR_SET_PDEATHSIG = 1
-_UNKNOWN = "/.vote"
 _END_OF_PROGRESS = b"\0"
 
 
@@ -108,7 +109,7 @@ def prepare(config_file: str, arguments: list[str]) -> int:
         "runner_pid": signals.parent,
     }
     talk = Talk()
-    result = step("opening", context, signals, STEP_WITHIN_MS, -1)
+    result = step("opening", context, signals, STEP_WITHIN_MS)
     talk.about(result)
     if result["state"] == "waiting":
         result = Wait(result, context, signals, talk).until_over()
@@ -146,7 +147,9 @@ class Wait:
         self.now, self.context, self.signals, self.talk = opened, context, signals, talk
         self.beat = heartbeat.start_beating(opened["job_dir"], opened["attempt"])
         self.beat_ms = boottime_ms()
-        self.inotify = Inotify()
+        self.bell = bell.hang_up(opened["job_dir"])
+        self.lookout = Lookout(os.path.dirname(opened["root"]), context["config_file"])
+        self.glance = Glance()
         self.pace = Pace()
         self.seen: dict[str, frozenset[object]] = {}
         self.ours: object = None
@@ -157,40 +160,31 @@ class Wait:
         self.woken_ms = 0
         self.look_at_ms = 0
         self.fault = ""
-        self.told = select.poll()
-        self.told.register(signals.wake, select.POLLIN)
-        self.poller = select.poll()
-        self.poller.register(signals.wake, select.POLLIN)
-        if self.inotify.descriptor < 0:
-            say(
-                "no inotify instance is left on this host (fs.inotify.max_user_instances): looking once a second instead"
-            )
-        else:
-            self.poller.register(self.inotify.descriptor, select.POLLIN)
 
     def until_over(self) -> StepResult:
         """Wait; returns the result of the last step."""
-        while True:
-            self._watch()
+        over = None
+        while not over:
+            self._keep_lookout()
             over = self._turn()
-            if over:
-                return over
-            self._sleep()
+            if not over:
+                self._sleep()
+        if self.bell >= 0:
+            os.close(self.bell)
+        self.lookout.leave()
+        return over
 
-    def _watch(self) -> None:
-        for directory in self.now["own_directories"]:
-            self.inotify.watch(directory)
-        root = _open_root(self.now["root"])
-        for directory in {path.partition("/")[0] for paths in self.now["places"].values() for path in paths}:
-            self.inotify.watch_beneath(root, directory)
-        _close_root(root)
+    def _keep_lookout(self) -> None:
+        self.lookout.take()
+        if self.lookout.why:
+            self.talk.once(self.lookout.why)
 
     def _turn(self) -> StepResult | None:
         if self.signals.orphaned():
             return self._last_step("abandoning")
         if self.signals.has_ended():
             return self._last_step("canceling")
-        ours, found = self._ours(), self._found()
+        ours, found = self._ours(), self.glance.found(self.now)
         asking = [source for source in found if found[source] - self.seen.get(source, frozenset())]
         asking += [source for source in self.pace.later() if self.woken and source not in asking]
         self.woken = False
@@ -239,7 +233,9 @@ class Wait:
         return None
 
     def _step(self, name: StepName, more: StepContext, within_ms: int) -> StepResult:
-        return step(name, self.context | more, self.signals, within_ms, self.beat)
+        own = [each for each in (self.beat, self.bell, *self.lookout.descriptors) if each >= 0]
+        beside = (self.lookout.descriptor, self.lookout.hear)
+        return step(name, self.context | more, self.signals, within_ms, own, beside)
 
     def _wait_out(self, result: StepResult, *, late: bool) -> StepResult | None:
         """A fault of the gate while it waits: say why, keep what was answered, try again until the deadline."""
@@ -280,30 +276,33 @@ class Wait:
         """What nobody but the gate and its operator changes: gate.yaml, and a decision by a newer job or a sweep."""
         return _identity(os.path.join(self.now["job_dir"], "decision.json")), _identity(self.context["config_file"])
 
-    def _found(self) -> dict[str, frozenset[object]]:
-        """What could be an answer, cheaply, for each source: the names that are there, each with what tells its content."""
-        root = _open_root(self.now["root"])
-        found = {
-            source: frozenset((path, there) for path in paths if (there := beneath.identity(root, path)))
-            for source, paths in self.now["places"].items()
-        }
-        _close_root(root)
-        page = frozenset(name for name in _listed(self.now["votes"]) if name[-5:] == ".vote")
-        return found | {"page": page}
-
     def _sleep(self) -> None:
         now_ms = boottime_ms()
-        poll_ms = POLL_WITHOUT_INOTIFY_MS if self.inotify.descriptor < 0 else POLL_MS
+        poll_ms = POLL_UNHEARD_MS if self.lookout.why or self.bell < 0 else POLL_MS
         due_ms = (self.now["deadline_ms"], self.look_at_ms, self.now["remind_ms"])
-        wake_ms = min(now_ms + poll_ms, *(each_ms for each_ms in due_ms if each_ms))
+        wake_ms = min(now_ms + poll_ms, *(each_ms for each_ms in due_ms if each_ms)) + 1
         # Where one thing has just happened, the next is not even heard of for a moment.
         deaf_ms = min(max(self.woken_ms, self.looked_ms) + GAP_MS, wake_ms) if self.woken_ms else 0
-        if deaf_ms <= now_ms or not self.told.poll(deaf_ms - now_ms):
-            self.poller.poll(max(wake_ms - boottime_ms(), 0) + 1)
+        if not self._told(deaf_ms, self.signals.wake):
+            self._told(wake_ms, self.signals.wake, self.bell)
         self.signals.drain()
-        self.woken = self.inotify.drain()
+        self.woken = bell.was_rung(self.bell)
         self.woken_ms = boottime_ms() if self.woken else self.woken_ms
         self._beat()
+
+    def _told(self, until_ms: int, *descriptors: int) -> bool:
+        """Wait until then, or until one of these is ready, and keep the lookout meanwhile; whether one was."""
+        poller = select.poll()
+        for descriptor in (*descriptors, self.lookout.descriptor):
+            if descriptor >= 0:
+                poller.register(descriptor, select.POLLIN)
+        while (left_ms := until_ms - boottime_ms()) > 0:
+            ready = {descriptor for descriptor, _event in poller.poll(left_ms)}
+            if self.lookout.descriptor in ready:
+                self.lookout.hear()
+            if ready.intersection(descriptors):
+                return True
+        return False
 
     def _beat(self) -> None:
         if boottime_ms() - self.beat_ms < heartbeat.BEAT_EVERY_MS:
@@ -352,11 +351,12 @@ class Talk:
         say(f"still waiting, {duration(waited_ms / 1000)} by now, {duration(left_s)} left: {now['progress']}")
 
 
-def step(name: StepName, context: StepContext, signals: Signals, within_ms: int, beat: int) -> StepResult:
+def step(name: StepName, context: StepContext, signals: Signals, within_ms: int,
+         own: Sequence[int] = (), beside: tuple[int, Callable[[], None]] = forked.NOTHING_BESIDE) -> StepResult:  # fmt: skip
     """Do one step of work in a forked child; returns its result, or state "fault" where it failed, died or hung.
 
-    `beat` is the descriptor of the heartbeat, which no child keeps; -1 where there is none. `hung` in the result is the
-    source that the child was at when it took longer than `within_ms`.
+    `own` are descriptors that no child keeps, such as that of the heartbeat; `beside` is what goes on meanwhile, as
+    forked.read_all has it. `hung` in the result is the source that the child was at when it took longer than `within_ms`.
     """
     forked.reap()
     try:
@@ -370,9 +370,9 @@ def step(name: StepName, context: StepContext, signals: Signals, within_ms: int,
         os.close(writer)
         return fault(f"cannot start a process: {error.strerror}")
     if child == 0:
-        _in_child(name, context, signals.has_ended, writer, beat)
+        _in_child(name, context, signals.has_ended, writer, own)
     os.close(writer)
-    content, ended = forked.read_all(reader, child, within_ms)
+    content, ended = forked.read_all(reader, child, within_ms, beside)
     os.close(reader)
     progress, _, content = content.partition(_END_OF_PROGRESS)
     if not ended:
@@ -392,13 +392,15 @@ def fault(why: str) -> StepResult:
     return {"state": "fault", "lines": [why]}
 
 
-def _in_child(name: StepName, context: StepContext, interrupted: Callable[[], bool], writer: int, beat: int) -> None:
+def _in_child(
+    name: StepName, context: StepContext, interrupted: Callable[[], bool], writer: int, own: Sequence[int]
+) -> None:
     """Never returns: whatever happens, the child ends here and says only what it wrote to the pipe.
 
     That is a line for each source that it comes to, and then the result.
     """
     try:
-        forked.let_go(*([beat] if beat >= 0 else []))
+        forked.let_go(*own)
         context["at"] = lambda source: os.write(writer, f"{source}\n".encode())
         result: Any = _result(name, context, interrupted)  # marshal's types know no TypedDict
         content = _END_OF_PROGRESS + marshal.dumps(result)
@@ -428,32 +430,6 @@ def _forget_own_code() -> None:
         del sys.modules[module]
     for path in [each for each in sys.path_importer_cache if each.startswith(_OWN_PLACE)]:
         del sys.path_importer_cache[path]
-
-
-def _open_root(path: str) -> int:
-    """A descriptor on `drop/`; -1 where the host has none left, beneath which nothing can be told, so that a look is due."""
-    try:
-        return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return -1
-
-
-def _close_root(root: int) -> None:
-    if root >= 0:
-        os.close(root)
-
-
-def _listed(directory: str) -> list[str]:
-    """The names there; where the host cannot tell them (no file handle left, a failing disk), one that no vote has.
-
-    So that a look is due, which says why.
-    """
-    try:
-        return os.listdir(directory)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return []
-    except OSError:
-        return [_UNKNOWN]
 
 
 def _identity(path: str) -> tuple[int, ...]:

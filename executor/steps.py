@@ -40,7 +40,7 @@ from gate.store.request import Request, load, log_mark
 from gate.upkeep import archive
 from gate.votes import drop_file
 from gate.votes.ballot import votes_on
-from gate.votes.inbox import LOOK_AGAIN_MS, Inbox, droppers, places
+from gate.votes.inbox import LOOK_AGAIN_MS, Inbox, carried, droppers, places
 
 INIT_PID = 1  # who gets the children of a process that dies
 
@@ -80,6 +80,7 @@ def opening(context: StepContext, interrupted: Callable[[], bool]) -> StepResult
         return _settle(request, decision, plan, interrupted)
     if rule is None:
         raise StageError(f"gate.yaml has no rule {plan['rule']!r}")
+    layout.make_bell(plan["policy"], request.directory)
     head = request.record("requested", rule=rule["name"], config=plan["config_sha256"], why=rules.wanted_words(rule))
     on_event.opened(request, plan["policy"])
     related.supersede_older(request, rule, plan["config_sha256"])
@@ -108,6 +109,7 @@ def looking(context: StepContext, interrupted: Callable[[], bool]) -> StepResult
         return _settle(request, decision, plan, interrupted)
     if config != plan["config_sha256"]:
         layout.make_job(policy, request.key)  # it may have a page now, or another group that may read
+        layout.make_bell(policy, request.directory)
     rule = matching.current(policy, request.facts, request.opened["rule"])
     why = matching.barred(rules.backend_of(policy, rule), rule, request.facts)
     if rule is None:
@@ -326,9 +328,10 @@ def _waiting(request: Request, plan: Plan, rule: Rule, lines: list[str], deadlin
         "remind_ms": on_event.remind_at_ms(request, policy, deadline_ms),
         "root": root,
         "places": places(request, policy, rule),
-        "own_directories": own,
+        "carried": carried(request, policy, rule),
         "votes": votes,
         # What follows is for a waiting process of an older version alone.
+        "own_directories": own,
         "drops": drops,
         "signed": signed,
         "watch": [*drops, *signed, *own],

@@ -302,6 +302,7 @@ class StepResult(TypedDict):
     remind_ms: NotRequired[int]
     root: NotRequired[str]
     places: NotRequired[dict[str, list[str]]]
+    carried: NotRequired[list[str]]
     own_directories: NotRequired[list[str]]
     votes: NotRequired[str]
     drops: NotRequired[list[str]]

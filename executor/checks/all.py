@@ -36,6 +36,6 @@ CHECKS = (
     Check("prepare-timeout", "that `prepare_exec_timeout` and `--prepare-timeout` are one, and enough for the rules", timeouts.prepare, (Need.RUNNERS,)),
     Check("kill-timeouts", "that what is ended can write that down: graceful, force, `shutdown_timeout`, those of config and cleanup", timeouts.kill, (Need.RUNNERS,)),
     Check("places", "`concurrent`, `limit` and `request_concurrency`, against jobs that wait", capacity.places, (Need.RUNNERS,)),
-    Check("inotify", "an inotify instance for each job that may wait", capacity.inotify, (Need.RUNNERS,)),
+    Check("inotify", "that there are inotify instances, of which two jobs need one each, to listen for all that wait", capacity.inotify, (Need.RUNNERS,)),
     Check("runner-unit", "gitlab-runner's version, also of the one on a job's PATH; whom its systemd unit runs as, what it leaves the gate, and that it waits for its jobs when it is stopped", service.find, (Need.RUNNERS,)),
 )  # fmt: skip

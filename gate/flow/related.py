@@ -8,7 +8,7 @@ import time
 from gate.clock import boottime_ms
 from gate.flow.decide import decide
 from gate.model.words import duration
-from gate.store import layout
+from gate.store import bell, layout
 from gate.store.files import StateError
 from gate.store.request import Request, keys, load
 
@@ -54,6 +54,7 @@ def supersede_older(request: Request, rule: Rule, config: str) -> None:
         if other and _same_job(request, other) and _is_older(other, request):
             why = f"superseded by job #{request.facts['job_id']}, a newer one of the same name and ref"
             decide(other, "superseded", why, rule=other.opened["rule"], config=config)
+            bell.ring(other.directory)
 
 
 def _decided_within(request: Request, window_s: int) -> Iterator[Request]:

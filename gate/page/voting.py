@@ -23,7 +23,7 @@ from gate.page.guard import form_of, visitor
 from gate.page.login import PasswordError, check_password
 from gate.page.outcomes import file_of, outcome
 from gate.page.state import PAGE, say
-from gate.store import layout
+from gate.store import bell, layout
 from gate.store.files import StateError, write_json_once
 from gate.votes import drop_file
 
@@ -126,6 +126,7 @@ def leave(page: Page, who: Visitor, asked: Request, answer: Answer) -> None:
         "comment": answer.comment,
     }
     write_json_once(layout.votes(asked.directory), file_of(answer.nonce), content, VOTE_MODE)
+    bell.ring(asked.directory)
     page.answers.note(str(who.person), asked.key)
     say(f"{who.person} ({who.door}) leaves a vote on {asked.key}: {answer.answer}")
 

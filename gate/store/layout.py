@@ -6,7 +6,7 @@ import os
 import stat
 
 from gate.model.facts import project_key_of
-from gate.store import beneath, reserve
+from gate.store import bell, beneath, reserve
 from gate.store.files import StateError, make_directory, rename_without_replacing, write_once
 
 TYPE_CHECKING = False
@@ -155,6 +155,16 @@ def make_job(policy: Policy, key: str) -> str:
     else:
         make_directory(votes(path), 0o700)
     return path
+
+
+def make_bell(policy: Policy, job_dir: str) -> None:
+    """Make a request's bell, which the page's user may ring, too.
+
+    Raises:
+        StateError: it cannot be made.
+    """
+    page_of = policy.get("page")
+    bell.make(job_dir, page_of["gid"] if page_of and page_of["uid"] != os.geteuid() else -1)
 
 
 def secret(state_dir: str) -> bytes:

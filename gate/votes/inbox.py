@@ -97,8 +97,14 @@ def places(request: Request, policy: Policy, rule: Rule) -> dict[str, list[str]]
     names = names_of(request.facts["job_id"], request.key)
     found = {person: [f"{person}/{name}" for name in names] for person in droppers(policy, rule, request.facts)}
     signers = from_signed.signers(rule, policy, request.facts)
-    if signers:  # whose answer each brings can be many names: that something has changed there is enough to look
+    if signers:  # what each may bring of others are the names of `carried`
         found = {person: [*paths, person] for person, paths in found.items()}
     for person in signers:
         found[f"signed/{person}"] = [f"signed/{name}" for name in signed_names_of(request.key, person)]
     return found
+
+
+def carried(request: Request, policy: Policy, rule: Rule) -> list[str]:
+    """The names of signed answers that people bring for others, in their own directories; many, so they stand here once."""
+    signers = from_signed.signers(rule, policy, request.facts)
+    return [name for person in signers for name in signed_names_of(request.key, person)]

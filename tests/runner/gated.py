@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.fake_gitlab import WAIT_S
@@ -15,7 +16,6 @@ from tests.support.site import APPROVER, Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.support.harness import Harness
 
@@ -58,6 +58,13 @@ class Gated:
     def ran(self, job: int) -> bool:
         """Whether the job's script ran, by its log."""
         return RAN in self.harness.trace(job)
+
+    def lookouts(self) -> set[int]:
+        """The processes that hold a place of lookouts (executor/lookout.py), by /proc/locks."""
+        places = self.site.state / "lookout"
+        end = f":{places.stat().st_ino}" if places.exists() else ":none"
+        locks = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
+        return {int(words[4]) for words in locks if words[1] == "POSIX" and words[5].endswith(end)}
 
     def kill_waiter(self, job: int) -> None:
         """SIGKILL the process that waits for the job, which the heartbeat's lock names."""

@@ -121,7 +121,6 @@ MISTAKES = [
     (toml("s/^ *limit = 50.*/  limit = 2/"), {"places": "warn"}, "limit is 2"),
     (toml("s/^concurrent = 50/concurrent = 20/"), {"places": "warn"}, "cannot be reached"),
     (toml("/request_concurrency/d"), {"places": "warn"}, "request_concurrency is 1"),
-    (toml("s/^concurrent = 50/concurrent = 200/"), {"inotify": "warn"}, "228 are needed"),
     (toml('s/^concurrent = 50/concurrent = "50"/'), {"runner-config": "fail"}, "write a whole number"),
     (toml('s/shell = "bash"/shell = "pwsh"/'), {"runners": "fail"}, "for bash and sh"),
     (toml('/^ *shell/a\\  builds_dir = "/builds"'), {"runners": "warn"}, "builds_dir is not used"),

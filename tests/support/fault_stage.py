@@ -87,7 +87,7 @@ def tell_of_sleep(mark: str) -> None:
 def one_step(name: Any, config: str) -> int:
     """One step of prepare, without the wait around it."""
     context: Any = {"config_file": config, "prepare_timeout_s": 3600, "runner_pid": os.getppid(), "deadline_ms": 2**60}
-    result = prepare.step(name, context, prepare.Signals(), prepare.STEP_WITHIN_MS, -1)
+    result = prepare.step(name, context, prepare.Signals(), prepare.STEP_WITHIN_MS)
     for line in result["lines"]:
         print("gate:", line, flush=True)
     return STEP_FAULT if result["state"] == "fault" else STEP_DONE

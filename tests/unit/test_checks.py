@@ -380,6 +380,15 @@ def test_as_many_jobs_as_there_are_places_are_told(waiting: int | None, states: 
     assert [each.state for each in capacity.places(context_of(waiting=waiting))] == states
 
 
+@pytest.mark.parametrize(("instances", "state"), [("128\n", "ok"), ("30\n", "ok"), ("29\n", "warn"), (None, "warn")])
+def test_two_inotify_instances_suffice_for_any_number_of_jobs(instances: str | None, state: str) -> None:
+    files = {"/proc/sys/fs/inotify/max_user_instances": instances} if instances else {}
+    context = dataclasses.replace(
+        context_of(EXAMPLE.replace("concurrent = 50", "concurrent = 1000")), system=FakeSystem(files)
+    )
+    assert [each.state for each in capacity.inotify(context)] == [state]
+
+
 @pytest.mark.parametrize(("decide_within_s", "state"), [(86_400 - 15, "ok"), (86_400 - 14, "warn")])
 def test_the_longest_rule_has_to_fit_into_the_prepare_timeout(decide_within_s: int, state: str) -> None:
     policy = {"rules": [{"name": "short", "decide_within_s": 60}, {"name": "long", "decide_within_s": decide_within_s}]}

@@ -27,12 +27,12 @@ def _handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def stepping(monkeypatch: pytest.MonkeyPatch, work: Any, within_ms: int = 60_000, beat: int = -1) -> Any:
+def stepping(monkeypatch: pytest.MonkeyPatch, work: Any, within_ms: int = 60_000, own: tuple[int, ...] = ()) -> Any:
     def result(_name: str, context: Any, _interrupted: object) -> Any:
         return work(context)
 
     monkeypatch.setattr(prepare, "_result", result)
-    return prepare.step("looking", {}, prepare.Signals(), within_ms, beat)
+    return prepare.step("looking", {}, prepare.Signals(), within_ms, own)
 
 
 def test_the_result_comes_back_whatever_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +68,6 @@ def test_a_child_holds_neither_the_job_log_nor_the_heartbeat(monkeypatch: pytest
             "held": [os.path.exists(f"/proc/self/fd/{writer}"), *(os.readlink(f"/proc/self/fd/{n}") for n in (1, 2))]
         }
 
-    assert stepping(monkeypatch, held, beat=writer) == {"held": [False, "/dev/null", "/dev/null"]}
+    assert stepping(monkeypatch, held, own=(writer,)) == {"held": [False, "/dev/null", "/dev/null"]}
     os.close(reader)
     os.close(writer)

@@ -30,7 +30,7 @@ def test_a_process_that_cannot_be_started_costs_no_descriptor(monkeypatch: pytes
     monkeypatch.setattr(os, "fork", no_more)
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
-        result = prepare.step("looking", {}, prepare.Signals.__new__(prepare.Signals), 1000, -1)
+        result = prepare.step("looking", {}, prepare.Signals.__new__(prepare.Signals), 1000)
         assert result == prepare.fault("cannot start a process: Resource temporarily unavailable")
     assert len(os.listdir("/proc/self/fd")) == before
 

@@ -1,4 +1,4 @@
-"""How many jobs may wait at once: each takes one of the runner's places, an inotify instance, and some open files."""
+"""How many jobs may wait at once: each takes one of the runner's places; two of them listen for all, by inotify."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from executor.checks.runner_config import Runner, positive
 FEW = 10
 PLACES = 50
 REQUESTS = 4
-INSTANCES_FOR_OTHERS = 28  # with the default of 128, 100 jobs can wait
+INSTANCES_WANTED = 30  # two for lookouts (executor/lookout.py); the rest for whatever else the same user runs
 INSTANCES = 1024  # what packaging/sysctl.d/ has
 SYSCTL, SYSCTL_FILE = "fs.inotify.max_user_instances", "/etc/sysctl.d/60-gitlab-runner-gate.conf"
 
@@ -26,20 +26,20 @@ def places(context: Context) -> Iterator[Finding]:
 
 
 def inotify(context: Context) -> Iterator[Finding]:
-    """An inotify instance for each job that may wait, by which it hears of an answer at once."""
+    """Inotify instances for the two jobs that listen for all that wait, whatever else uses some up."""
     text = context.system.text("/proc/sys/fs/inotify/max_user_instances") or ""
     if not text.strip().isdigit():
         yield warn("cannot be told: there is no /proc/sys/fs/inotify here")
         return
-    allowed, wanted = int(text), context.runner_config.concurrent + INSTANCES_FOR_OTHERS
-    if allowed >= wanted:
-        yield ok(f"{SYSCTL} is {allowed}, enough for {context.runner_config.concurrent} jobs")
+    allowed = int(text)
+    if allowed >= INSTANCES_WANTED:
+        yield ok(f"{SYSCTL} is {allowed}; two are needed, however many jobs wait")
         return
     message = (
-        f"{SYSCTL} is {allowed}, and {wanted} are needed for the {context.runner_config.concurrent} jobs that may wait: "
-        "those beyond look once a second (packaging/sysctl.d/60-gitlab-runner-gate.conf raises it)"
+        f"{SYSCTL} is {allowed}: where other programs of this user leave none, each waiting job looks for answers once a "
+        "second (packaging/sysctl.d/60-gitlab-runner-gate.conf raises it)"
     )
-    line = f"{SYSCTL} = {max(INSTANCES, wanted)}"
+    line = f"{SYSCTL} = {INSTANCES}"
     yield warn(message, f"mkdir -p /etc/sysctl.d && echo '{line}' > {SYSCTL_FILE} && sysctl -p {SYSCTL_FILE}")
 
 
