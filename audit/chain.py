@@ -6,9 +6,8 @@ later one telling (docs/reference/audit-log.md). Only the newest record and the 
 
 from __future__ import annotations
 
-import hashlib
-
 from audit.record import FIRST_SEQ, RECORD_VERSION, UnsoundError, decode, encode
+from audit.sha256 import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Head(tuple[int, str]):
 
 def head_of(line: bytes, record: Record) -> Head:
     """The head of a log that ends with this line."""
-    return Head(record["seq"], hashlib.sha256(line).hexdigest())
+    return Head(record["seq"], sha256(line).hexdigest())
 
 
 def last_sound(data: bytes, *, whole: bool) -> tuple[int, int, Record] | None:
@@ -77,7 +76,7 @@ def ending(torn_bytes: bytes) -> bytes:
 def torn_field(offset: int, torn_bytes: bytes) -> Record:
     """How the next record names the torn bytes at `offset`, with their ending but without the last line feed."""
     named = (torn_bytes + ending(torn_bytes))[:-1]
-    return {"offset": offset, "length": len(named), "sha256": hashlib.sha256(named).hexdigest()}
+    return {"offset": offset, "length": len(named), "sha256": sha256(named).hexdigest()}
 
 
 def links(
@@ -102,5 +101,5 @@ def links(
     for fields in new:
         own = {"v": RECORD_VERSION, "log_id": log_id, "seq": last.seq + 1, "prev": last.sha256}
         lines.append(encode({**fields, **stamp, **own}))
-        last = Head(last.seq + 1, hashlib.sha256(lines[-1]).hexdigest())
+        last = Head(last.seq + 1, sha256(lines[-1]).hexdigest())
     return lines, last

@@ -5,13 +5,13 @@ What is torn is passed over. What a writer adds meanwhile belongs to the next re
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 
 from audit import chain, segments
 from audit.errors import AuditError
 from audit.record import UnsoundError, decode
+from audit.sha256 import sha256
 
 TYPE_CHECKING = False
 MARKED_BYTES = 4096
@@ -51,7 +51,7 @@ def mark(directory: str, end: tuple[int, int]) -> str:
         content = b""
     except OSError as error:
         raise unusable(directory, error) from error
-    return hashlib.sha256(content).hexdigest()
+    return sha256(content).hexdigest()
 
 
 def goes_on_from(directory: str, end: tuple[int, int], marked: str | None) -> bool:

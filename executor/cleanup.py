@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from executor import forked
-from executor.config_stage import load_policy
 from executor.runner_contract import STDERR, in_words, say
 from executor.shell import backend, cgroup, strays
 from gate.flow.decide import FINAL_AND_NEGATIVE, end, finish
@@ -42,9 +41,15 @@ def cleanup(config_file: str) -> int:
 
 def _clean(config_file: str) -> list[str]:
     plan: Plan | None = read_json(os.environ["GATE_PLAN"]) if os.environ.get("GATE_PLAN") else None
-    policy = plan["policy"] if plan else load_policy(config_file)[0]
+    policy = plan["policy"] if plan else _policy(config_file)
     faults = _end(plan["policy"], plan["key"], plan["work_dir"]) if plan else []
     return faults + _some(_swept(policy, plan["key"] if plan else "")) + _sweep_cgroups(policy["state_dir"])
+
+
+def _policy(config_file: str) -> Policy:
+    from executor.config_stage import load_policy
+
+    return load_policy(config_file)[0]
 
 
 def _swept(policy: Policy, own_key: str) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 
 from executor.runner_contract import StageError
+from gate import hashes
 
 MAX_BYTES = 64 * 1024 * 1024
 
@@ -29,7 +29,7 @@ def read_response() -> bytes:
 
 def sha256(response: bytes) -> str:
     """The digest that a release is bound to."""
-    return hashlib.sha256(response).hexdigest()
+    return hashes.sha256(response).hexdigest()
 
 
 def _read(path: str) -> bytes:

@@ -10,7 +10,6 @@ and never mean something else; what is added may be missing.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import time
@@ -222,7 +221,7 @@ def current_policy(plan: Plan, config_file: str) -> tuple[Policy, str]:
     """
     try:
         with open(config_file, "rb") as source:
-            digest = hashlib.sha256(source.read()).hexdigest()
+            digest = sha256(source.read())
     except OSError as error:
         raise StageError(f"cannot read {config_file}: {error.strerror}") from error
     if digest == plan["config_sha256"]:

@@ -39,7 +39,7 @@ hypothesis.settings.load_profile("gate")
 
 DEMAND_ALL = os.environ.get("GATE_TESTS_DEMAND_ALL") == "1"
 # What root cannot see fail, and a way that needs less, are no tools that one could install.
-_MAY_BE_MISSING = ("no gitlab-runner on PATH", "root may ", "root serves ", "process_group needs no unshare",
+_MAY_BE_MISSING = ("no gitlab-runner on PATH", "root may ", "root serves ",
                    "the rehearsal writes scripts for bash only")  # fmt: skip
 
 

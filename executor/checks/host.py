@@ -107,7 +107,7 @@ def space(context: Context) -> Iterator[Finding]:
 
 
 def namespaces(context: Context) -> Iterator[Finding]:
-    """Whether scripts can be run here as gate.yaml says; really tries unshare and setpriv."""
+    """Whether scripts can be run here as gate.yaml says; really tries namespaces and setpriv."""
     policy = context.policy
     backends = [rules.backend_of(policy, rule) for rule in policy["rules"]] or [policy["backend"]]
     gone = [each for each in backends if each["run_as"] and each["uid"] is None]  # gate-yaml tells

@@ -4,10 +4,8 @@
 - `executor/shell/init.py` stands between the stage and the script. With `isolate: pid_namespace` it is pid 1 of a
   namespace, in the stage's own process group; with `process_group` it is a child subreaper in a session of its own.
 - The stage holds one end of a control pipe. Signals go over it as bytes; when it closes, however the stage ended, even
-  by SIGKILL, init ends the job. (A death signal would fire when a *thread* of ours ends, and not if we ended too
-  early.)
-- The script's exit code comes back as words over a pipe, never as an exit status: that may be unshare's or setpriv's
-  own.
+  by SIGKILL, init ends the job. (A death signal would fire when a *thread* of ours ends, and not if we ended too early.)
+- The script's exit code comes back as words over a pipe, never as an exit status: that may be setpriv's own.
 """
 
 from __future__ import annotations
@@ -27,12 +25,13 @@ if TYPE_CHECKING:
 SHELLS = ("bash", "sh")
 _MFD_NOEXEC_SEAL = 0x8  # memfd_create(2), Linux 6.3; with sysctl vm.memfd_noexec=2 no other is allowed
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_AS_ROOT = "run gitlab-runner as root with all capabilities"
 _LOADER_VARIABLES = (
     "LD_",
     "GLIBC_",
     "GCONV_PATH",
     "LOCPATH",
-)  # ld.so(8): these would act on root's unshare and setpriv
+)  # ld.so(8): these would act on root's Python and setpriv
 
 
 class BackendError(GateError):
@@ -40,23 +39,27 @@ class BackendError(GateError):
 
 
 def check(backend: Backend) -> str | None:
-    """Say in one line why scripts cannot be run here as `backend` asks, or None; really tries unshare and setpriv."""
+    """Say in one line why scripts cannot be run here as `backend` asks, or None; really tries namespaces and setpriv."""
     try:
         harmless = [_tool("true")]
         _tool("bash")
         _check_places(backend)
         _check_limits(backend)
         _try([*_privileges(backend), *harmless], f"cannot run anything as {_user(backend)!r}")
-        namespace = _namespace(backend)
-        if namespace:
-            _try(
-                [*namespace, *harmless],
-                "no process-id namespace can be made here",
-                "; or set isolate: process_group",
-            )
+        if _kind(backend) != supervise.GROUP:
+            _check_namespace()
     except BackendError as fault:
         return str(fault)
     return None
+
+
+def _check_namespace() -> None:
+    try:
+        reason = supervise.why_no_namespace()
+    except OSError as fault:
+        reason = fault.strerror
+    if reason is not None:
+        raise BackendError(f"{reason}: {_AS_ROOT}; or set isolate: process_group")
 
 
 def job_path(backend: ToolPath) -> str:
@@ -159,7 +162,7 @@ def run_script(backend: Backend, script: str, work_dir: str, cache_dir: str, env
         scrubbed = _environment(backend, shell, work_dir, env)
         groups = ":".join(_cgroups(backend, work_dir))
         places = [work_dir, cache_dir, backend.get("named_home") or "", _covered_home(backend), groups]
-        said, status = supervise.run_under_init(_namespace(backend), copy, places, command, scrubbed)
+        said, status = supervise.run_under_init(_kind(backend), copy, places, command, scrubbed)
     except (OSError, ValueError) as fault:
         raise BackendError(f"cannot run the stage script: {fault}") from fault
     finally:
@@ -223,7 +226,7 @@ def _tool(name: str) -> str:
     path = found({}, name)
     if path:
         return path
-    package = {"unshare": "util-linux", "setpriv": "util-linux (or setpriv)", "true": "coreutils"}.get(name, name)
+    package = {"setpriv": "util-linux (or setpriv)", "true": "coreutils"}.get(name, name)
     raise BackendError(f"{name!r} is not in {TOOL_PATH}: install {package}")
 
 
@@ -273,12 +276,14 @@ def _privileges(backend: Backend) -> list[str]:
     return [*setpriv, *switch, "--"]
 
 
-def _namespace(backend: Backend) -> list[str]:
-    if backend["isolate"] == "pid_namespace":
-        return [_tool("unshare"), "--pid", "--fork", "--kill-child", "--mount-proc", "--ipc", "--"]
+def _kind(backend: Backend) -> str:
+    """How init stands apart; a fork of this process only where its job can in no way read what that has."""
     if backend["isolate"] == "process_group":
-        return []
-    raise BackendError(f"isolate {backend['isolate']!r} is neither pid_namespace nor process_group")
+        return supervise.GROUP
+    if backend["isolate"] != "pid_namespace":
+        raise BackendError(f"isolate {backend['isolate']!r} is neither pid_namespace nor process_group")
+    may_gain = not backend.get("no_new_privileges", True)
+    return supervise.PROGRAM if may_gain or _uid(backend) == os.geteuid() else supervise.FORK
 
 
 def _environment(backend: Backend, shell: str, work_dir: str, env: dict[str, str]) -> dict[str, str]:
@@ -345,10 +350,10 @@ def _exit_code(said: bytes, status: int) -> int:
     raise BackendError(f"the stage script could not be started, or its end is unknown: {reason}")
 
 
-def _try(argv: list[str], what_fails: str, otherwise: str = "") -> None:
+def _try(argv: list[str], what_fails: str) -> None:
     try:
         reason = supervise.reason_of_failure(argv)
     except OSError as fault:
         reason = str(fault)
     if reason is not None:
-        raise BackendError(f"{what_fails}: {reason}: run gitlab-runner as root with all capabilities{otherwise}")
+        raise BackendError(f"{what_fails}: {reason}: {_AS_ROOT}")

@@ -8,11 +8,11 @@ can be made.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 
 from gate.errors import GateError
+from gate.hashes import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _existing(work_dir: str, root: str) -> list[str]:
 
 def _path(hierarchy: str, work_dir: str) -> str:
     parent, key = os.path.split(work_dir)
-    return os.path.join(hierarchy, _TOP, f"{hashlib.sha256(parent.encode()).hexdigest()[:8]}.{key}")
+    return os.path.join(hierarchy, _TOP, f"{sha256(parent.encode()).hexdigest()[:8]}.{key}")
 
 
 def _controllers(unified: str, wanted: set[str]) -> list[str]:

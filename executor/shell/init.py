@@ -1,11 +1,11 @@
-"""Runs one script and outlives all that it starts; `executor.shell.backend` starts this file under `python -I -S`.
+"""Runs one script and outlives everything that it starts: a fork of the stage, or this file under `python -I -S`.
 
 As pid 1 of a process-id namespace it reaps, passes SIGTERM on, and takes the rest of the namespace with it when it
 exits. Without a namespace (`process_group`) it is a child subreaper in a session of its own, and ends what descends
 from it itself.
 
-`-I` leaves no path to our packages; in a namespace it is given one, last, for `executor.shell.view` alone. Words on the
-command line: `namespace` or `group`; the numbers of three inherited descriptors (control, stderr, script); the job's
+`-I` leaves no path to our packages; in a namespace it is given one, last, for what makes namespace and view alone. Words
+on the command line: `namespace` or `group`; the numbers of three inherited descriptors (control, stderr, script); the job's
 tree, its cache, gate.yaml's home and its user's, its cgroups' directories with ':' between them, the last three maybe
 empty; the command. What it has to say goes to the descriptor that it was given as stderr, as the last thing there: NUL,
 then `exit <0..255>` or `fault <text>`.
@@ -25,7 +25,8 @@ else:
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 END_WITHIN_S = 10.0
 JOB_UMASK = 0o022
-_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+_PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36  # prctl(2)
+_ENVIRONMENT = (50, 51)  # proc_pid_stat(5): env_start and env_end, of the fields counted from 1
 _KEYCTL_JOIN_SESSION_KEYRING = 1  # keyctl(2); glibc has no function for it, so it goes by its number
 _KEYCTL_NUMBERS = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "loongarch64": 219, "ppc64le": 271, "s390x": 280}
 _COMM_LENGTH = 15  # proc_pid_comm(5)
@@ -39,11 +40,17 @@ class StageGoneError(InitError):
     """The stage that started us has ended: its end of the control pipe is closed."""
 
 
-def main(words: list[str]) -> None:
-    """Run the script that `words` describe, report how it ended, and end this process."""
+def main_of_fork(words: list[str], environment: dict[str, str]) -> None:
+    """As `main`, in a fork of R's stage, whose job is another user's without privileges: of what it has, nobody reads."""
+    _hide()
+    main(words, environment)
+
+
+def main(words: list[str], environment: dict[str, str]) -> None:
+    """Run the script that `words` describe with that environment, report how it ended, and end this process."""
     report = os.dup(2)  # not inheritable: the job must not be able to speak for us
     try:
-        said = f"exit {_run(words, report)}"
+        said = f"exit {_run(words, environment, report)}"
     except BaseException as fault:  # noqa: BLE001  whatever it is, the stage must hear of it
         said = f"fault {fault if isinstance(fault, InitError) else repr(fault)}"
     try:
@@ -52,7 +59,7 @@ def main(words: list[str]) -> None:
         os._exit(0)
 
 
-def _run(words: list[str], report: int) -> int:
+def _run(words: list[str], environment: dict[str, str], report: int) -> int:
     isolate, control, stderr, script, work_dir, cache_dir, named_home, own_home, cgroups, *command = words
     os.dup2(int(stderr), 2)
     close_all_but({0, 1, 2, report, int(control), int(script)})
@@ -63,10 +70,11 @@ def _run(words: list[str], report: int) -> int:
     if isolate == "group":
         _become_subreaper()
     else:
+        _enter_namespace()
         _make_view(work_dir, cache_dir, named_home, own_home)
     _enter(work_dir)
     wake = _catch_signals()
-    child = _start(command)
+    child = _start(command, environment)
     os.close(int(script))
     try:
         return _wait(child, command, int(control), wake)
@@ -87,8 +95,31 @@ def _enter_cgroups(directories: str) -> None:
             raise InitError(f"cannot enter the cgroup {directory!r}: {fault.strerror}") from fault
 
 
-def _make_view(work_dir: str, cache_dir: str, named_home: str, own_home: str) -> None:
+def _hide() -> None:
+    """Be read by root alone, leave no core file, and forget the environment, the one in /proc/<pid>/environ too."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise InitError(f"cannot hide its memory: {os.strerror(ctypes.get_errno())}")
+    os.environ.clear()
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    start, end = (int(fields[number - 3]) for number in _ENVIRONMENT)
+    ctypes.memset(start, 0, end - start)
+
+
+def _enter_namespace() -> None:
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    from executor.shell import namespaces
+
+    try:
+        namespaces.enter()
+    except OSError as fault:
+        raise InitError(fault.strerror) from fault
+
+
+def _make_view(work_dir: str, cache_dir: str, named_home: str, own_home: str) -> None:
     from executor.shell.view import View
 
     try:
@@ -148,12 +179,12 @@ def _catch_signals() -> int:
     return wake
 
 
-def _start(command: list[str]) -> int:
+def _start(command: list[str], environment: dict[str, str]) -> int:
     # A session of its own: SIGTERM can be sent to all of it and to nothing else. Python ignores SIGPIPE, and what is
     # ignored when a shell starts cannot be trapped in it: everything goes back to its default.
     default = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
     try:
-        return os.posix_spawn(command[0], command, os.environ, setsid=True, setsigmask=(), setsigdef=default)
+        return os.posix_spawn(command[0], command, environment, setsid=True, setsigmask=(), setsigdef=default)
     except OSError as fault:
         raise InitError(f"cannot start {command[0]}: {fault.strerror}") from fault
 
@@ -254,4 +285,4 @@ def _parent(proc: str, pid: int) -> int | None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1:], dict(os.environ))

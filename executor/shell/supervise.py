@@ -5,49 +5,110 @@ from __future__ import annotations
 import os
 import sys
 
+from executor.shell import namespaces
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Callable
     from types import FrameType
-    from typing import Self
+    from typing import NoReturn, Self
 else:
     import _signal as signal  # what `signal` wraps: its enums alone cost 4 ms
 
+# How init stands apart: pid 1 of a namespace, as a fork of the stage or a program of its own; or, without a namespace, a
+# program in a session of its own. A fork costs half as much, and has the memory of R's stage (docs/adr/0037-fork.md).
+FORK, PROGRAM, GROUP = "fork", "program", "group"
 _INIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "init.py")
+_PROGRAM = (sys.executable, "-I", "-S", _INIT)
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _LONGEST_REPORT = 4096
 
 
 def run_under_init(
-    namespace: list[str], script: int, places: list[str], command: list[str], env: dict[str, str]
+    kind: str, script: int, places: list[str], command: list[str], env: dict[str, str]
 ) -> tuple[bytes, int]:
-    """Run `command` under init, itself started by the `namespace` command (may be empty), and wait for the end of both.
+    """Run `command` under init, and wait for the end of both.
 
-    `places` are the job's tree, its cache, gate.yaml's home and its user's, its cgroups. Returns the end of what they
-    said (init.py's docstring has its form) and the wait status. `script` is the one descriptor that the command gets
-    beside 0, 1 and 2. Raises OSError or ValueError if nothing could be started.
+    `kind` is how init stands apart: FORK, PROGRAM or GROUP. `places` are the job's tree, its cache, gate.yaml's home and
+    its user's, its cgroups. Returns the end of what they said (init.py's docstring has its form) and the wait status.
+    `script` is the one descriptor that the command gets beside 0, 1 and 2. Raises OSError or ValueError if nothing could
+    be started.
     """
     for standard in (0, 1, 2):
         os.fstat(standard)  # were one closed, a pipe of ours would take its number
     control, control_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     report, report_write = os.pipe2(os.O_CLOEXEC)
     stderr = os.dup(2)
-    words = ["namespace" if namespace else "group", str(control), str(stderr), str(script), *places, *command]
+    words = ["group" if kind == GROUP else "namespace", str(control), str(stderr), str(script), *places, *command]
     try:
         with _SignalsAsBytes(control_write) as signals:
             try:
                 for descriptor in (control, stderr, script):
                     os.set_inheritable(descriptor, True)
-                child = _spawn(
-                    [*namespace, sys.executable, "-I", "-S", _INIT, *words], env, report_write, namespace == []
-                )
+                child = _start_init(kind, words, env, report_write)
             finally:
                 _close(report_write, stderr)
             signals.let_in()
-            said = _read_to_end(report)  # the end: unshare and init are both gone, and with them the job
-            return said, _status(child)
+            said = _read_to_end(report)
+            return said, _status(child)  # where init is pid 1, its end is that of all in its namespace
     finally:
         _close(control, control_write, report)
+
+
+def _start_init(kind: str, words: list[str], env: dict[str, str], report: int) -> int:
+    if kind == GROUP:
+        return _spawn([*_PROGRAM, *words], env, report, own_session=True)
+    return _fork_apart(report, lambda: _be_init(kind, words, env))
+
+
+def _be_init(kind: str, words: list[str], env: dict[str, str]) -> None:
+    if kind == PROGRAM:
+        os.execve(_PROGRAM[0], [*_PROGRAM, *words], env)  # noqa: S606
+    from executor.shell import init
+
+    init.main_of_fork(words, env)
+
+
+def _fork_apart(report: int, work: Callable[[], object]) -> int:
+    """Have `work` done by a child that is pid 1 of a new namespace, with nothing as stdin, and `report` as stderr."""
+    own = namespaces.split_children()
+    try:
+        child = os.fork()
+        if child == 0:
+            _in_child(report, work)
+        return child
+    finally:
+        namespaces.rejoin_children(own)
+
+
+def _in_child(report: int, work: Callable[[], object]) -> NoReturn:
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.pthread_sigmask(signal.SIG_SETMASK, _ENDING)  # held back, as in _spawn
+        os.dup2(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), 0)
+        os.dup2(report, 2)
+        work()
+        code = 0
+    except BaseException as fault:  # noqa: BLE001  whatever it is, the stage must hear of it
+        why = fault.strerror if isinstance(fault, OSError) else str(fault)
+        os.write(report, str(why).encode(errors="backslashreplace"))
+    finally:
+        os._exit(code)
+
+
+def why_no_namespace() -> str | None:
+    """Why no init could be pid 1 of a namespace here, or None; really makes one."""
+    report, report_write = os.pipe2(os.O_CLOEXEC)
+    try:
+        try:
+            child = _fork_apart(report_write, namespaces.enter)
+        finally:
+            _close(report_write)
+        return _why_failed("a process in a new namespace", _read_to_end(report), _status(child))
+    finally:
+        _close(report)
 
 
 def reason_of_failure(argv: list[str]) -> str | None:
@@ -61,11 +122,13 @@ def reason_of_failure(argv: list[str]) -> str | None:
             child = _spawn(argv, {"LANG": "C"}, report_write, own_session=False)
         finally:
             _close(report_write)
-        said = _read_to_end(report)
-        status = _status(child)
+        return _why_failed(argv[0], _read_to_end(report), _status(child))
     finally:
         _close(report)
-    return None if status == 0 else last_line(said) or f"{argv[0]} ended with wait status {status}"
+
+
+def _why_failed(what: str, said: bytes, status: int) -> str | None:
+    return None if status == 0 else last_line(said) or f"{what} ended with wait status {status}"
 
 
 def last_line(said: bytes) -> str:
@@ -104,8 +167,8 @@ def _do_nothing(_number: int, _frame: FrameType | None) -> None:
 
 
 def _spawn(argv: list[str], env: dict[str, str], stderr: int, own_session: bool) -> int:
-    # The signals are held back until init has its handlers: none is lost, and unshare itself never dies of one.
-    # What unshare, or a Python that does not start, writes to its stderr is the reason that people need to see.
+    # The signals are held back until init has its handlers: none is lost.
+    # What a Python that does not start writes to its stderr is the reason that people need to see.
     return os.posix_spawn(
         argv[0],
         argv,

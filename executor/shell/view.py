@@ -14,11 +14,8 @@ from __future__ import annotations
 
 import os
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from executor.shell.namespaces import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REC, REMOUNT, mount
 
-_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC = 1, 2, 4, 8, 32, 4096, 16384  # mount(2)
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _SHARED_PLACES = (("/tmp", "tmp"), ("/var/tmp", "var-tmp"))  # noqa: S108  each with what is its own there
 _FRESH_PLACES = ("/dev/shm", "/run/lock", "/var/lock", "/var/crash")  # noqa: S108
@@ -28,11 +25,7 @@ class View:
     """The steps, in the order in which `make` takes them; each raises OSError with what it was about."""
 
     def __init__(self, work_dir: str, cache_dir: str, named_home: str, own_home: str) -> None:
-        """Open what will be hidden.
-
-        `named_home`: gate.yaml's; `own_home`: that of the job's user; each may be empty.
-        """
-        self._mount = _mount_function()
+        """Open what will be hidden. `named_home`: gate.yaml's; `own_home`: that of the job's user; each may be empty."""
         self._work, self._cache = _opened(work_dir), _opened(cache_dir)
         self._named = _opened(named_home) if named_home else None
         self._job_uid = os.fstat(self._work).st_uid
@@ -51,7 +44,7 @@ class View:
         if os.path.ismount("/dev/mqueue"):
             self._fresh("mqueue", "/dev/mqueue", "")
         if os.path.ismount("/dev/pts"):  # a terminal is its user's, so that each job of that user could read from it
-            self._mount("devpts", "/dev/pts", "devpts", _NOSUID | _NOEXEC, "ptmxmode=0666,mode=0600")
+            mount("devpts", "/dev/pts", "devpts", NOSUID | NOEXEC, "ptmxmode=0666,mode=0600")
         runtime = f"/run/user/{self._job_uid}"  # with the sockets of a systemd of the user's own, if it has one
         if os.path.isdir(runtime):
             self._fresh("tmpfs", runtime, f"mode=0700,uid={self._job_uid}")
@@ -74,7 +67,7 @@ class View:
             os.makedirs(place, 0o711, exist_ok=True)  # it is hidden by now where it is below state_dir
             self._bind(home, place)
             if named_home:
-                self._mount("", place, "", _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV, "")
+                mount("", place, "", REMOUNT | BIND | RDONLY | NOSUID | NODEV, "")
             self._kept.append((place, _opened(place)))
 
     def _cover_shared(self, place: str, name: str) -> None:
@@ -87,10 +80,10 @@ class View:
                 self._bind(shown, _itself(_made(place, path)), with_all_in_it=True)
 
     def _fresh(self, kind: str, place: str, data: str) -> None:
-        self._mount(kind, place, kind, _NOSUID | _NODEV, data)
+        mount(kind, place, kind, NOSUID | NODEV, data)
 
     def _bind(self, source: int, target: str, *, with_all_in_it: bool = False) -> None:
-        self._mount(_itself(source), target, "", _BIND | (_REC if with_all_in_it else 0), "")
+        mount(_itself(source), target, "", BIND | (REC if with_all_in_it else 0), "")
 
 
 def _itself(descriptor: int) -> str:
@@ -113,17 +106,3 @@ def _made(top: str, path: str) -> int:
         os.close(here)
         here = below
     return here
-
-
-def _mount_function() -> Callable[[str, str, str, int, str], None]:
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
-        words = [os.fsencode(word) or None for word in (source, target, kind, data)]
-        if libc.mount(*words[:3], ctypes.c_ulong(flags), words[3]) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, f"cannot mount: {os.strerror(number)}", target)
-
-    return mount

@@ -11,6 +11,7 @@ import fcntl
 import os
 import stat
 
+from gate.hashes import sha256
 from gate.store import rmtree
 from gate.store.rmtree import DIRECTORY, PRIVATE
 
@@ -59,11 +60,9 @@ def complete(path: str, uid: int, gid: int) -> None:
 
 
 def short_tmp(path: str) -> str:
-    """A link beside the tree `path`, to its tmp/: a job's own paths are too long for names of sockets (107 bytes)."""
-    import hashlib
-
+    """A link beside the tree `path`, to its tmp/: a job's own paths are too long for the names of sockets (107 bytes)."""
     parent, name = os.path.split(path)
-    return os.path.join(parent, f".{hashlib.sha256(name.encode()).hexdigest()[:16]}")
+    return os.path.join(parent, f".{sha256(name.encode()).hexdigest()[:16]}")
 
 
 def _make_part(top: int, name: str, uid: int, gid: int) -> None:

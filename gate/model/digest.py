@@ -17,10 +17,10 @@ The form has a version, which counts, too: digests of requests that an older ver
 
 from __future__ import annotations
 
-import hmac
 import json
 import re
 
+from gate.hashes import keyed_sha256
 from gate.model import volatile
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ def content_digest(response: Json, key: bytes) -> str:
     """
     counted = {"version": VERSION, "response": _content(response)}
     canonical = json.dumps(counted, sort_keys=True, separators=(",", ":")).encode()
-    return hmac.new(key, canonical, "sha256").hexdigest()
+    return keyed_sha256(key, canonical)
 
 
 def stable_variables(response: Json) -> list[object]:

@@ -7,9 +7,9 @@ than last time, so each comes with a mark: a keyed hash, by which values can be 
 
 from __future__ import annotations
 
-import hmac
 import json
 
+from gate.hashes import keyed_sha256
 from gate.model.predefined import USER, always_set, sets_sometimes
 from gate.model.words import whole
 
@@ -98,7 +98,7 @@ def _name(each: Json) -> str:
 
 def _mark(counted: object, key: bytes) -> str:
     text = json.dumps(counted, sort_keys=True, separators=(",", ":")).encode()
-    return hmac.new(key, b"variable\n" + text, "sha256").hexdigest()[:_MARK_HEX]
+    return keyed_sha256(key, b"variable\n" + text)[:_MARK_HEX]
 
 
 def _objects(response: Json) -> list[Json]:

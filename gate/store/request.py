@@ -6,12 +6,12 @@ its deadline. The files of a request tell its state, in this order: decision.jso
 
 from __future__ import annotations
 
-import hmac
 import os
 
 from audit import log
 from gate import __version__
 from gate.clock import boot_id
+from gate.hashes import keyed_sha256
 from gate.model.words import ascii_json_bytes, shown
 from gate.store import layout
 from gate.store.files import STATE_VERSION, StateError, exists, fsync_directory, read_json
@@ -174,7 +174,7 @@ def is_open(request: Request) -> bool:
 
 def keyed_hash(state_dir: str, text: str) -> str:
     """SHA-256, keyed with the gate's secret: shows which texts are equal, and nothing more (HMAC, RFC 2104)."""
-    return hmac.new(layout.secret(state_dir), text.encode(), "sha256").hexdigest()
+    return keyed_sha256(layout.secret(state_dir), text.encode())
 
 
 def marks_of(facts: Facts) -> dict[str, bool]:

@@ -15,11 +15,11 @@ A statement counts once. Otherwise a kept copy of alice's approval could be put 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 
 from gate.clock import boottime_ms
+from gate.hashes import sha256
 from gate.model.rules import concerned, may_answer
 from gate.model.words import shown
 from gate.votes import drop_file, signed
@@ -148,7 +148,7 @@ def _answer(
     why = may_answer(statement.person, statement.decision, statement.comment, ballot.rule, policy, request.facts)
     if why:
         raise signed.NotCountingError(why)
-    digest = hashlib.sha256(signed.split(content)[0]).hexdigest()
+    digest = sha256(signed.split(content)[0]).hexdigest()
     vote_name = f"{statement.person}.signed-{digest[:32]}.{statement.decision}.json"
     dropped = f"{file.st_ino}-{file.st_ctime_ns}"
     counted = ballot.counted(vote_name)

@@ -162,7 +162,7 @@ def test_a_segment_that_is_a_link_is_told(gate: AuditGate) -> None:
     gate.fill(1)
     (gate.log / "audit.2.jsonl").symlink_to("audit.1.jsonl")
 
-    assert "audit.2.jsonl is not a regular file; nobody but" in str(gate.audit("verify").exception)
+    assert "audit.2.jsonl is not a regular file; only" in str(gate.audit("verify").exception)
 
 
 def test_what_chattr_keeps_is_told(gate: AuditGate) -> None:

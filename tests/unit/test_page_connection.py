@@ -100,7 +100,7 @@ def test_a_job_that_is_gone_before_it_is_asked_about_is_not_heard(
     with socket.create_connection(door.sock.getsockname()) as ours:
         ours.sendall(REQUEST % b"/ours")
         assert Served(door, {BARRED if IS_ROOT else 1}).run("/ours") == ["/ours"]
-    assert "cannot be told" in capsys.readouterr().err
+    assert "is unknown" in capsys.readouterr().err
 
 
 def test_where_nobody_is_barred_anybody_is_heard(door: Door) -> None:

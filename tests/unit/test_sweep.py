@@ -369,7 +369,7 @@ def test_cleanup_says_little_of_others_faults(
         ) as file:
             file.write("{")
     monkeypatch.delenv("GATE_PLAN", raising=False)
-    monkeypatch.setattr(cleanup, "load_policy", lambda _file: (policy, ""))
+    monkeypatch.setattr(cleanup, "_policy", lambda _file: policy)
     assert cleanup.cleanup("gate.yaml") == 0
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == said
