@@ -17,7 +17,7 @@ else:
     import _signal as signal  # what `signal` wraps: its enums alone cost 4 ms
 
 # How init stands apart: pid 1 of a namespace, as a fork of the stage or a program of its own; or, without a namespace, a
-# program in a session of its own. A fork costs half as much, and has the memory of R's stage (docs/adr/0037-fork.md).
+# program in a session of its own. A fork costs half as much, and has the memory of R's stage (docs/adr/0038-fork.md).
 FORK, PROGRAM, GROUP = "fork", "program", "group"
 _INIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "init.py")
 _PROGRAM = (sys.executable, "-I", "-S", _INIT)
