@@ -38,39 +38,28 @@ FOLLOW_S = 20.0
 SETTLE_S = 1.0
 POLL_S = 0.05
 
-_JOB = click.argument("job", shell_complete=waiting_jobs)
-_MESSAGE = click.option("-m", "--message", default="", metavar="TEXT", help="Your comment; it is recorded and shown.")
-_NO_WAIT = click.option("--no-wait", is_flag=True, help="Leave the answer and do not wait for what comes of it.")
-_EARLY = click.option("--early", is_flag=True, help="Answer a job that does not wait yet; see `early` in gate.yaml.")
+
+def _command(answer: Answer, words: str) -> click.Command:
+    @click.command(answer, help=words)
+    @click.argument("job", shell_complete=waiting_jobs)
+    @click.option("-m", "--message", default="", metavar="TEXT", help="Your comment; it is recorded and shown.")
+    @click.option("--no-wait", is_flag=True, help="Leave the answer and do not wait for what comes of it.")
+    @click.option("--early", is_flag=True, help="Answer a job that does not wait yet; see `early` in gate.yaml.")
+    @json_option()
+    @click.pass_obj
+    def command(config: str, job: str, message: str, no_wait: bool, early: bool, as_json: bool) -> None:
+        outcome = _answer(config, job, answer, message, no_wait=no_wait, early=early)
+        told = {"job": job, "answer": answer, **outcome}
+        click.echo(json.dumps(told, indent=2) if as_json else outcome["message"])
+
+    return command
 
 
-@click.command()
-@_JOB
-@_MESSAGE
-@_NO_WAIT
-@_EARLY
-@json_option()
-@click.pass_obj
-def approve(config: str, job: str, message: str, no_wait: bool, early: bool, as_json: bool) -> None:
-    """Let JOB run.
-
-    JOB is its number, its key as `gate list` shows it, its address in GitLab, or its request's on the page.
-    """
-    outcome = _answer(config, job, "approve", message, no_wait=no_wait, early=early)
-    _tell(outcome, job, "approve", as_json=as_json)
-
-
-@click.command()
-@_JOB
-@_MESSAGE
-@_NO_WAIT
-@_EARLY
-@json_option()
-@click.pass_obj
-def reject(config: str, job: str, message: str, no_wait: bool, early: bool, as_json: bool) -> None:
-    """Do not let JOB run; it fails, with the exit code for rejected jobs."""
-    outcome = _answer(config, job, "reject", message, no_wait=no_wait, early=early)
-    _tell(outcome, job, "reject", as_json=as_json)
+approve = _command(
+    "approve",
+    "Let JOB run.\n\nJOB is its number, its key as `gate list` shows it, its address in GitLab, or its request's on the page.",
+)
+reject = _command("reject", "Do not let JOB run; it fails, with the exit code for rejected jobs.")
 
 
 def _answer(config: str, job: str, answer: Answer, message: str, *, no_wait: bool, early: bool) -> dict[str, str]:
@@ -93,10 +82,6 @@ def _answer(config: str, job: str, answer: Answer, message: str, *, no_wait: boo
     if no_wait:
         return {"outcome": "left", "message": f"left {path}; see `gate show {named.name}` for what comes of it"}
     return _follow(request, policy, person, answer, path, since) | {"request": request.key}
-
-
-def _tell(outcome: dict[str, str], job: str, answer: Answer, *, as_json: bool) -> None:
-    click.echo(json.dumps({"job": job, "answer": answer, **outcome}, indent=2) if as_json else outcome["message"])
 
 
 def _check_unseen(job: Job) -> None:
