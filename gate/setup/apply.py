@@ -7,8 +7,6 @@ import subprocess
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from config.accounts import SystemHost
 from config.faults import ConfigError, Fault
 from config.host import check_state_dir, path_problems
@@ -50,6 +48,8 @@ def make(plan: Plan, tell: Callable[[str], None]) -> tuple[Policy, Verifier]:
 @contextmanager
 def _alone() -> Iterator[None]:
     """Hold off others like this: two with other answers would make one host of both."""
+    from filelock import FileLock, Timeout
+
     lock = FileLock(LOCK, timeout=0, mode=0o600)
     try:
         lock.acquire()

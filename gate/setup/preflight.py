@@ -58,10 +58,9 @@ def places(answers: Answers) -> Iterator[str]:
 
 def making(answers: Answers, missing: tuple[Thing, ...]) -> Iterator[str]:
     """What this process could not make, with the command for somebody who can; nothing where it only plans for root."""
-    for thing in missing:
-        maker = thing.maker[0]
+    for maker in dict.fromkeys(thing.maker[0] for thing in missing):
         if not shutil.which(maker, path=TOOL_PATH):
-            yield f"{maker} is not installed, to make {thing.name}: install the package {_PACKAGES[maker]}"
+            yield f"{maker} is not installed: install the package {_PACKAGES[maker]}"
     directories = [thing for thing in missing if isinstance(thing, Directory)]
     others = {thing.path: thing.owner for thing in directories if thing.owner != answers.runner.name}
     for thing in directories:

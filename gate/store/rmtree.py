@@ -12,7 +12,7 @@ import errno
 import itertools
 import os
 
-from audit.descriptor import Held
+from audit.descriptor import Held, held_directory
 from gate.errors import GateError
 
 TYPE_CHECKING = False
@@ -53,21 +53,16 @@ def remove(path: str, allowed: Allowance) -> None:
         OSError: something is left.
         SpentError: more is left than is allowed.
     """
-    parent = os.open(os.path.dirname(path), os.O_PATH | DIRECTORY)
     name = os.path.basename(path)
-    try:
+    with held_directory(os.path.dirname(path), os.O_PATH | os.O_NOFOLLOW) as parent:
         try:
             top = take_over(name, parent)
         except FileNotFoundError:
             return
-        try:
+        with Held(top):
             _empty(top, allowed)
-        finally:
-            os.close(top)
         allowed.take()
         os.rmdir(name, dir_fd=parent)
-    finally:
-        os.close(parent)
 
 
 def take_over(name: str, parent: int) -> int:

@@ -7,8 +7,8 @@ be behind: the next sweep goes on.
 from __future__ import annotations
 
 import fcntl
-import os
 
+from audit.descriptor import held_directory
 from audit.errors import AuditError
 from gate.store import layout
 from gate.store.files import StateError
@@ -30,16 +30,23 @@ def tidy(policy: Policy, own_key: str, now_s: float) -> list[str]:
     if keep is None:  # a job that an older version of the gate let in
         return []
     try:
-        alone = os.open(layout.archive(state_dir), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return alone(layout.archive(state_dir), lambda: _tidy(policy, own_key, now_s))
     except OSError as error:
         return [_cannot(error)]
-    try:
-        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return _tidy(policy, own_key, now_s)
-    except BlockingIOError:
-        return []  # another sweep is at it
-    finally:
-        os.close(alone)
+
+
+def alone(directory: str, work: Callable[[], list[str]]) -> list[str]:
+    """What `work` returns; nothing, and it is not done, while another process holds `directory`.
+
+    Raises:
+        OSError: the directory cannot be opened.
+    """
+    with held_directory(directory) as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return []
+        return work()
 
 
 def _tidy(policy: Policy, own_key: str, now_s: float) -> list[str]:

@@ -15,14 +15,13 @@ TURN_AWAY_MAX of them: however much somebody has left, the rest is for the next 
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 import stat
 import time
 
 from audit import log, retention
-from audit.descriptor import held_directory
+from audit.descriptor import Held, held_directory
 from audit.rotate import rotate
 from gate import __version__
 from gate.flow.decide import decide, finish
@@ -55,16 +54,9 @@ def sweep(policy: Policy, own_key: str) -> list[str]:
         return []  # config could not make it, and has said why: a line about that here would only hide the reason
     try:
         # In turned-away/, which only R can open: who can open a directory can lock it.
-        alone = os.open(layout.turned_away(policy["state_dir"]), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return prune.alone(layout.turned_away(policy["state_dir"]), lambda: _sweep(policy, own_key))
     except OSError as error:
         return [f"cannot sweep {policy['state_dir']}: {error.strerror}"]
-    try:
-        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return _sweep(policy, own_key)
-    except BlockingIOError:
-        return []
-    finally:
-        os.close(alone)
 
 
 def _sweep(policy: Policy, own_key: str) -> list[str]:
@@ -193,18 +185,15 @@ def _sweep_directory(
 ) -> list[str]:
     """Turn away what `judged` gives a reason for; one that cannot be moved, such as a mount, hinders no other."""
     faults, left, until_s = [], TURN_AWAY_MAX, time.monotonic() + LIST_WITHIN_S
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if not left or time.monotonic() > until_s:
-                    break
-                try:
-                    left -= _sweep_file(state_dir, directory, entry.name, judged)
-                except _FAULTS as error:
-                    faults.append(f"cannot sweep {place}/{shown(entry.name)}: {error}")
-                    left -= 1
-    finally:
-        os.close(directory)
+    with Held(directory), os.scandir(directory) as entries:
+        for entry in entries:
+            if not left or time.monotonic() > until_s:
+                break
+            try:
+                left -= _sweep_file(state_dir, directory, entry.name, judged)
+            except _FAULTS as error:
+                faults.append(f"cannot sweep {place}/{shown(entry.name)}: {error}")
+                left -= 1
     return faults
 
 

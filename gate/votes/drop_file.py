@@ -28,6 +28,7 @@ import stat
 import time
 from contextlib import suppress
 
+from audit.descriptor import Held
 from gate.errors import GateError
 from gate.model.words import ascii_json_bytes
 from gate.named_tuple import NamedTuple
@@ -171,7 +172,7 @@ def _read(directory: int, name: str, uid: int | None, judge: Callable[[bytes, os
         if error.errno in HOSTS_OWN:
             raise
         raise DropError(fault_words(error)) from error
-    try:
+    with Held(held):
         found = os.fstat(held)
         why = _file_fault(found, uid)
         if why:
@@ -179,8 +180,6 @@ def _read(directory: int, name: str, uid: int | None, judge: Callable[[bytes, os
         if found.st_nlink != 1:
             return _second_link(found)
         return _read_when_ready(held, found, judge)
-    finally:
-        os.close(held)
 
 
 def _file_fault(found: os.stat_result, uid: int | None) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 
+from audit.descriptor import Held
 from gate.clock import boottime_ms
 from gate.model.rules import may_answer
 from gate.model.words import duration
@@ -34,14 +35,12 @@ def look_into(ballot: Ballot, root: int, person: str, uid: int) -> None:
         place = f"drop/{person}"
         ballot.pass_over(place, by, str(error).removeprefix(f"{place} "))
         return
-    try:
+    with Held(directory):
         names = drop_file.names_of(ballot.request.facts["job_id"], ballot.request.key)
         found = ballot.readings(person, f"drop/{person}", names, by, lambda name: drop_file.read(directory, name, uid))
         for name, reading in found:
             _judge(ballot, directory, name, person, reading)
         from_signed.look_into_own(ballot, directory, person, uid)
-    finally:
-        os.close(directory)
 
 
 def _judge(ballot: Ballot, directory: int, name: str, person: str, reading: Reading) -> None:

@@ -15,9 +15,9 @@ A statement counts once. Otherwise a kept copy of alice's approval could be put 
 
 from __future__ import annotations
 
-import os
 import time
 
+from audit.descriptor import Held
 from gate.clock import boottime_ms
 from gate.hashes import sha256
 from gate.model.rules import concerned, may_answer
@@ -27,6 +27,7 @@ from gate.votes.sshsig import CannotVerifyError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     from gate.shapes import AnyVote, Facts, KeptVote, Policy, Rule
@@ -54,13 +55,11 @@ def look_into(ballot: Ballot, root: int, people: list[str]) -> None:
     except drop_file.DropDirectoryError as error:
         ballot.lines.append(f"signed drops do not count: {shown(error)}")
         return
-    try:
+    with Held(directory):
         for person in people:
             source = f"signed/{person}"
             for name, reading in _readings(ballot, directory, person, source):
                 _judge(ballot, directory, name, reading, source)
-    finally:
-        os.close(directory)
 
 
 def look_into_own(ballot: Ballot, directory: int, carrier: str, uid: int) -> None:

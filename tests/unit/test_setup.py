@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import subprocess
 import sys
 import tempfile
@@ -194,13 +193,11 @@ def test_a_program_that_is_not_there_is_named_with_its_package(monkeypatch: pyte
     monkeypatch.setattr(preflight, "TOOL_PATH", "/nonexistent")
     answers = Answers("/etc/gate.yaml", "a", (Approver("alice"),), None, "/srv/state", page=False, runner=ROOT)
     missing: tuple[Thing, ...] = (Group("crew"), Member("alice", "crew"), Directory("/srv/state", "root", None, 0o755))
-    said = "\n".join(preflight.making(answers, missing))
-    for thing, package in zip(
-        missing, ("systemd-standalone-sysusers", "shadow-utils", "systemd-standalone-tmpfiles"), strict=True
-    ):
-        assert re.search(
-            f"^{thing.maker[0]} is not installed, to make {re.escape(thing.name)}: .*{package}$", said, re.MULTILINE
-        )
+    assert [each for each in preflight.making(answers, missing) if "is not installed" in each] == [
+        "systemd-sysusers is not installed: install the package systemd or systemd-standalone-sysusers",
+        "gpasswd is not installed: install the package passwd or shadow-utils",
+        "systemd-tmpfiles is not installed: install the package systemd or systemd-standalone-tmpfiles",
+    ]
 
 
 @pytest.mark.parametrize(
