@@ -33,6 +33,7 @@ REWATCH_MS = 10_000
 HEARD_MAX = 10_000
 GAP_MS = 20  # between two times that it listens: what comes together is heard together
 NO_INSTANCE = "no inotify instance is left on this host (fs.inotify.max_user_instances): looking once a second instead"
+NO_WATCH = "no inotify watch is left on this host (fs.inotify.max_user_watches): looking once a second instead"
 _FREE = -1
 
 
@@ -48,7 +49,7 @@ class Lookout:
         self._inotify: Inotify | None = None
         self._people: dict[int, int] = {}
         self._names: list[str] = []
-        self._drops = self._config = NONE
+        self._drops = NONE
         self._known: object = None
         self._watched_ms = self._heard_ms = 0
 
@@ -68,6 +69,8 @@ class Lookout:
             self._take()
         elif boottime_ms() - self._watched_ms >= REWATCH_MS:
             self._watch()
+        if self._place != _FREE and self._drops == NONE:
+            self._give_up_place(NO_WATCH)
 
     def hear(self) -> None:
         """Ring those whom the names that have come may be meant for."""
@@ -96,15 +99,14 @@ class Lookout:
                 self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             free = [place for place in PLACES if self._locks(place)]
         except OSError as error:
-            self.why = f"cannot hear of answers at once ({error.strerror}): looking once a second instead"
+            self._give_up_place(f"cannot hear of answers at once ({error.strerror}): looking once a second instead")
             return
         self.why = ""
         if not free:
             return
         self._inotify = Inotify()
         if self._inotify.descriptor < 0:
-            self._give_up_place()
-            self.why = NO_INSTANCE
+            self._give_up_place(NO_INSTANCE)
             return
         self._place, self._known = free[0], _identity(self._config_file)
         for place in free[1:]:
@@ -113,7 +115,8 @@ class Lookout:
         if len(free) == len(PLACES):
             self._ring(None)
 
-    def _give_up_place(self) -> None:
+    def _give_up_place(self, why: str = "") -> None:
+        self.why = why
         if self._inotify:
             self._inotify.close()
         self._inotify, self._place = None, _FREE
@@ -134,15 +137,15 @@ class Lookout:
             return
 
     def _watch(self) -> None:
-        """Watch what is there by now, also what was not listened to."""
+        """Watch what is there by now, also what was not listened to; `drop/` itself last, which shows whether there was room."""
         assert self._inotify  # noqa: S101
         self._watched_ms = boottime_ms()
         path = os.path.join(self._state_dir, "drop")
-        self._drops = self._inotify.watch(path)
-        self._config = self._inotify.watch(os.path.dirname(self._config_file))
+        self._inotify.watch(os.path.dirname(self._config_file))
         try:
             root = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
+            self._drops = NONE
             return
         try:
             self._names = _listed(path)
@@ -150,6 +153,7 @@ class Lookout:
         finally:
             os.close(root)
         self._people = dict.fromkeys([watch for watch in people if watch != NONE], 0)
+        self._drops = self._inotify.watch(path)
 
     def _hear(self, meant: set[str]) -> bool:
         """Add what the names that have come are meant for, as their authors say; whether some may be lost."""

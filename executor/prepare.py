@@ -147,7 +147,7 @@ class Wait:
         self.now, self.context, self.signals, self.talk = opened, context, signals, talk
         self.beat = heartbeat.start_beating(opened["job_dir"], opened["attempt"])
         self.beat_ms = boottime_ms()
-        self.bell = bell.hang_up(opened["job_dir"])
+        self.bell = -1
         self.lookout = Lookout(os.path.dirname(opened["root"]), context["config_file"])
         self.glance = Glance()
         self.pace = Pace()
@@ -175,9 +175,12 @@ class Wait:
         return over
 
     def _keep_lookout(self) -> None:
+        if self.bell < 0:
+            self.bell = bell.hang_up(self.now["job_dir"])
         self.lookout.take()
-        if self.lookout.why:
-            self.talk.once(self.lookout.why)
+        why = self.lookout.why or (bell.MISSING if self.bell < 0 else "")
+        if why:
+            self.talk.once(why)
 
     def _turn(self) -> StepResult | None:
         if self.signals.orphaned():

@@ -15,6 +15,7 @@ import stat
 from gate.store.files import StateError
 
 RING_MAX_BYTES = 65_536  # what a pipe holds, pipe(7)
+MISSING = "cannot be told of answers (no bell): looking once a second instead"
 
 
 def make(job_dir: str, gid: int = -1) -> None:

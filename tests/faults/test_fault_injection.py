@@ -32,7 +32,7 @@ MARGIN = 30  # of calls: what no process makes beyond those of a good run
 BATCH = 60  # of cases for one strace, since it also counts the calls of the process that does the stages
 MADE_FOR_EACH_STAGE, CALLS_OF_STAGE = {"read", "write", "clone", "wait4", "close"}, 6
 IMPORTED = "executor.steps,json"  # by a step, before it touches the state
-LETS_GO = {"openat": 1, "dup2": 2, "close": 1}  # of the job log and the heartbeat, first thing (executor/forked.py)
+LETS_GO = {"openat": 1, "dup2": 2, "close": 4}  # of the job log, the heartbeat, the bell and the lookout, first thing
 MAY_MISS = 0.2  # of the waiting process's calls: it makes fewer where it is woken less often, as by a busy machine
 DIED = "a process of the gate died while"
 

@@ -12,7 +12,7 @@ import pytest
 
 from executor import lookout
 from executor.inotify import NONE, Inotify
-from executor.lookout import NO_INSTANCE, PLACES, Lookout
+from executor.lookout import NO_INSTANCE, NO_WATCH, PLACES, Lookout
 from gate.store import bell, layout
 from tests.support.gate_state import made, open_request
 
@@ -246,6 +246,13 @@ def test_without_an_instance_there_is_no_lookout_and_the_place_stays_free(
         assert (fresh.lookout.why, fresh.lookout.descriptor, fresh.held_places()) == (NO_INSTANCE, -1, 0)
     fresh.lookout.take()
     assert (fresh.lookout.why, fresh.held_places()) == ("", 1)
+
+
+def test_without_room_for_a_watch_there_is_none_either(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Inotify, "watch", lambda *_: NONE)
+    monkeypatch.setattr(lookout, "REWATCH_MS", 0)
+    watched.lookout.take()
+    assert (watched.lookout.why, watched.lookout.descriptor, watched.held_places()) == (NO_WATCH, -1, 0)
 
 
 def test_a_lock_that_cannot_be_had_is_said(fresh: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
