@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# Otherwise pytest compiles all tests in each of its processes, each time. The gate itself writes no bytecode, and neither
-# do tests that run.
+# Otherwise pytest compiles all tests in each of its processes, each time. The gate itself writes no bytecode, and
+# neither do tests that run.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: test lint demo package bench screenshots clean
@@ -19,7 +19,8 @@ unexport PYTHONDONTWRITEBYTECODE
 bytecode: .venv/ready
 	$(BIN)/python -m compileall -q gitlab_runner_gate.py executor gate config audit
 
-# What is thousandfold is thinned by default; with GATE_TEST_EFFORT=10, as in .ci/run, it is whole (tests/support/effort.py).
+# What is thousandfold is thinned by default; with GATE_TEST_EFFORT=10, as in .ci/run, it is whole
+# (tests/support/effort.py).
 test: bytecode
 	$(BIN)/python -m pytest $(TESTS)
 

@@ -195,7 +195,7 @@ def _runner() -> str | None:
 
 
 def _make_runner(program: Path) -> None:
-    """Stand in for the machine's: it says the same of itself, and takes a tenth of the time. A check asks three times."""
+    """Stand in for the machine's: it says the same of itself, in a tenth of the time. A check asks three times."""
     said = subprocess.run([_runner() or "false", "--version"], capture_output=True, text=True, check=False).stdout
     program.write_text(f"#!/bin/sh\ncat << 'END'\n{said}END\n", encoding="utf-8")
     program.chmod(0o755)

@@ -203,7 +203,7 @@ class PageServer:
         return ["setpriv", f"--reuid={PAGE_USER}", f"--regid={PAGE_USER}", f"--groups={','.join(_GROUPS)}", "--", *gate]
 
     def add_user(self, person: str, password: str = PASSWORD) -> None:
-        """As `gate user add` does, once the page runs; with a hash made before, since making one takes long on purpose."""
+        """As `gate user add` does, once the page runs; with a hash of before, since making one takes long on purpose."""
         directory = Path(layout.accounts(layout.page(str(self.site.state))))
         account = directory / f"{person}.json"
         directory.mkdir(mode=0o700, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The order of the tests: each worker begins with its share of the slow ones, so that none is left with them at the end.
+"""The order of the tests: each worker begins with its share of the slow ones, so that none has them left at the end.
 
 pytest-xdist (--dist=worksteal) gives each worker one part of the list, all of one length, and takes from the end of the
 longest for who has nothing left. In pytest's own order one part has all the slow tests.
