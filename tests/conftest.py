@@ -5,6 +5,7 @@ Only a gitlab-runner may be missing then.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -15,11 +16,14 @@ import pytest
 
 from tests.support import machine, shared
 from tests.support.effort import EXAMPLES, LEAST_EXAMPLES, rounds
+from tests.support.spread import SLOW, how_long, spread
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-# Some tests take disk space away from this process: a bytecode file written then is cut short, and breaks the others.
+# Some tests take disk space away: a bytecode file written then is cut short, and breaks the others. Collecting alone
+# writes, see below: without pytest's files of it, each worker would compile all tests, and Hypothesis, each time.
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 sys.dont_write_bytecode = True
 
 # However the tests were started, under nohup or in the background of a script: no signal is ignored by inheritance.
@@ -53,6 +57,28 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove it."""
     if not hasattr(config, "workerinput"):
         shared.end()
+
+
+def pytest_collectstart() -> None:
+    """Keep the bytecode of a file of tests that is imported now; gitlab_runner_gate, which some import, forbids it."""
+    sys.dont_write_bytecode = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have each worker begin with what takes long."""
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    slow = sorted(filter(is_slow, items), key=lambda item: how_long(item.nodeid))
+    items[:] = spread(slow, list(itertools.filterfalse(is_slow, items)), workers)
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Whether a test takes long, by its directory or by its mark."""
+    return how_long(item.nodeid) < len(SLOW) or item.get_closest_marker("slow") is not None
+
+
+def pytest_collection_finish() -> None:
+    """From here on, tests run."""
+    sys.dont_write_bytecode = True
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_threats import left
 from tests.support.browser import Browsers, log_in, log_in_by_link
 from tests.support.ports import free_port
 from tests.support.site import APPROVER, IS_ROOT, RUN_AS, USERS
 from tests.support.tools import need
+from tests.support.visits import left
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""500 hostile strings in every field that a job's author or an approver writes: each is text on the page, and nothing else."""
+"""500 hostile strings in the fields that a job's author or an approver writes: each is text on the page, and nothing else.
+
+At full effort (tests/support/effort.py) each string comes to each field, otherwise to some of them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gate.model.words import shown
 from gate.store.request import fit
 from tests.support.browser import Browsers, faults_of, log_in
+from tests.support.effort import some_of
 from tests.support.hostile import strings
 from tests.support.site import APPROVER
 
@@ -40,6 +44,9 @@ _LOOK = """
 """
 
 
+NUMBERS = some_of(range(len(strings())), 125)
+
+
 def fields_of(n: int) -> dict[str, str]:
     """The n-th request's fields: each string comes to each field once."""
     found = strings()
@@ -70,13 +77,13 @@ def seen_as(text: str) -> str:
     return text.replace("\0", "\u2400")
 
 
-def test_five_hundred_hostile_strings_are_text_in_every_field(shown: Start, browser: Browsers) -> None:
+def test_five_hundred_hostile_strings_are_text(shown: Start, browser: Browsers) -> None:
     start = shown()
     start.page.add_user(APPROVER)
     plain = start.stage.waiting(hold=False, **job_of(dict.fromkeys(FIELDS, "plain")))
     start.stage.decided(plain, "rejected", "plain")
     requests = {}
-    for n in range(len(strings())):
+    for n in NUMBERS:
         fields = fields_of(n)
         requests[n] = start.stage.waiting(hold=False, **job_of(fields))
         start.stage.decided(requests[n], "rejected", fields["comment"].strip()[:1000])
@@ -150,6 +157,6 @@ def history_shows_them_all(page: Page, start: Shown) -> None:
             break
         with page.expect_navigation():
             older.click()
-    expected = {seen_as(fit(fields_of(n)["name"])) for n in range(len(strings()))}
+    expected = {seen_as(fit(fields_of(n)["name"])) for n in NUMBERS}
     assert expected <= {name.rpartition(" #")[0] for name in names}
-    assert len(names) == len(strings()) + 1
+    assert len(names) == len(NUMBERS) + 1

@@ -5,6 +5,9 @@ its fork to its exit; the step that opens; the waiting process. Then each of the
 strace: it fails with EIO or ENOSPC (and what else is usual for it), writes less than it was given, or its process is killed
 on its way in. After each: nothing went on without its records, the log verifies, and the same job comes through with the
 runner's next attempt, or by itself, nobody helping, with no record twice.
+
+At less than full effort (tests/support/effort.py) a call that is made often is not struck by each fault at each place:
+the faults take turns, so that together they strike it everywhere.
 """
 
 from __future__ import annotations
@@ -16,13 +19,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.conftest import SOAK
+from tests.support.effort import turn_of
 from tests.support.fault_injection import NOBODY, Call, Jobs, Stages, calls_of
 from tests.support.fault_stage import STEP_DONE, STEP_FAULT
 from tests.support.fault_verdict import wrong_now, wrong_then
 from tests.support.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     Case = Callable[[Stages, int], str]
@@ -32,6 +36,7 @@ MARGIN = 30  # of calls: what no process makes beyond those of a good run
 BATCH = 60  # of cases for one strace, since it also counts the calls of the process that does the stages
 MADE_FOR_EACH_STAGE, CALLS_OF_STAGE = {"read", "write", "clone", "wait4", "close"}, 6
 IMPORTED = "executor.steps,json"  # by a step, before it touches the state
+OFTEN = 6  # what is made more often
 LETS_GO = {"openat": 1, "dup2": 2, "close": 4}  # of the job log, the heartbeat, the bell and the lookout, first thing
 MAY_MISS = 0.2  # of the waiting process's calls: it makes fewer where it is woken less often, as by a busy machine
 DIED = "a process of the gate died while"
@@ -89,12 +94,13 @@ class Striker:
         wrong: list[str] = []
         for call in self.calls:
             for each in faults_for(call, fault, share):
-                wrong += self.one_by_one(call, each, call.early + call.late, partial(self.comes_through, each))
+                places = places_of(call.early + call.late, each, ANY if each in ANY else ITS_OWN[call.name])
+                wrong += self.one_by_one(call, each, places, partial(self.comes_through, each))
         assert self.missed <= self.tried * MAY_MISS
         assert not wrong, "\n".join(wrong)
 
-    def one_by_one(self, call: Call, fault: str, count: int, case: Case) -> list[str]:
-        """Strike a call at each of the first `count` times that it is made; what `case` finds wrong then."""
+    def one_by_one(self, call: Call, fault: str, places: Sequence[int], case: Case) -> list[str]:
+        """Strike a call each of those times that it is made, counted from 1; what `case` finds wrong then."""
         wrong = []
         when = call.most + MARGIN + (BATCH * CALLS_OF_STAGE if call.name in MADE_FOR_EACH_STAGE else 0)
         record = self.jobs.scratch / f"strace.{next(self.jobs.numbers)}"
@@ -102,8 +108,8 @@ class Striker:
         words += ["-e", f"inject={call.name}:{fault}:when={when}"]
         # A signal cannot be sent from where seccomp stops a process; else it is quicker, as few of its calls stop it.
         words += [] if "signal" in fault else ["--seccomp-bpf"]
-        for first in range(1, count + 1, BATCH):
-            batch = range(first, min(first + BATCH, count + 1))
+        for first in range(0, len(places), BATCH):
+            batch = places[first : first + BATCH]
             with self.jobs.stages(*words, call=call.number, modules=self.modules) as stages:
                 found = [case(stages, when - call.before - place) for place in batch]
             wrong += [f"{call.name} {place} {fault}: {what}" for place, what in zip(batch, found, strict=True) if what]
@@ -112,7 +118,7 @@ class Striker:
             if "signal" not in fault and self.target == "itself":
                 self.missed += len(batch) - hits
             elif "signal" not in fault and call.name not in UNSTEADY and hits != len(batch):
-                wrong.append(f"{call.name} {batch} {fault}: {hits} were struck")
+                wrong.append(f"{call.name} {list(batch)} {fault}: {hits} were struck")
         return wrong
 
     def comes_through(self, fault: str, stages: Stages, idle: int = -1) -> str:
@@ -151,6 +157,12 @@ def faults_for(call: Call, fault: str, share: str | None) -> list[str]:
     if call.name == "exit_group" or (call.name in NEVER_FAIL and fault != "signal=KILL"):
         return []
     return ITS_OWN.get(call.name, []) if fault == "its own" else [fault]
+
+
+def places_of(count: int, fault: str, faults: list[str]) -> Sequence[int]:
+    """Which of the first `count` times that a call is made this one of the faults strikes it."""
+    places = range(1, count + 1)
+    return places if count <= OFTEN else turn_of(places, faults.index(fault), len(faults))
 
 
 @pytest.mark.parametrize("share", SHARES)
@@ -209,7 +221,7 @@ def test_a_fault_while_a_step_imports_changes_nothing(jobs: Jobs, strace: str, f
     for call in striker.calls:
         if faults_for(call, fault, share):
             case = partial(ready.outlives, call.name not in UNSTEADY)
-            wrong += striker.one_by_one(call, fault, call.early, case)
+            wrong += striker.one_by_one(call, fault, places_of(call.early, fault, WHILE_IMPORTING), case)
     assert not wrong, "\n".join(wrong)
 
 

@@ -14,6 +14,7 @@ import pytest
 from audit import log
 from audit.rotate import rotate
 from audit.verify import verify
+from tests.faults.test_fault_injection import places_of
 from tests.support import audit_rotator
 from tests.support.audit_logs import VERSION, add, filled
 from tests.support.audit_rotator import FAILED, MARK
@@ -63,7 +64,7 @@ def test_a_rotation_outlives_a_fault_at_any_call(tmp_path: Path, strace: str, te
     record, wrong, struck_at = tmp_path / "strace", [], 0
     good = shutil.copytree(template, tmp_path / "good")
     for name, before, count in calls(strace, good, record):
-        for place in range(1, count + 1):
+        for place in places_of(count, fault, FAULTS):
             for each in [fault, *(SHORT.get(name, []) if fault == FAULTS[0] else [])]:
                 directory = shutil.copytree(template, tmp_path / f"{name}-{place}-{each}")
                 inject = f"inject={name}:{each}:when={before + place}"

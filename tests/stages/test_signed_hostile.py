@@ -13,14 +13,14 @@ import pytest
 
 from gate.store import layout
 from gate.store.files import write_json_once
-from gate.store.request import Request
 from gate.upkeep import sweep
-from gate.votes import ballot, signed, sshsig
 from gate.votes import drop_file as drop
+from gate.votes import signed, sshsig
 from tests.stages.test_signed_drops import DIGEST, KEY, OTHER_REQUEST, Case
 from tests.stages.test_signed_drops import _no_sigio as _no_sigio  # noqa: PLC0414  a fixture
 from tests.stages.test_signed_drops import case as case  # noqa: PLC0414  a fixture
 from tests.stages.test_signed_drops import keys as keys  # noqa: PLC0414  a fixture
+from tests.support.cut_short import STEPS, Crash, cut_short
 from tests.support.gate_state import (
     IS_ROOT,
     drop_file,
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Crash(BaseException):
-    """The process is killed here."""
-
-
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", ["vote file", "record", "move", "unlink"])
 def test_a_vote_cut_short_anywhere_is_finished_once(
@@ -45,7 +41,7 @@ def test_a_vote_cut_short_anywhere_is_finished_once(
 ) -> None:
     case.put(case.good())
     with monkeypatch.context() as patched:
-        cut_short(patched, step, when)
+        cut_short(patched, STEPS[step], when)
         with pytest.raises(Crash):
             case.look()
 
@@ -65,7 +61,7 @@ def test_turning_away_cut_short_anywhere_is_finished_once(
 ) -> None:
     case.put(case.good(case.keys.bob) if what == "for this request" else b"")
     with monkeypatch.context() as patched:
-        cut_short(patched, step, when)
+        cut_short(patched, STEPS[step], when)
         with pytest.raises(Crash):
             case.look()
 
@@ -73,23 +69,6 @@ def test_turning_away_cut_short_anywhere_is_finished_once(
         assert case.look()[0] == []
     assert len(records(case.policy, "drop-turned-away")) == 1
     assert (case.left(), case.away()) == ([], 1)
-
-
-def cut_short(patched: pytest.MonkeyPatch, step: str, when: str) -> None:
-    holder, name = {
-        "vote file": (ballot, "write_json_once"),
-        "record": (Request, "record"),
-        "move": (drop, "take"),
-        "unlink": (os, "unlink"),
-    }[step]
-    true = getattr(holder, name)
-
-    def killed(*words: Any, **named: Any) -> None:
-        if when == "after":
-            true(*words, **named)
-        raise Crash
-
-    patched.setattr(holder, name, killed)
 
 
 def test_one_that_was_swapped_is_moved_back(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

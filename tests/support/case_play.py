@@ -6,15 +6,14 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.load import load_policy
 from gate.store import layout
-from tests.support.site import CHECKOUT
+from tests.support.runner import played_version
+from tests.support.warm import Forked
 from tests.support.wiring import write_config
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 WITHIN_S = 60
 _HEAD = "audit head seq="
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[mK]")
-_GATE = "import sys; sys.path.insert(0, {checkout!r}); import gitlab_runner_gate; gitlab_runner_gate.gate_main()"
 
 
 class Played(NamedTuple):
@@ -43,14 +41,15 @@ def play(site: CaseSite, job: dict[str, Any], votes: list[Vote], prepare_timeout
     job_file, report = site.base / f"job.{job['id']}.json", site.base / f"outcome.{job['id']}.json"
     job_file.write_text(json.dumps(job), encoding="utf-8")
     _drop_early(site, job["id"], [vote for vote in votes if vote.early])
-    words = ["rehearse", "--job", str(job_file), "--report", str(report), *_runner_config(site, prepare_timeout)]
+    words = ["rehearse", "--job", str(job_file), "--report", str(report), "--runner-version", played_version()]
+    words += _runner_config(site, prepare_timeout)
     with _started(site, words) as (rehearsal, log):
         _until(rehearsal, lambda: _HEAD in log.read_text(errors="replace"))
         for vote in votes:
             if not vote.early and rehearsal.poll() is None:
                 path = site.drop(vote.who, f"{job['id']}.{vote.answer}", vote.comment)
                 _until(rehearsal, lambda path=path, vote=vote: vote.passed_over or not path.exists())  # type: ignore[misc]
-        with suppress(subprocess.TimeoutExpired):
+        with suppress(TimeoutError):
             rehearsal.wait(WITHIN_S)
         said = _COLOUR.sub("", log.read_text(errors="replace"))
         for vote in [vote for vote in votes if vote.passed_over]:
@@ -76,30 +75,26 @@ def _runner_config(site: CaseSite, prepare_timeout: int | None) -> list[str]:
 
 
 @contextmanager
-def _started(site: CaseSite, words: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+def _started(site: CaseSite, words: list[str]) -> Iterator[tuple[Forked, Path]]:
     """`gate …`, its output going to a file; ended with all that it started, if it is still there."""
     temporary, log = site.base / "tmp", site.base / "log"
     temporary.mkdir(exist_ok=True)
     env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(site.base), "TMPDIR": str(temporary)}
-    code = _GATE.format(checkout=str(CHECKOUT))
-    command = [sys.executable, "-I", "-c", code, "--config", str(site.yaml), *words]
     with log.open("wb") as output:
-        rehearsal = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env, cwd="/"
-        )
+        rehearsal = Forked(["--config", str(site.yaml), *words], output.fileno(), env=env)
     try:
         yield rehearsal, log
     finally:
         if rehearsal.poll() is None:
             rehearsal.send_signal(signal.SIGTERM)  # GitLab's Cancel: it ends its driver, and then itself
-            with suppress(subprocess.TimeoutExpired):
+            with suppress(TimeoutError):
                 rehearsal.wait(15)
         if rehearsal.poll() is None:
-            rehearsal.kill()
-            rehearsal.wait()
+            rehearsal.send_signal(signal.SIGKILL)
+            rehearsal.wait(WITHIN_S)
 
 
-def _until(rehearsal: subprocess.Popen[bytes], holds: Callable[[], bool]) -> None:
+def _until(rehearsal: Forked, holds: Callable[[], bool]) -> None:
     """Wait until something is so, or the rehearsal has ended."""
     give_up = time.monotonic() + WITHIN_S
     while not holds() and rehearsal.poll() is None:

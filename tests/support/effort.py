@@ -1,7 +1,7 @@
 """How much the thousandfold tests do, by one setting: GATE_TEST_EFFORT.
 
 1 is the default, for `make test`. 10 is all of what a test enumerates and each number of examples as its file has it:
-`make soak` uses that, and more. What is left out between them is more of the same: no test is skipped.
+`.ci/run` uses that, and `make soak` more. What is left out between them is more of the same: no test is skipped.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ def rounds(whole: int, least: int) -> int:
 def examples(whole: int = EXAMPLES, **others: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Hypothesis' settings for `whole` examples at full effort; `others` as for hypothesis.settings."""
     return hypothesis.settings(max_examples=rounds(whole, LEAST_EXAMPLES), **others)
+
+
+def turn_of(items: Sequence[Item], turn: int, turns: int = 3) -> Sequence[Item]:
+    """All of `items` at full effort, otherwise those of one turn: `turns` of them, from 0, have each item once."""
+    return items if EFFORT >= WHOLE else items[turn % turns :: turns]
 
 
 def some_of(items: Sequence[Item], least: int = 100) -> Sequence[Item]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from executor.rehearsal.session import Outcome
 from tests.support.fake_gitlab import FINAL_STATES, WAIT_S, FakeGitLab
 from tests.support.jobs import job_payload
-from tests.support.runner import MARK, Runner, end_marked
+from tests.support.runner import MARK, Runner, end_marked, played_version
 from tests.support.wiring import DriverWiring, write_config
 
 if TYPE_CHECKING:
@@ -270,6 +270,7 @@ class RehearsalHarness(Harness):
             "settings": [],
             "timeout": None,
             "report": str(job.report),
+            "runner_version": played_version(),
         }
         script = Path(__file__).with_name("rehearsed.py")
         with (self._scratch / "runner.log").open("ab") as log:

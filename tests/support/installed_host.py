@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -156,6 +157,8 @@ class WholeHost:
         mounts = mounts_of_etc(self.base / "etc")
         mounts += [f"mount --rbind {self.base}/{name} /{name}" for name in PRIVATE]
         mounts += [f"mount --bind {self.base}/{name.rpartition('/')[2]} {name}" for name in _FILES]
+        if runner := _runner():
+            mounts.append(f"mount --bind {self.base}/gitlab-runner {runner}")
         script = " && ".join([*mounts, *self.mounts, *SHUT, 'exec "$@"'])
         return ["unshare", "--mount", "sh", "-c", script, "sh", *command]
 
@@ -185,6 +188,20 @@ def is_of_the_machine(finding: dict[str, Any]) -> bool:
 
 
 @functools.cache
+def _runner() -> str | None:
+    """The machine's gitlab-runner, where it has one."""
+    found = shutil.which("gitlab-runner", path=ENVIRONMENT["PATH"])
+    return found and os.path.realpath(found)
+
+
+def _make_runner(program: Path) -> None:
+    """Stand in for the machine's: it says the same of itself, in a tenth of the time. A check asks three times."""
+    said = subprocess.run([_runner() or "false", "--version"], capture_output=True, text=True, check=False).stdout
+    program.write_text(f"#!/bin/sh\ncat << 'END'\n{said}END\n", encoding="utf-8")
+    program.chmod(0o755)
+
+
+@functools.cache
 def _template() -> Path:
     """A host to copy."""
     _skip_unless_usable()
@@ -196,6 +213,7 @@ def _make_template(base: Path) -> None:
         (base / name).mkdir(parents=True)
     for name, content in _FILES.items():
         (base / Path(name).name).write_text(content, encoding="ascii")
+    _make_runner(base / "gitlab-runner")
     copy_etc(base / "etc")
     host = WholeHost.__new__(WholeHost)
     host.base, host.mounts = base, []

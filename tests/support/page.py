@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
-import subprocess
 import sys
+import tempfile
 import time
 import urllib.parse
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from config.page import link_socket_of
+from gate.page.auth.accounts import Accounts
+from gate.store import layout
 from tests.support.gate_state import fork
 from tests.support.site import ENTRY, IS_ROOT, PAGE_GROUP, PAGE_USER, PROXY_GROUP, USERS
+from tests.support.warm import Forked
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -135,7 +141,7 @@ class PageServer:
         """`prelude` is Python that the page's process runs first: to set its clock, say."""
         self.site, self._prelude = site, prelude
         self._log = site.base / "page.log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Forked | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -150,9 +156,9 @@ class PageServer:
         """Start it, and wait until it serves."""
         before = self.log.count("serves http")
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command("page"), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
-            )
+            words = ["--config", str(self.site.yaml), "page"]
+            who: dict[str, Any] = {"user": PAGE_USER, "groups": _GROUPS} if IS_ROOT else {}
+            self.process = Forked(words, log.fileno(), prelude=self._prelude, **who)
         give_up = time.monotonic() + WITHIN_S
         while self.log.count("serves http") == before:
             assert self.process.poll() is None, self.log
@@ -194,13 +200,17 @@ class PageServer:
         ]
         if not IS_ROOT:
             return gate
-        groups = f"--groups={PAGE_GROUP},{PROXY_GROUP}"  # of the proxy's too, since no systemd hands over the sockets
-        return ["setpriv", f"--reuid={PAGE_USER}", f"--regid={PAGE_USER}", groups, "--", *gate]
+        return ["setpriv", f"--reuid={PAGE_USER}", f"--regid={PAGE_USER}", f"--groups={','.join(_GROUPS)}", "--", *gate]
 
     def add_user(self, person: str, password: str = PASSWORD) -> None:
-        """`gate user add`."""
-        words = self.command("user", "add", person, "--password-stdin")
-        subprocess.run(words, input=password.encode() + b"\n", check=True, capture_output=True, timeout=WITHIN_S)
+        """As `gate user add` does, once the page runs; with a hash of before, since making one takes long on purpose."""
+        directory = Path(layout.accounts(layout.page(str(self.site.state))))
+        account = directory / f"{person}.json"
+        directory.mkdir(mode=0o700, exist_ok=True)
+        account.write_bytes(_account(person, password))
+        account.chmod(0o600)
+        for path in (directory, account):
+            shutil.chown(path, PAGE_USER)
 
     def client(self, person: str | None = None, door: str = "socket", **headers: str) -> Client:
         return Client(self, person, door, {name.replace("_", "-"): value for name, value in headers.items()})
@@ -217,6 +227,15 @@ class PageServer:
         if not IS_ROOT or person is None:
             return os.geteuid()
         return self.site.uid(person) if person in USERS else int(person)
+
+
+@functools.cache
+def _account(person: str, password: str) -> bytes:
+    """What `gate user add` keeps of somebody."""
+    with tempfile.TemporaryDirectory() as made:
+        accounts = Accounts(made)
+        accounts.set_password(person, password)
+        return Path(accounts.directory, f"{person}.json").read_bytes()
 
 
 def connect_as(path: str, uid: int) -> socket.socket:
@@ -252,6 +271,7 @@ def connect_as(path: str, uid: int) -> socket.socket:
     return socket.socket(fileno=descriptors[0])
 
 
+_GROUPS = (PAGE_GROUP, PROXY_GROUP)  # of the proxy's too, since no systemd hands over the sockets
 _GATE = (
     "import sys; sys.path.insert(0, {entry!r}); import gitlab_runner_gate\n{prelude}\ngitlab_runner_gate.gate_main()"
 )

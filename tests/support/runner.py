@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import shutil
@@ -12,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from executor.rehearsal.version import chosen
 from tests.support.wiring import DriverWiring, write_config
 
 if TYPE_CHECKING:
@@ -27,6 +29,12 @@ MARK = "GATE_TEST_RUNNER"
 def find_runner() -> str | None:
     """The path of the binary: what GITLAB_RUNNER names, else what is on PATH; None where there is none."""
     return shutil.which(os.environ.get("GITLAB_RUNNER") or "gitlab-runner")
+
+
+@functools.cache
+def played_version() -> str:
+    """The version that a rehearsal plays unless it is told one; asked once, since a runner takes a while to say it."""
+    return chosen(None)
 
 
 class Runner:

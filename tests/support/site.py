@@ -190,12 +190,19 @@ class Site:
 
     def _gate_command(self, person: str, words: tuple[str, ...]) -> list[str]:
         """As root, a person is another user, who needs a Python and a checkout that they can read."""
-        probe = [sys.executable, "-I", "-c", f"import click; open({str(ENTRY)!r})"]
-        try:
-            self.run_as(person, probe, check=True)
-        except (OSError, subprocess.CalledProcessError):
+        if not self._is_usable(person):
             pytest.skip(f"{sys.executable} or {CHECKOUT} cannot be used by other users: try PYTHON=/usr/bin/python3")
         return [sys.executable, "-I", "-c", _GATE.format(checkout=str(CHECKOUT)), "--config", str(self.yaml), *words]
+
+    def _is_usable(self, person: str) -> bool:
+        """Whether that person can use our code and its Python; asked once for each."""
+        if person not in _USABLE:
+            probe = [sys.executable, "-I", "-c", f"import click; open({str(ENTRY)!r})"]
+            try:
+                _USABLE[person] = self.run_as(person, probe).returncode == 0
+            except OSError:
+                _USABLE[person] = False
+        return _USABLE[person]
 
     def _as(self, person: str, command: list[str]) -> list[str]:
         if not IS_ROOT:
@@ -204,5 +211,6 @@ class Site:
         return ["setpriv", f"--reuid={uid}", f"--regid={uid}", f"--groups={group}", "--", *command]
 
 
+_USABLE: dict[str, bool] = {}
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/", "LANG": "C.UTF-8"}
 _GATE = "import sys; sys.path.insert(0, {checkout!r}); import gitlab_runner_gate; gitlab_runner_gate.gate_main()"

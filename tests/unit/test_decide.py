@@ -15,6 +15,7 @@ from gate.flow.decide import Interrupted, TooLate, decide, end, record_decided, 
 from gate.store import layout
 from gate.store.files import StateError, write_json_once
 from gate.store.request import Request
+from tests.support.cut_short import Crash
 from tests.support.gate_state import in_children, made, open_request, records, same_json
 from tests.support.parts import part
 
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 VOTE = {"person": "alice", "via": "drop", "uid": 20_001, "comment": "go ahead", "answer": "approve"}
 OTHER_VOTE = {"person": "bob", "via": "drop", "uid": 20_002, "comment": "", "answer": "approve"}
 BACKEND: Any = {"type": "shell", "run_as": "deployer", "uid": 996, "gid": 996, "home": "/", "allow_same_user": False}
-
-
-class Crash(BaseException):
-    """The process is killed here."""
 
 
 @pytest.fixture

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from gate.clock import boottime_ms
 from gate.model.rules import weigh
 from gate.store import layout
-from gate.store.request import Request
-from gate.votes import ballot, from_page
 from gate.votes import drop_file as drop
+from gate.votes import from_page
 from gate.votes.from_page import PageVoteError, parse
 from gate.votes.inbox import Inbox
+from tests.support.cut_short import STEPS, Crash, cut_short
 from tests.support.effort import examples
 from tests.support.gate_state import (
     IS_ROOT,
@@ -43,6 +43,8 @@ from tests.support.peers import ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from gate.store.request import Request
 
 KEY = "git.example-42-1001"
 DIGEST = "2" * 64
@@ -422,10 +424,6 @@ def test_no_file_of_the_page_s_is_a_vote_by_itself(policy: Any, request_: Reques
     assert (votes, box.lines, records(policy, "vote")) == ([], [], [])
 
 
-class Crash(BaseException):
-    """The process is killed here."""
-
-
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", ["vote file", "record", "move", "unlink"])
 def test_a_vote_cut_short_anywhere_is_finished_once(
@@ -433,7 +431,7 @@ def test_a_vote_cut_short_anywhere_is_finished_once(
 ) -> None:
     left_as(request_, said())
     with monkeypatch.context() as patched:
-        cut_short(patched, step, when)
+        cut_short(patched, STEPS[step], when)
         with pytest.raises(Crash):
             look(policy, request_)
     for _ in range(2):
@@ -441,23 +439,6 @@ def test_a_vote_cut_short_anywhere_is_finished_once(
         assert [(vote["person"], vote["via"]) for vote in votes] == [("alice", "page")]
     assert [record["by"]["vote"] for record in records(policy, "vote")] == votes_dir(request_)
     assert records(policy, "drop-turned-away") == []
-
-
-def cut_short(patched: pytest.MonkeyPatch, step: str, when: str) -> None:
-    holder, name = {
-        "vote file": (ballot, "write_json_once"),
-        "record": (Request, "record"),
-        "move": (drop, "take"),
-        "unlink": (os, "unlink"),
-    }[step]
-    true = getattr(holder, name)
-
-    def killed(*words: Any, **named: Any) -> None:
-        if when == "after":
-            true(*words, **named)
-        raise Crash
-
-    patched.setattr(holder, name, killed)
 
 
 def as_the_page(work: Callable[[], bool]) -> bool:

@@ -14,10 +14,9 @@ import pytest
 from gate.model.rules import weigh
 from gate.store import layout
 from gate.store.files import write_json_once
-from gate.store.request import Request
-from gate.votes import ballot, from_drops
-from gate.votes import drop_file as drop
+from gate.votes import from_drops
 from gate.votes.inbox import Inbox
+from tests.support.cut_short import STEPS, Crash, cut_short
 from tests.support.gate_state import (
     UIDS,
     drop_file,
@@ -34,12 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from gate.store.request import Request
+
 KEY = "git.example-42-1001"
 OTHER_KEY = "other.example-7-1001"
-
-
-class Crash(BaseException):
-    """The process is killed here."""
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +117,7 @@ def test_a_vote_cut_short_anywhere_is_finished_once(
     request = open_request(policy)
     drop_file(policy, "alice", "1001.approve", "go ahead")
     with monkeypatch.context() as patched:
-        cut_short(patched, step, when)
+        cut_short(patched, STEPS[step], when)
         with pytest.raises(Crash):
             look(policy, request)
 
@@ -142,7 +139,7 @@ def test_turning_away_cut_short_anywhere_is_finished_once(
     request = open_request(policy)
     drop_file(policy, "bob", "1001.approve", "")
     with monkeypatch.context() as patched:
-        cut_short(patched, step, when)
+        cut_short(patched, STEPS[step], when)
         with pytest.raises(Crash):
             look(policy, request)
 
@@ -150,23 +147,6 @@ def test_turning_away_cut_short_anywhere_is_finished_once(
         assert look(policy, request)[0] == []
     assert len(records(policy, "drop-turned-away")) == 1
     assert (left(policy, "bob"), len(turned_away(policy))) == ([], 1)
-
-
-def cut_short(patched: pytest.MonkeyPatch, step: str, when: str) -> None:
-    holder, name = {
-        "vote file": (ballot, "write_json_once"),
-        "record": (Request, "record"),
-        "move": (drop, "take"),
-        "unlink": (os, "unlink"),
-    }[step]
-    true = getattr(holder, name)
-
-    def killed(*words: Any, **named: Any) -> None:
-        if when == "after":
-            true(*words, **named)
-        raise Crash
-
-    patched.setattr(holder, name, killed)
 
 
 def test_a_half_written_drop_is_left_for_later(policy: Any) -> None:

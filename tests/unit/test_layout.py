@@ -11,6 +11,7 @@ import pytest
 
 from gate.store import layout
 from gate.store.files import StateError
+from tests.support.cut_short import Crash
 from tests.support.gate_state import IS_ROOT, UIDS, mode_of, policy_of
 
 if TYPE_CHECKING:
@@ -114,10 +115,6 @@ def test_an_existing_drop_directory_is_never_touched(tmp_path: Path) -> None:
     layout.make(policy)
 
     assert (own.stat().st_uid, mode_of(own)) == (R, 0o777)
-
-
-class Crash(BaseException):
-    """The process is killed here."""
 
 
 @pytest.mark.parametrize("step", [(os, "chmod"), (os, "chown"), (layout, "rename_without_replacing")])

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 from functools import partial
 from pathlib import Path
@@ -24,10 +25,18 @@ from tests.support.peers import ended
 PASSWORD = "correct horse battery staple"
 
 
+@pytest.fixture(scope="module")
+def alices(tmp_path_factory: pytest.TempPathFactory) -> Accounts:
+    """Hers, made once, since a hash takes long on purpose; nobody changes these."""
+    made = Accounts(str(tmp_path_factory.mktemp("alices")))
+    made.set_password("alice", PASSWORD)
+    return made
+
+
 @pytest.fixture
-def kept(tmp_path: Path) -> Accounts:
+def kept(tmp_path: Path, alices: Accounts) -> Accounts:
     found = Accounts(str(tmp_path))
-    found.set_password("alice", PASSWORD)
+    shutil.copytree(alices.directory, found.directory)
     return found
 
 

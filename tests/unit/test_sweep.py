@@ -19,6 +19,7 @@ from gate.store.request import Request, load
 from gate.upkeep import sweep
 from gate.votes import drop_file as drop
 from gate.votes.inbox import Inbox
+from tests.support.cut_short import STEPS, Crash, cut_short
 from tests.support.gate_state import (
     HOUR_MS,
     drop_file,
@@ -262,10 +263,6 @@ def test_drops_over_seven_days_old_are_swept(
     )
 
 
-class Crash(BaseException):
-    """The process is killed here."""
-
-
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", [(log, "append_once"), (drop, "take"), (os, "unlink")])
 def test_a_sweep_cut_short_anywhere_records_a_drop_once(
@@ -273,15 +270,8 @@ def test_a_sweep_cut_short_anywhere_records_a_drop_once(
 ) -> None:
     ended(policy, KEY)
     drop_file(policy, "alice", "1001.approve")
-    true = getattr(*step)
-
-    def killed(*words: Any, **named: Any) -> None:
-        if when == "after":
-            true(*words, **named)
-        raise Crash
-
     with monkeypatch.context() as patched:
-        patched.setattr(*step, killed)
+        cut_short(patched, step, when)
         with pytest.raises(Crash):
             sweep.sweep(policy, "own")
     for _ in range(2):
@@ -295,7 +285,7 @@ def test_a_drop_that_a_look_has_recorded_is_not_recorded_by_a_sweep(
     request = open_request(policy)
     drop_file(policy, "bob", "1001.approve", "")
     with monkeypatch.context() as patched:
-        patched.setattr(drop, "take", lambda *_: (_ for _ in ()).throw(Crash))
+        cut_short(patched, STEPS["move"], "before")
         with pytest.raises(Crash):
             Inbox(request, policy, rule_of()).collect()
     write_json_once(request.directory, "ended.json", {})
