@@ -15,7 +15,8 @@ import click
 
 from config.accounts import SystemHost
 from config.load import state_dir_of
-from executor.checks import gate_yaml, runner_config, runner_unit
+from executor import runner_config
+from executor.checks import gate_yaml, runner_unit
 from executor.checks.all import CHECKS
 from executor.checks.context import Context
 from executor.checks.finding import FAIL, OK, WARN

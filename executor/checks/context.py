@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from config.accounts import Host, SystemHost
 from config.faults import ConfigError
-from executor.checks.runner_config import Runner, RunnerConfig
 from executor.checks.runner_unit import Unit
 from executor.checks.system import HostSystem, System
+from executor.runner_config import Runner, RunnerConfig
 
 if TYPE_CHECKING:
     from gate.shapes import Policy

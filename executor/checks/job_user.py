@@ -17,7 +17,7 @@ from audit import segments
 from executor.checks.editor import in_editor, owns
 from executor.checks.finding import Finding, fail, ok, warn
 from executor.checks.people import job_users, root_groups
-from executor.checks.runner_config import STAGES
+from executor.runner_config import STAGES
 from gate.store import layout
 
 if TYPE_CHECKING:

@@ -18,13 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.accounts import SystemHost
-from executor.checks import host, page, people, runner_config, runner_unit
+from executor import runner_config
+from executor.checks import host, page, people, runner_unit
 from executor.checks.all import CHECKS
 from executor.checks.context import Context, GateYaml
 from executor.checks.runner import capacity, sandbox, sed, service, timeouts, toml_edit
 from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import Runner, RunnerConfig
 from executor.checks.system import HostSystem
+from executor.runner_config import Runner, RunnerConfig
 from tests.support.parts import part
 
 if TYPE_CHECKING:

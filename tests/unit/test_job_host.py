@@ -10,7 +10,7 @@ import pytest
 from config.accounts import User
 from executor.checks import job_host
 from executor.checks.context import Context, GateYaml
-from executor.checks.runner_config import RunnerConfig
+from executor.runner_config import RunnerConfig
 from executor.shell import backend
 from tests.support.parts import part
 

@@ -6,7 +6,7 @@ from executor.checks.context import Context
 from executor.checks.finding import Finding, ok, warn
 from executor.checks.runner import toml_edit
 from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import Runner, positive
+from executor.runner_config import Runner, positive
 
 FEW = 10
 PLACES = 50

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from executor.checks.context import Context
 from executor.checks.editor import in_editor
 from executor.checks.finding import Finding, fail, ok, warn
-from executor.checks.runner_config import Runner
+from executor.runner_config import Runner
 
 DOCKER, SSH = ("docker", "docker-windows"), ("ssh", "docker-ssh")
 _HERE = ("localhost", "127.0.0.1", "::1", "[::1]")

@@ -11,7 +11,7 @@ from executor.checks.editor import in_editor, weak
 from executor.checks.finding import Finding, fail, ok, warn
 from executor.checks.runner import toml_edit
 from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import BYTE_ORDER_MARK, STAGES, Runner, RunnerConfig, Toml
+from executor.runner_config import BYTE_ORDER_MARK, STAGES, Runner, RunnerConfig, Toml
 
 _NUMBERS = ("concurrent", "check_interval", "shutdown_timeout")
 _RUNNER_TEXTS = ("name", "url", "token", "shell", "builds_dir", "cache_dir")

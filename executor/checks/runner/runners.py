@@ -7,7 +7,7 @@ from executor.checks.editor import in_editor
 from executor.checks.finding import Finding, Need, fail, ok, warn
 from executor.checks.runner import toml_edit
 from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import Runner
+from executor.runner_config import Runner
 from executor.shell.backend import SHELLS
 
 _EXAMPLE = {"url": "https://gitlab.example.com", "token": "glrt-REPLACE-ME"}  # runner-config.example.toml

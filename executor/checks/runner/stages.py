@@ -11,7 +11,7 @@ from executor.checks.editor import at
 from executor.checks.finding import Finding, fail, ok, warn
 from executor.checks.runner import toml_edit
 from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import STAGES, Runner, split
+from executor.runner_config import STAGES, Runner, split
 from executor.runner_contract import EXEC_TIMEOUT_S
 from gate import DEFAULT_CONFIG
 

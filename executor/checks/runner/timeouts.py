@@ -9,7 +9,7 @@ from executor.checks.finding import Finding, fail, ok, warn
 from executor.checks.runner import toml_edit
 from executor.checks.runner.stages import PREPARE_TIMEOUT, arguments, exec_timeout, told_prepare_timeout
 from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import Runner, split
+from executor.runner_config import Runner, split
 from executor.runner_contract import EXEC_TIMEOUT_S, FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S
 from gate.model.rules import MIN_PREPARE_TIMEOUT_S, PREPARE_MARGIN_S
 

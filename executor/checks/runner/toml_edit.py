@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from executor.checks.editor import in_editor
 from executor.checks.runner import sed
-from executor.checks.runner_config import Runner, RunnerConfig, Toml
+from executor.runner_config import Runner, RunnerConfig, Toml
 
 Value = str | int | bool | list[str] | None
 _HEADERS = {(): "[[runners]]", ("custom",): "[runners.custom]", ("feature_flags",): "[runners.feature_flags]"}
