@@ -16,12 +16,15 @@ import click
 from config.accounts import SystemHost
 from config.load import state_dir_of
 from executor import runner_config
-from executor.checks import gate_yaml, runner_unit
-from executor.checks.all import CHECKS
+from executor.checks import edits, gate_yaml, runner_unit
+from executor.checks.all import CHECKS, OF_CONFIG_TOML
 from executor.checks.context import Context
 from executor.checks.finding import FAIL, OK, WARN
 from executor.checks.system import HostSystem
+from gate.commands.config import config as config_group
+from gate.commands.fault import CommandError
 from gate.commands.target import waiting_requests
+from gate.setup.runner_block import runner_block
 from gate.store import layout
 
 if TYPE_CHECKING:
@@ -30,15 +33,19 @@ if TYPE_CHECKING:
     from executor.checks.finding import Finding
     from executor.checks.runner_unit import Unit
 
+_PUBLIC = ("check", "state", "message", "fix")
 _PACKAGES = ("audit", "config", "executor", "gate")
 
 
-@click.command()
-@click.option(
+_config_toml = click.option(
     "--runner-config",
     metavar="FILE",
     help=f"The runner's config.toml; without it, {runner_config.DEFAULT_PATH} where there is one.",
 )
+
+
+@click.command()
+@_config_toml
 @click.option(
     "--only",
     metavar="NAME",
@@ -58,13 +65,33 @@ def check(config: str, runner_config: str | None, only: tuple[str, ...], as_json
     found = [finding for each in CHECKS if not only or each.name in only for finding in each.run(context)]
     counts = Counter(finding.state for finding in found)
     if as_json:
-        findings = [dataclasses.asdict(finding) for finding in found]
+        findings = [{key: getattr(finding, key) for key in _PUBLIC} for finding in found]
         click.echo(json.dumps({"ok": not counts[FAIL], "findings": findings}, indent=2))
     else:
         for line in _lines(found):
             click.echo(line)
         click.echo(", ".join(f"{counts[state]} {state}" for state in (FAIL, WARN, OK)))
     sys.exit(1 if counts[FAIL] else 0)
+
+
+@config_group.command()
+@click.option("--diff", "is_diff", is_flag=True, help="What `gate check` would change in config.toml, for patch(1).")
+@_config_toml
+@click.pass_obj
+def runner(config: str, runner_config: str | None, is_diff: bool) -> None:
+    """Print the `[[runners]]` block for the runner's config.toml on this host.
+
+    With --diff, print what the findings of `gate check` need changed in config.toml, and change nothing:
+    `gate config runner --diff | patch /etc/gitlab-runner/config.toml` does that. Only lines that change are printed.
+    """
+    if not is_diff:
+        click.echo(runner_block(os.path.abspath(config)))
+        return
+    context = _context(config, runner_config)
+    if context.runner_config.tables is None:
+        raise CommandError(f"{context.runner_config.path}: {context.runner_config.fault}; see `gate check`")
+    found = [finding for check in OF_CONFIG_TOML for finding in check.run(context)]
+    click.echo(edits.diff_of_all(context.runner_config, found).encode(), nl=False)
 
 
 def _lines(found: list[Finding]) -> Iterator[str]:

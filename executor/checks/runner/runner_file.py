@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from config.host import weaknesses
 from executor.checks.context import Context
 from executor.checks.editor import in_editor, weak
-from executor.checks.finding import Finding, fail, ok, warn
-from executor.checks.runner import toml_edit
-from executor.checks.runner.toml_edit import Edit
+from executor.checks.finding import Edit, Finding, fail, ok, warn
 from executor.runner_config import BYTE_ORDER_MARK, STAGES, Runner, RunnerConfig, Toml
 
 _NUMBERS = ("concurrent", "check_interval", "shutdown_timeout")
@@ -60,7 +58,7 @@ def _forms(config: RunnerConfig) -> Iterator[Finding]:
     yield from _no_numbers(config, config.tables, _NUMBERS, Edit(""))
     for runner in config.custom():
         yield from _no_numbers(config, runner.table, _RUNNER_NUMBERS, Edit("", None, runner))
-        yield from _no_numbers(config, runner.custom, _CUSTOM_NUMBERS, Edit("", None, runner, ("custom",)))
+        yield from _no_numbers(config, runner.custom, _CUSTOM_NUMBERS, Edit("", None, runner, "custom"))
         yield from _no_texts(config, runner)
         for key in (key for key in _RUNNER_TEXTS if not isinstance(runner.table.get(key, ""), str)):
             yield fail(f"{key} is {runner.table[key]!r}: write one text, in quotes", in_editor(config.path))
@@ -83,5 +81,5 @@ def _no_numbers(config: RunnerConfig, table: Toml, keys: tuple[str, ...], at: Ed
         if isinstance(value, int) and not isinstance(value, bool):
             continue
         digits = value if isinstance(value, str) and value.isascii() and value.isdigit() else ""
-        fix = toml_edit.fix(config, Edit(key, int(digits), at.runner, at.table)) if digits else in_editor(config.path)
+        fix = Edit(key, int(digits), at.runner, at.table) if digits else in_editor(config.path)
         yield fail(f"{key} is {value!r}: write a whole number, without quotes", fix)
