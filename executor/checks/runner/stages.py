@@ -9,13 +9,11 @@ from config.host import path_problems
 from executor.checks.context import Context
 from executor.checks.editor import at
 from executor.checks.finding import Edit, Finding, fail, ok, warn
+from executor.main import REHEARSAL, USAGE
 from executor.runner_config import STAGES, Runner, split
-from executor.runner_contract import EXEC_TIMEOUT_S
 from gate import DEFAULT_CONFIG
 
 PREPARE_TIMEOUT = "--prepare-timeout"
-REHEARSAL = "--rehearsal"  # which `gate rehearse` adds by itself
-USAGE = "usage: gate-executor "  # what it answers to --help
 
 
 def find(context: Context) -> Iterator[Finding]:
@@ -52,7 +50,7 @@ def told_prepare_timeout(runner: Runner) -> int | None:
 
 def exec_timeout(runner: Runner) -> int:
     """Return after how many seconds the runner ends prepare."""
-    return runner.seconds("prepare_exec_timeout", EXEC_TIMEOUT_S)
+    return runner.seconds("prepare_exec_timeout")
 
 
 def _best_gate_yaml(context: Context, runner: Runner) -> str:
@@ -96,7 +94,7 @@ def _start(context: Context, runner: Runner) -> Iterator[Finding]:
     if any(path_problems(path, context.runner_uid) for path in (program, *filter(os.path.isabs, before))):
         return
     said = context.system.said(program, *before, "--help").strip()
-    if USAGE in said:
+    if USAGE.partition("[")[0] in said:  # of another version, the options may differ
         return
     ours = [Edit(f"{stage}_exec", context.executor, runner, "custom") for stage in STAGES]
     is_other = not before and program != context.executor and os.path.isfile(context.executor)

@@ -8,7 +8,7 @@ from executor.checks.context import Context
 from executor.checks.finding import Edit, Finding, fail, ok, warn
 from executor.checks.runner.stages import PREPARE_TIMEOUT, arguments, exec_timeout, told_prepare_timeout
 from executor.runner_config import Runner, split
-from executor.runner_contract import EXEC_TIMEOUT_S, FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S
+from executor.runner_contract import EXEC_TIMEOUT_S, FORCE_KILL_TIMEOUT_S
 from gate.model.rules import MIN_PREPARE_TIMEOUT_S, PREPARE_MARGIN_S
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def kill(context: Context) -> Iterator[Finding]:
         faults = list(_kill(context, runner))
         yield from faults
         if not faults and not too_soon:
-            graceful_s = runner.seconds("graceful_kill_timeout", GRACEFUL_KILL_TIMEOUT_S)
+            graceful_s = runner.seconds("graceful_kill_timeout")
             yield ok(f"runner {runner.name}: a stage that is ended has {graceful_s} s for it")
 
 
@@ -89,19 +89,19 @@ def _span(value: object) -> float:
 
 def _kill(context: Context, runner: Runner) -> Iterator[Finding]:
     yield from _graceful(context, runner)
-    for key, default_s, least_s, best_s, why in (
-        ("force_kill_timeout", FORCE_KILL_TIMEOUT_S, MIN_FORCE_S, FORCE_KILL_TIMEOUT_S, "a killed stage's job needs {} s to end"),
-        ("config_exec_timeout", EXEC_TIMEOUT_S, MIN_EXEC_S, 10 * MIN_EXEC_S, "config may take {} s"),
-        ("cleanup_exec_timeout", EXEC_TIMEOUT_S, MIN_EXEC_S, 10 * MIN_EXEC_S, "cleanup may take {} s"),
+    for key, least_s, best_s, why in (
+        ("force_kill_timeout", MIN_FORCE_S, FORCE_KILL_TIMEOUT_S, "a killed stage's job needs {} s to end"),
+        ("config_exec_timeout", MIN_EXEC_S, 10 * MIN_EXEC_S, "config may take {} s"),
+        ("cleanup_exec_timeout", MIN_EXEC_S, 10 * MIN_EXEC_S, "cleanup may take {} s"),
     ):  # fmt: skip
-        limit_s = runner.seconds(key, default_s)
+        limit_s = runner.seconds(key)
         if limit_s < least_s:
             message = f"runner {runner.name}: {key} is {limit_s} s, and on a busy host {why.format(least_s)}"
             yield warn(message, Edit(key, best_s, runner, "custom"))
 
 
 def _graceful(context: Context, runner: Runner) -> Iterator[Finding]:
-    graceful_s = runner.seconds("graceful_kill_timeout", GRACEFUL_KILL_TIMEOUT_S)
+    graceful_s = runner.seconds("graceful_kill_timeout")
     longest_s = max((each["decide_within_s"] for each in _rules(context)), default=graceful_s)
     message = f"runner {runner.name}: graceful_kill_timeout is {graceful_s} s"
     if graceful_s < MIN_GRACEFUL_S:
@@ -125,5 +125,5 @@ def _shutdown(context: Context) -> Iterator[Finding]:
 
 
 def _ending_s(runner: Runner) -> int:
-    graceful_s = runner.seconds("graceful_kill_timeout", GRACEFUL_KILL_TIMEOUT_S)
-    return graceful_s + runner.seconds("force_kill_timeout", FORCE_KILL_TIMEOUT_S)
+    graceful_s = runner.seconds("graceful_kill_timeout")
+    return graceful_s + runner.seconds("force_kill_timeout")
