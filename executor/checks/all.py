@@ -39,6 +39,6 @@ OF_CONFIG_TOML = (
     Check("kill-timeouts", "that what is ended can write that down: graceful, force, `shutdown_timeout`, those of config and cleanup", timeouts.kill, (Need.RUNNERS,)),
     Check("places", "`concurrent`, `limit` and `request_concurrency`, against jobs that wait", capacity.places, (Need.RUNNERS,)),
     Check("inotify", "an inotify instance for each job that may wait", capacity.inotify, (Need.RUNNERS,)),
-    Check("runner-unit", "gitlab-runner's version, also of the one on a job's PATH; whom its systemd unit runs as, what it leaves the gate, and that it waits for its jobs when it is stopped", service.find, (Need.RUNNERS,)),
+    Check("runner-unit", "gitlab-runner's version; whom its systemd unit runs as, what it leaves the gate, and that it waits for its jobs when it is stopped", service.find, (Need.RUNNERS,)),
 )  # fmt: skip
 CHECKS = (*_OF_THE_HOST, *OF_CONFIG_TOML)

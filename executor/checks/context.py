@@ -69,6 +69,11 @@ class Context:
         return self.gate_yaml.policy
 
     @property
+    def runner_program(self) -> str:
+        """The gitlab-runner that the unit starts."""
+        return self.unit.command[0] if self.unit and self.unit.command else "gitlab-runner"
+
+    @property
     def runner_user(self) -> str:
         """R's name, or its number where it has none."""
         return self.name_of(self.runner_uid)

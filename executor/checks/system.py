@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import subprocess
 import time
 from typing import Protocol
@@ -33,6 +34,17 @@ class System(Protocol):
 
     def now_s(self) -> float:
         """Return the wall clock, in seconds since 1970."""
+
+
+def version_of(program: str, system: System) -> tuple[int, int] | None:
+    """Return the version of a gitlab-runner, None where it does not tell."""
+    found = re.search(r"^Version:\s*(\d+)\.(\d+)", system.said(program, "--version"), re.MULTILINE)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def dotted(version: tuple[int, int]) -> str:
+    """Return a version as people write it."""
+    return f"{version[0]}.{version[1]}"
 
 
 class HostSystem:

@@ -25,7 +25,6 @@ from executor.checks.all import CHECKS
 from executor.checks.context import Context, GateYaml
 from executor.checks.finding import Edit, fail, ok, warn
 from executor.checks.runner import capacity, sandbox, service, timeouts
-from executor.checks.system import HostSystem
 from executor.runner_config import Runner, RunnerConfig
 from tests.support.parts import part
 from tests.support.tools import need
@@ -299,23 +298,15 @@ def test_a_runner_that_is_too_old_is_told(said: str, is_told: bool) -> None:
     assert any("17.9 or newer" in each.message for each in service.find(context)) == is_told
 
 
-@pytest.mark.parametrize(
-    ("of_jobs", "is_told"), [("17.9.3", True), ("18.5.9", True), ("18.6.0", False), ("19.0.0", False), ("?", False)]
-)
-def test_an_older_runner_on_the_path_of_jobs_is_told(of_jobs: str, is_told: bool, tmp_path: Path) -> None:
-    (tmp_path / "gitlab-runner").write_text(f"#!/bin/sh\necho 'Version:      {of_jobs}'\n")
-    (tmp_path / "runner").write_text("#!/bin/sh\necho 'Version:      18.6.0'\n")
-    for program in tmp_path.iterdir():
-        program.chmod(0o755)
-    unit = runner_unit.Unit({"ExecStart": (f"{tmp_path}/runner run",)})
-    policy = {**POLICY, "backend": {**JOB_USER, "path": [str(tmp_path)]}}
-    context = dataclasses.replace(context_of(policy=policy, unit=unit), system=HostSystem())
-    said = [
-        each.message
-        for each in service.find(context)
-        if f"finds {tmp_path}/gitlab-runner, version {of_jobs}," in each.message
+def test_what_is_of_a_wrong_type_is_named_and_no_secret_is_shown() -> None:
+    text = '[[runners]]\nexecutor = "custom"\nenvironment = "A=hush"\nlimit = "5"\n[runners.custom]\nrun_args = 1\n'
+    assert [str(each) for each in config_of(text).odd()] == [
+        "runner 'number 1': limit is '5': write a whole number, without quotes",
+        "runner 'number 1': environment is of another type: write a list of texts, each in quotes",
+        "runner 'number 1': run_args is 1: write a list of texts, each in quotes",
     ]
-    assert bool(said) == is_told
+    (no_table,) = config_of('[[runners]]\nexecutor = "custom"\ncustom = 5\n').odd()
+    assert str(no_table).startswith("runner 'number 1': custom is 5: write a table")
 
 
 STOPPED_WELL = "[Service]\nKillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=25h\n"
