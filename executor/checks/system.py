@@ -1,7 +1,6 @@
 """What the checks ask the host for: files in /proc and /etc, a program's output, the clock."""
 
 import ctypes
-import os
 import re
 import subprocess
 import time
@@ -19,9 +18,6 @@ class System(Protocol):
 
     def text(self, path: str) -> str | None:
         """Return what is in a file, None where it cannot be read."""
-
-    def names(self, directory: str) -> list[str]:
-        """Return the names in a directory, sorted; none where it cannot be read."""
 
     def output(self, *command: str) -> str | None:
         """Return what a program prints, None where it cannot be run or fails."""
@@ -57,13 +53,6 @@ class HostSystem:
                 return file.read()
         except OSError:
             return None
-
-    def names(self, directory: str) -> list[str]:
-        """See `System`."""
-        try:
-            return sorted(os.listdir(directory))
-        except OSError:
-            return []
 
     def output(self, *command: str) -> str | None:
         """See `System`."""

@@ -51,11 +51,21 @@ class FakeSystem:
     def text(self, path: str) -> str | None:
         return self._files.get(path)
 
-    def names(self, directory: str) -> list[str]:
-        return sorted(path.rpartition("/")[2] for path in self._files if path.rpartition("/")[0] == directory)
-
     def output(self, *command: str) -> str | None:
+        if command[0] == "systemd-analyze":
+            return self._merged(command[1:])
         return self._live if command == ("systemctl", "cat", "gitlab-runner.service") else None
+
+    def _merged(self, words: tuple[str, ...]) -> str:
+        """What the real one says where these files are all that there is."""
+        need("systemd-analyze")
+        with tempfile.TemporaryDirectory() as root:
+            for path, content in self._files.items():
+                place = Path(root + path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_text(content, encoding="utf-8")
+            command = ["systemd-analyze", f"--root={root}", *words]
+            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
     def said(self, *_command: str) -> str:
         return self._said
@@ -277,6 +287,7 @@ def test_where_systemd_runs_it_is_asked() -> None:
     assert unit is not None
     assert (unit.user, unit.is_live) == ("b", True)
     assert runner_unit.find(FakeSystem({})) is None
+    assert runner_unit.find(FakeSystem({f"{ETC}.d/a.conf": "[Service]\n"})) is None
 
 
 @pytest.mark.parametrize(("span", "seconds"), [("90", 90), ("90s", 90), ("5min 20s", 320), ("25h", 90_000), ("1d", 86_400),
