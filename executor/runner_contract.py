@@ -12,6 +12,7 @@ from gate.errors import GateError
 
 DEFAULT_BUILD_FAILURE = 1
 DEFAULT_SYSTEM_FAILURE = 2
+OLDEST = (17, 9)  # older ones set no BUILD_EXIT_CODE_FILE
 # What the runner takes where config.toml says nothing, in seconds (its executors/custom/consts.go).
 EXEC_TIMEOUT_S = 3600  # of a stage, prepare among them
 GRACEFUL_KILL_TIMEOUT_S = 600

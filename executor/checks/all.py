@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from executor.checks import gate_yaml, host, installation, job_host, job_user, log, page, people, rules, state
-from executor.checks.finding import Check, Need
+from executor.checks.check import Check, Need
 from executor.checks.runner import capacity, neighbours, runner_file, runners, service, stages, timeouts
 
 _POLICY, _STATE = (Need.POLICY,), (Need.POLICY, Need.STATE)
 _INSIDE = (*_STATE, Need.POWER)
 
 
-CHECKS = (
+_OF_THE_HOST = (
     Check("gate-yaml", "every fault in gate.yaml, and what is odd; whose it is, and who can write it", gate_yaml.find),
     Check("rules", "what each rule asks for; that its people can answer, that there can be such jobs, that no looser rule below gets nearly the same ones, and that it denies variables that carry code", rules.find, _POLICY),
     Check("approvers", "that people who have a user here are in `approvers_group`, and get at the command, gate.yaml and their drop directories", people.approvers, _POLICY),
@@ -29,6 +29,8 @@ CHECKS = (
     Check("namespaces", "that scripts can be run as `backend` says; really starts `true` that way", host.namespaces, (*_POLICY, Need.POWER)),
     Check("clock", "that something keeps the wall clock right, and that it is not behind the log", host.clock, _STATE),
     Check("page", "that the page answers at each of its doors, whom its sockets are for, and that somebody can log in where `listen` is", page.find, _POLICY),
+)  # fmt: skip
+OF_CONFIG_TOML = (
     Check("runner-config", "that config.toml is there, the runner's alone, and of the right form", runner_file.find),
     Check("runners", "that some `[[runners]]` calls the gate, and nothing in it works against that", runners.find),
     Check("other-runners", "that no other `[[runners]]` has the gate's token, or lets its jobs become the gate's user on this host", neighbours.find, (Need.RUNNERS,)),
@@ -37,5 +39,6 @@ CHECKS = (
     Check("kill-timeouts", "that what is ended can write that down: graceful, force, `shutdown_timeout`, those of config and cleanup", timeouts.kill, (Need.RUNNERS,)),
     Check("places", "`concurrent`, `limit` and `request_concurrency`, against jobs that wait", capacity.places, (Need.RUNNERS,)),
     Check("inotify", "that there are inotify instances, of which two jobs need one each, to listen for all that wait", capacity.inotify, (Need.RUNNERS,)),
-    Check("runner-unit", "gitlab-runner's version, also of the one on a job's PATH; whom its systemd unit runs as, what it leaves the gate, and that it waits for its jobs when it is stopped", service.find, (Need.RUNNERS,)),
+    Check("runner-unit", "gitlab-runner's version; whom its systemd unit runs as, what it leaves the gate, and that it waits for its jobs when it is stopped", service.find, (Need.RUNNERS,)),
 )  # fmt: skip
+CHECKS = (*_OF_THE_HOST, *OF_CONFIG_TOML)

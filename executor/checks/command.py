@@ -15,29 +15,36 @@ import click
 
 from config.accounts import SystemHost
 from config.load import state_dir_of
-from executor.checks import gate_yaml, runner_config, runner_unit
-from executor.checks.all import CHECKS
+from executor import runner_config
+from executor.checks import edits, gate_yaml, runner_unit
+from executor.checks.all import CHECKS, OF_CONFIG_TOML
 from executor.checks.context import Context
-from executor.checks.finding import FAIL, OK, WARN
+from executor.checks.finding import FAIL, OK, WARN, Finding
 from executor.checks.system import HostSystem
+from gate.commands.config import config as config_group
+from gate.commands.fault import CommandError
 from gate.commands.target import waiting_requests
+from gate.setup.runner_block import runner_block
 from gate.store import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from executor.checks.finding import Finding
     from executor.checks.runner_unit import Unit
 
+_PUBLIC = ("check", "state", "message", "fix")
 _PACKAGES = ("audit", "config", "executor", "gate")
 
 
-@click.command()
-@click.option(
+_config_toml = click.option(
     "--runner-config",
     metavar="FILE",
     help=f"The runner's config.toml; without it, {runner_config.DEFAULT_PATH} where there is one.",
 )
+
+
+@click.command()
+@_config_toml
 @click.option(
     "--only",
     metavar="NAME",
@@ -57,24 +64,59 @@ def check(config: str, runner_config: str | None, only: tuple[str, ...], as_json
     found = [finding for each in CHECKS if not only or each.name in only for finding in each.run(context)]
     counts = Counter(finding.state for finding in found)
     if as_json:
-        findings = [dataclasses.asdict(finding) for finding in found]
+        findings = [{key: getattr(finding, key) for key in _PUBLIC} for finding in found]
         click.echo(json.dumps({"ok": not counts[FAIL], "findings": findings}, indent=2))
     else:
-        for line in _lines(found):
+        shown = _together(found)
+        counts = Counter(finding.state for finding in shown)
+        for line in _lines(shown):
             click.echo(line)
         click.echo(", ".join(f"{counts[state]} {state}" for state in (FAIL, WARN, OK)))
     sys.exit(1 if counts[FAIL] else 0)
 
 
+@config_group.command()
+@click.option("--diff", "is_diff", is_flag=True, help="What `gate check` would change in config.toml, for patch(1).")
+@_config_toml
+@click.pass_obj
+def runner(config: str, runner_config: str | None, is_diff: bool) -> None:
+    """Print the `[[runners]]` block for the runner's config.toml on this host.
+
+    With --diff, print what the findings of `gate check` need changed in config.toml, and change nothing:
+    `gate config runner --diff | patch /etc/gitlab-runner/config.toml` does that. Only lines that change are printed.
+    """
+    if not is_diff:
+        click.echo(runner_block(os.path.abspath(config)))
+        return
+    context = _context(config, runner_config)
+    if context.runner_config.tables is None:
+        raise CommandError(f"{context.runner_config.path}: {context.runner_config.fault}; see `gate check`")
+    found = [finding for check in OF_CONFIG_TOML for finding in check.run(context)]
+    click.echo(edits.diff_of_all(context.runner_config, found).encode(), nl=False)
+
+
+def _together(found: list[Finding]) -> list[Finding]:
+    """One for what several checks find alike, or of one path: of that, the first knows what mends all."""
+    alike: dict[object, list[Finding]] = {}
+    for each in found:
+        alike.setdefault((each.state, each.place) if each.place else dataclasses.replace(each, check=""), []).append(
+            each
+        )
+    return [_one(each) for each in alike.values()]
+
+
+def _one(alike: list[Finding]) -> Finding:
+    first = alike[0]
+    checks, messages = (dict.fromkeys(getattr(each, key) for each in alike) for key in ("check", "message"))
+    fixes = dict.fromkeys(each.fix for each in alike if each.check == first.check and each.fix)
+    return Finding(", ".join(checks), first.state, "; ".join(messages), " && ".join(fixes))
+
+
 def _lines(found: list[Finding]) -> Iterator[str]:
-    """One for each finding, and one for its command; what several checks find alike is told once."""
-    names: dict[Finding, list[str]] = {}
-    for finding in found:
-        names.setdefault(dataclasses.replace(finding, check=""), []).append(finding.check)
-    for finding, checks in names.items():
-        yield _printable(f"{finding.state:<5} {', '.join(checks)}: {finding.message}")
-        if finding.fix:
-            yield _printable(f"      {finding.fix}")
+    for each in found:
+        yield _printable(f"{each.state:<5} {each.check}: {each.message}")
+        if each.fix:
+            yield _printable(f"      {each.fix}")
 
 
 def _printable(text: str) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from config.accounts import Host, SystemHost
 from config.faults import ConfigError
-from executor.checks.runner_config import Runner, RunnerConfig
 from executor.checks.runner_unit import Unit
 from executor.checks.system import HostSystem, System
+from executor.runner_config import Runner, RunnerConfig
 
 if TYPE_CHECKING:
     from gate.shapes import Policy
@@ -67,6 +67,11 @@ class Context:
         """What gate.yaml comes to, for a check that needs it."""
         assert self.gate_yaml.policy is not None  # noqa: S101  Need.POLICY
         return self.gate_yaml.policy
+
+    @property
+    def runner_program(self) -> str:
+        """The gitlab-runner that the unit starts."""
+        return self.unit.command[0] if self.unit and self.unit.command else "gitlab-runner"
 
     @property
     def runner_user(self) -> str:

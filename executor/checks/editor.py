@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from config.host import CHOICE, OURS, Weakness
 from executor.checks.context import Context
 from executor.checks.finding import Finding, fail
-from executor.checks.runner_config import EXECUTOR, STAGES
+from executor.runner_config import EXECUTOR, STAGES
 
 _RUNNERS = "/etc/gitlab-runner"
 

@@ -1,24 +1,50 @@
-"""What a check has found: in one line for people, with the command that mends it; and the check itself."""
+"""What a check has found: in one line for people, with what fixes it: a shell command, or changes of config.toml."""
 
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from enum import Enum
+from __future__ import annotations
 
-from config.host import reason
-from executor.checks.context import Context
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from executor.runner_config import Runner
 
 OK, WARN, FAIL = "ok", "warn", "fail"
+Value = str | int | bool | list[str] | None
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A key of a runner's table, or, without a runner, of config.toml itself, and its new value; None: it goes."""
+
+    key: str
+    value: Value = None
+    runner: Runner | None = None
+    table: str = ""
+
+    def __str__(self) -> str:
+        """Return the line to write, and where."""
+        header = f"[runners.{self.table}]" if self.table else "[[runners]]"
+        where = f"in {header} of runner {self.runner.name}" if self.runner else "at the top"
+        # A string, number, list or boolean of JSON is one of TOML, too.
+        line = json.dumps(self.value, ensure_ascii=False)
+        return f"remove {self.key} {where}" if self.value is None else f"{where}: {self.key} = {line}"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding. `state` is ok, warn or fail; `fix` is a shell command, empty where none would do."""
+    """One finding. `state` is ok, warn or fail; `fix` is a shell command, empty where none would do.
+
+    `edits` are what config.toml needs, of which `Check.run` makes the command. `place` is the path that it is about, where
+    other checks may have something to say of the same.
+    """
 
     check: str
     state: str
     message: str
     fix: str = ""
+    edits: tuple[Edit, ...] = ()
+    place: str = ""
 
 
 def ok(message: str) -> Finding:
@@ -26,54 +52,16 @@ def ok(message: str) -> Finding:
     return Finding("", OK, message)
 
 
-def warn(message: str, fix: str = "") -> Finding:
-    """Return a finding of what works, but not as people would expect."""
-    return Finding("", WARN, message, fix)
+def warn(message: str, *fix: str | Edit, place: str = "") -> Finding:
+    """Return a finding of what works, but not as people would expect; `fix` is one command, or edits of config.toml."""
+    return _finding(WARN, message, fix, place)
 
 
-def fail(message: str, fix: str = "") -> Finding:
-    """Return a finding of what does not work, or keeps nobody out."""
-    return Finding("", FAIL, message, fix)
+def fail(message: str, *fix: str | Edit, place: str = "") -> Finding:
+    """Return a finding of what does not work, or keeps nobody out; `fix` as for `warn`."""
+    return _finding(FAIL, message, fix, place)
 
 
-class Need(Enum):
-    """What a check cannot do without, and what is said of it otherwise."""
-
-    POLICY = "not looked at: gate.yaml has to be mended first"
-    STATE = "not looked at: state_dir is not there yet, see state"
-    RUNNERS = "not looked at: no [[runners]] that calls gate-executor is known, see runner-config and runners"
-    POWER = "not looked at: only root and the gate's own user can"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One named check: `looks_at` is its line in docs/reference/checks.md."""
-
-    name: str
-    looks_at: str
-    find: Callable[[Context], Iterator[Finding]]
-    needs: tuple[Need, ...] = ()
-
-    def run(self, context: Context) -> list[Finding]:
-        """Return all that it finds, never nothing: what could not be looked at is a warning or a fault, never ok."""
-        missing = next((need for need in self.needs if not _has(context, need)), None)
-        if missing:
-            return [Finding(self.name, WARN, missing.value, context.as_root if missing is Need.POWER else "")]
-        found: list[Finding] = []
-        try:
-            found += self.find(context)
-        except PermissionError as error:
-            found.append(warn(f"cannot look at {error.filename}: {reason(error)}", context.as_root))
-        except OSError as error:
-            found.append(fail(f"cannot be looked at: {reason(error)}{f': {error.filename}' if error.filename else ''}"))
-        return [replace(finding, check=self.name) for finding in found]
-
-
-def _has(context: Context, need: Need) -> bool:
-    if need is Need.POLICY:
-        return context.gate_yaml.policy is not None
-    if need is Need.STATE:
-        return os.path.isdir(context.policy["state_dir"])
-    if need is Need.RUNNERS:
-        return bool(context.runners)
-    return context.own_uid in (0, context.runner_uid)
+def _finding(state: str, message: str, fix: tuple[str | Edit, ...], place: str) -> Finding:
+    command = "".join(each for each in fix if isinstance(each, str))
+    return Finding("", state, message, command, tuple(each for each in fix if isinstance(each, Edit)), place)

@@ -1,6 +1,8 @@
 """gate.yaml: whose it is, who can read it, every fault in it, and what is odd."""
 
 import os
+import re
+import shlex
 from collections.abc import Iterator
 
 import yaml
@@ -12,7 +14,6 @@ from config.load import load_file
 from executor.checks.context import Context, GateYaml
 from executor.checks.editor import in_editor, weak
 from executor.checks.finding import Finding, fail, ok, warn
-from executor.checks.runner import sed
 
 _USER = "gitlab-job"  # who is named in place of a user that jobs must not run as; README's own
 
@@ -63,13 +64,15 @@ def _other_user(fault: Fault) -> str:
         return ""
     with open(fault.file, encoding="utf-8") as file:
         text = file.read()
-    old, named = text.splitlines()[fault.line - 1], _value(text, fault)
-    new = f"{old[: fault.column - 1]}{_USER}{old[fault.column - 1 :].removeprefix(named)}"
-    script = sed.replaced(old, new)
-    result = sed.applied(text, script) if script else None
-    if script is None or result is None or named == _USER or _value(result, fault) != _USER:
+    lines, named = text.split("\n"), _value(text, fault)
+    before = lines[fault.line - 1][: fault.column - 1]
+    lines[fault.line - 1] = before + _USER + lines[fault.line - 1][fault.column - 1 :].removeprefix(named)
+    is_plain = before.isascii() and re.fullmatch(r"[\w.-]+", named, re.ASCII) and named != _USER
+    if not is_plain or _value("\n".join(lines), fault) != _USER:
         return ""
-    return f"id -u {_USER} >/dev/null || useradd --system --shell /usr/sbin/nologin {_USER}; {sed.command(fault.file, script)}"
+    script = rf"{fault.line}s/^\(.\{{{fault.column - 1}\}}\){re.escape(named)}/\1{_USER}/"
+    user = f"id -u {_USER} >/dev/null || useradd --system --shell /usr/sbin/nologin {_USER}"
+    return f"{user}; sed -i {shlex.quote(script)} {shlex.quote(fault.file)}"
 
 
 def _value(text: str, fault: Fault) -> str:

@@ -10,7 +10,7 @@ from config.notice import unusable
 from executor.checks.context import Context
 from executor.checks.editor import at, in_editor, weak
 from executor.checks.finding import Finding, fail, ok
-from executor.checks.runner_config import STAGES
+from executor.runner_config import STAGES
 
 
 def find(context: Context) -> Iterator[Finding]:

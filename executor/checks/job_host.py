@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from typing import TYPE_CHECKING
 
 from executor.checks.editor import in_editor
 from executor.checks.finding import Finding, ok, warn
 from executor.checks.people import job_users
+from executor.checks.system import dotted, version_of
 from executor.shell import backend, work_tree
 from gate.model import rules
 from gate.store import layout
@@ -104,22 +104,13 @@ def _tools(job: Backend, context: Context) -> Iterator[Finding]:
         message = f"no gitlab-runner in {path}, where jobs look for it: they go without caches and artifacts, and do not fail by that"
         yield warn(message, here)
         return
-    own, runners = _version(program, context), _version(_runner(context), context)
+    own, runners = version_of(program, context.system), version_of(context.runner_program, context.system)
     if own and runners and own < runners:
         message = (
-            f"{program}, which jobs find, is version {own[0]}.{own[1]}, and the runner is {runners[0]}.{runners[1]}:"
+            f"{program}, which jobs find, is version {dotted(own)}, and the runner is {dotted(runners)}:"
             " artifacts and caches of jobs fail; make them one"
         )
         yield warn(message, here)
-
-
-def _runner(context: Context) -> str:
-    return context.unit.command[0] if context.unit and context.unit.command else "gitlab-runner"
-
-
-def _version(program: str, context: Context) -> tuple[int, int] | None:
-    found = re.search(r"^Version:\s*(\d+)\.(\d+)", context.system.said(program, "--version"), re.MULTILINE)
-    return (int(found[1]), int(found[2])) if found else None
 
 
 def _not_private(context: Context) -> Iterator[Finding]:

@@ -17,7 +17,8 @@ from audit import segments
 from executor.checks.editor import in_editor, owns
 from executor.checks.finding import Finding, fail, ok, warn
 from executor.checks.people import job_users, root_groups
-from executor.checks.runner_config import STAGES
+from executor.runner_config import STAGES
+from gate.model.words import listed
 from gate.store import layout
 
 if TYPE_CHECKING:
@@ -51,17 +52,31 @@ def find(context: Context) -> Iterator[Finding]:
         message = "allow_same_user is on: a job can approve itself and rewrite the audit log; for trying out only"
         faults.append(warn(message, in_editor(context.gate_yaml.path)))
     attempts = list(dict.fromkeys(_attempts(context)))
+    done_at: dict[str, dict[User, list[Attempt]]] = {}
     users = [user for user in job_users(context) if context.own_uid == 0 and user.uid != context.runner_uid]
     for user in users:
         gids = context.host.gids_of(user)
         for done in succeeded(user, gids, attempts):
-            message = f"{user.name}, whom jobs run as, can {done.verb} {done.place}"
-            faults.append(fail(f"{message}{_choices(done, context)}", _mend(done, user, gids, context)))
+            done_at.setdefault(done.place, {}).setdefault(user, []).append(done)
+    faults += [finding for place, found in done_at.items() for finding in _done(place, found, context)]
     faults += [_lingers(user.name) for user in users if os.path.exists(os.path.join(_LINGER, user.name))]
     yield from faults
     if not faults:
         names = ", ".join(user.name for user in users)
         yield ok(f"tried as {names}: cannot read secrets, write state or programs, reach the page, or signal the gate")
+
+
+def _done(place: str, found: dict[User, list[Attempt]], context: Context) -> Iterator[Finding]:
+    """Yield one finding for one place; users that can do different things there have one each."""
+    alike: dict[tuple[str, ...], list[User]] = {}
+    for user, done in found.items():
+        alike.setdefault(tuple(each.verb for each in done), []).append(user)
+    for verbs, users in alike.items():
+        names, what = listed([user.name for user in users], "and"), listed(list(verbs), "and")
+        done = found[users[0]]
+        fixes = [_mend(each, user, context.host.gids_of(user), context) for user in users for each in done]
+        message = f"{names}, whom jobs run as, can {what} {place}{_choices(done[0], context)}"
+        yield fail(message, " && ".join(dict.fromkeys(filter(None, fixes))), place=place)
 
 
 def _lingers(user: str) -> Finding:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from config.host import reason, weaknesses
 from executor.checks.editor import owns, weak
 from executor.checks.finding import Finding, fail, ok, warn
-from executor.checks.runner_unit import DIRECTORIES
+from executor.checks.runner_unit import is_live, text_of
 from gate import DEFAULT_CONFIG
 from gate.page import SOCKET_MODE
 from gate.store import layout
@@ -140,7 +140,7 @@ def _accounts(context: Context) -> Iterator[Finding]:
 
 def _has_unit(context: Context) -> bool:
     is_default = context.gate_yaml.path == DEFAULT_CONFIG  # another gate's page has a unit of another name
-    return is_default and any(context.system.text(f"{directory}/{_UNIT}") for directory in DIRECTORIES)
+    return is_default and bool(text_of(_UNIT, context.system, live=is_live(context.system)))
 
 
 def _restart(context: Context) -> str:

@@ -1,4 +1,4 @@
-"""The systemd unit of gitlab-runner: what systemd says of it, or, where that does not run, its files."""
+"""The systemd unit of gitlab-runner: its files, merged with their drop-ins by systemd's own tools (docs/adr/0038-units.md)."""
 
 import re
 import shlex
@@ -8,9 +8,6 @@ from executor.checks.system import System
 
 NAME = "gitlab-runner.service"
 DROP_INS = f"/etc/systemd/system/{NAME}.d"
-# systemd.unit(5), "Unit File Load Path"; the first that has the unit wins, and all of its drop-ins count.
-DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
-               "/lib/systemd/system")  # fmt: skip
 DEFAULT_STOP_S = 90.0
 _UNITS_S = {"us": 1e-6, "ms": 1e-3, "": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "hr": 3600, "d": 86400,
             "day": 86400, "days": 86400, "w": 604800, "week": 604800, "weeks": 604800}  # fmt: skip
@@ -82,14 +79,22 @@ class Unit:
 
 def find(system: System) -> Unit | None:
     """Return the runner's unit, None where there is none."""
-    runs = (system.text("/proc/1/comm") or "").strip() == "systemd"
-    live = system.output("systemctl", "cat", NAME) if runs else None
-    if live is not None:
-        return Unit(_settings(live), is_live=True)
-    found = [text for directory in DIRECTORIES if (text := system.text(f"{directory}/{NAME}")) is not None]
-    if not found:
-        return None
-    return Unit(_settings("\n".join([found[0], *_drop_ins(system)])))
+    live = is_live(system)
+    text = text_of(NAME, system, live=live)
+    return Unit(_settings(text), live) if text else None
+
+
+def is_live(system: System) -> bool:
+    """Return whether systemd runs here."""
+    return (system.text("/proc/1/comm") or "").strip() == "systemd"
+
+
+def text_of(unit: str, system: System, *, live: bool) -> str:
+    """Return a unit and its drop-ins, in the order in which they count; empty where there is none, or no systemd's tools."""
+    merged = ("systemctl", "cat", unit) if live else ("systemd-analyze", "cat-config", f"systemd/system/{unit}")
+    text = system.output(*merged) or ""
+    is_missing = text.startswith("# Main configuration file ")  # so it says, and succeeds
+    return "" if is_missing or "[Service]" not in text else text
 
 
 def seconds(span: str) -> float | None:
@@ -100,16 +105,6 @@ def seconds(span: str) -> float | None:
     if not parts or any(unit not in _UNITS_S for _, unit in parts):
         return None
     return sum(float(number) * _UNITS_S[unit] for number, unit in parts) or float("inf")
-
-
-def _drop_ins(system: System) -> list[str]:
-    """A name in an earlier directory hides the same in a later one; all are read in the order of their names."""
-    places: dict[str, str] = {}
-    for directory in DIRECTORIES:
-        for name in system.names(f"{directory}/{NAME}.d"):
-            if name.endswith(".conf"):
-                places.setdefault(name, f"{directory}/{NAME}.d/{name}")
-    return [system.text(places[name]) or "" for name in sorted(places)]
 
 
 def _settings(text: str) -> dict[str, tuple[str, ...]]:

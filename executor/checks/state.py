@@ -126,7 +126,7 @@ def compared(wanted: Wanted, context: Context) -> list[Finding]:
     is_lax = found.st_uid != wanted.uid or of_other_group or mode & ~wanted.mode
     group = "" if wanted.gid is None else f":{found.st_gid}"
     message = f"{wanted.path} is {context.name_of(found.st_uid)}{group} {mode:04o}, and has to be {_owner(wanted, context)} {wanted.mode:04o}"
-    return [(fail if is_lax else warn)(message, " && ".join(fixes))]
+    return [(fail if is_lax else warn)(message, " && ".join(fixes), place=wanted.path)]
 
 
 _SHOWN = 5

@@ -1,7 +1,7 @@
 """What the checks ask the host for: files in /proc and /etc, a program's output, the clock."""
 
 import ctypes
-import os
+import re
 import subprocess
 import time
 from typing import Protocol
@@ -19,9 +19,6 @@ class System(Protocol):
     def text(self, path: str) -> str | None:
         """Return what is in a file, None where it cannot be read."""
 
-    def names(self, directory: str) -> list[str]:
-        """Return the names in a directory, sorted; none where it cannot be read."""
-
     def output(self, *command: str) -> str | None:
         """Return what a program prints, None where it cannot be run or fails."""
 
@@ -35,6 +32,17 @@ class System(Protocol):
         """Return the wall clock, in seconds since 1970."""
 
 
+def version_of(program: str, system: System) -> tuple[int, int] | None:
+    """Return the version of a gitlab-runner, None where it does not tell."""
+    found = re.search(r"^Version:\s*(\d+)\.(\d+)", system.said(program, "--version"), re.MULTILINE)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def dotted(version: tuple[int, int]) -> str:
+    """Return a version as people write it."""
+    return f"{version[0]}.{version[1]}"
+
+
 class HostSystem:
     """The host that this runs on."""
 
@@ -45,13 +53,6 @@ class HostSystem:
                 return file.read()
         except OSError:
             return None
-
-    def names(self, directory: str) -> list[str]:
-        """See `System`."""
-        try:
-            return sorted(os.listdir(directory))
-        except OSError:
-            return []
 
     def output(self, *command: str) -> str | None:
         """See `System`."""

@@ -15,12 +15,12 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from executor.rehearsal.errors import RehearsalError
+from executor.runner_contract import OLDEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NEWEST_KNOWN = "19.3.0"
-OLDEST = (17, 9)  # what config asks for
 _VERSION = re.compile(r"(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})(\.[0-9]{1,4})?")
 _SAYS = re.compile(r"^Version: +v?([0-9.]+)", re.MULTILINE)
 _ON = ("true", "1", "t", "T", "TRUE", "True")  # Go's strconv.ParseBool

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import click
@@ -14,8 +13,6 @@ from config.parser import parse
 from config.schema import schema as schema_of
 from config.schema import with_defaults
 from gate.commands.group import Group
-from gate.commands.options import json_option
-from gate.setup.runner_block import runner_block
 
 
 @click.group(cls=Group)
@@ -41,10 +38,3 @@ def show(config: str, as_json: bool) -> None:
         click.echo(json.dumps(value, indent=2))
     else:
         click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
-
-
-@config.command()
-@click.pass_obj
-def runner(config: str) -> None:
-    """Print the `[[runners]]` block for the runner's config.toml on this host."""
-    click.echo(runner_block(os.path.abspath(config)))

@@ -53,6 +53,19 @@ def test_text_has_a_line_for_each_finding_and_one_for_its_command(host: WholeHos
     ]
 
 
+def test_what_several_checks_find_of_one_path_is_one_entry(host: WholeHost) -> None:
+    place = f"{STATE}/drop/alice"
+    host.sh(f"chmod 0777 {place}", check=True)
+    others = "gitlab-job and deployer, whom jobs run as,"
+    found = [line for line in host.run([GATE, "check"]).stdout.splitlines() if place in line]
+    assert found == [
+        f"fail  drops, job-user: {place} is alice 0777, and has to be alice 0700; {others} can read and write {place}",
+        f"      chmod 00700 {place}",
+    ]
+    host.sh(found[1], check=True)
+    assert place not in host.run([GATE, "check"]).stdout
+
+
 def test_a_rule_that_denies_no_variables_is_warned_of(host: WholeHost) -> None:
     host.sh(f"sed -i '0,/variables: .deny/{{/variables: .deny/d}}' {GATE_YAML}", check=True)
     (found,) = [
@@ -199,7 +212,7 @@ def test_a_host_that_makes_no_namespace_is_told(host: WholeHost) -> None:
 
 
 @pytest.mark.parametrize(("mistake", "verb", "fix"), [
-    (f"chown deployer {STATE}/secret", "read", f"chown root {STATE}/secret"),
+    (f"chown deployer {STATE}/secret", "read and write", f"chown root {STATE}/secret"),
     (f"chgrp deployer {STATE}/secret && chmod 0640 {STATE}/secret", "read", f"chmod g-r {STATE}/secret"),
     (f"chmod 0602 {STATE}/audit.key", "write", f"chmod o-w {STATE}/audit.key"),
     (f"setfacl -m u:deployer:w {STATE}/audit.key", "write", f"setfacl --remove-all {STATE}/audit.key"),
@@ -208,7 +221,7 @@ def test_what_lets_a_job_in_is_what_is_mended(host: WholeHost, mistake: str, ver
     need_for(mistake)
     host.sh(mistake, check=True)
     found = next(each for each in host.check("--only", "job-user") if "deployer, " in each["message"])
-    assert found["message"].startswith(f"deployer, whom jobs run as, can {verb} {STATE}/")
+    assert f"deployer, whom jobs run as, can {verb} {STATE}/" in found["message"]
     assert found["fix"] == fix
     host.sh(fix, check=True)
     assert [each["state"] for each in host.check("--only", "job-user")] == ["ok"]
@@ -276,7 +289,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 def test_a_job_that_gets_at_docker_is_told(host: WholeHost, mode: str, code: int) -> None:
     done = host.run([sys.executable, "-c", LISTENS, mode, GATE, "check", "--only", "job-user"])
     assert done.returncode == code
-    message = "gitlab-job, whom jobs run as, can connect to /run/docker.sock, by which it is root: take that right away"
+    message = "gitlab-job and deployer, whom jobs run as, can connect to /run/docker.sock, by which it is root: take that right away"
     assert (message in done.stdout) == bool(code)
     assert "chmod" not in done.stdout  # the socket is the engine's
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from executor.checks.all import CHECKS
-from tests.support.installed_host import CONFIG_TOML, GATE_YAML, STATE, WholeHost, is_of_the_machine
-from tests.support.tools import need_for
+from tests.support.installed_host import BIN, CONFIG_TOML, GATE_YAML, STATE, WholeHost, is_of_the_machine
+from tests.support.tools import need, need_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TOML = f"sed -i {{}} {CONFIG_TOML}"
 UNIT = "/etc/systemd/system/gitlab-runner.service.d/gate.conf"
 OPT = "/opt/gitlab-runner-gate"
+GATE = str(BIN / "gate")
 
 
 def toml(script: str) -> str:
@@ -222,6 +223,8 @@ def test_a_mistake_is_named_and_the_printed_command_mends_it(
     host: WholeHost, mistake: str, expected: dict[str, str], words: str
 ) -> None:
     need_for(mistake)
+    if CONFIG_TOML in mistake:
+        need("patch")
     host.sh(mistake, check=True)
     found = host.check()
     assert worst(found) == expected
@@ -269,6 +272,27 @@ def test_a_mistake_that_no_command_mends_is_named(
     assert worst(found) == expected
     assert any(words in each["message"] for each in faults(found))
     assert "hush" not in str(found)
+
+
+def test_the_diff_makes_all_changes_and_shows_no_token(host: WholeHost) -> None:
+    need("patch")
+    host.sh(f"{toml('s/^concurrent = 50/concurrent = 5/; s/limit = 50 /limit = 2 /; /^ *config_args/d')}", check=True)
+    done = host.run([GATE, "config", "runner", "--diff"], check=True)
+    assert {"-concurrent = 5", "+concurrent = 50"} < {*done.stdout.splitlines()}
+    assert "glrt-" not in done.stdout
+    assert host.run([GATE, "config", "runner", "--diff"]).stdout == done.stdout  # nothing was changed by it
+    host.sh(f"{GATE} config runner --diff | patch {CONFIG_TOML}", check=True)
+    assert host.run([GATE, "config", "runner", "--diff"], check=True).stdout == ""
+    assert "how many jobs may wait" in host.sh(f"cat {CONFIG_TOML}").stdout
+
+
+@pytest.mark.parametrize(("mistake", "said"), [
+    (f"rm {CONFIG_TOML}", "config.toml: no such file or directory; see `gate check`"), (toml("1s/^/[/"), "config.toml: not TOML: ")
+])  # fmt: skip
+def test_a_config_toml_of_which_there_is_no_diff_is_one_line(host: WholeHost, mistake: str, said: str) -> None:
+    host.sh(mistake, check=True)
+    done = host.run([GATE, "config", "runner", "--diff"])
+    assert (done.returncode, done.stdout, done.stderr.count("\n"), said in done.stderr) == (1, "", 1, True)
 
 
 def test_a_group_that_is_gone_is_mended_step_by_step(host: WholeHost) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.effort import some_of
 from tests.support.host_namespace import ENVIRONMENT, GATE, PrivateHost
 from tests.support.set_up import CONFIG, ETC, PLACES, STATE, TOLD, TREE, accounts, done, everything, refused, rehearsed
 

@@ -24,6 +24,7 @@ from tests.support.host_namespace import copy_etc, mounts_of_etc
 from tests.support.machine import SHUT
 from tests.support.shared import made_once
 from tests.support.site import CHECKOUT, ENTRY, IS_ROOT
+from tests.support.tools import need
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -226,6 +227,7 @@ def _make_template(base: Path) -> None:
 
 def _skip_unless_usable() -> None:
     """The programs are this checkout's, which has to be root's alone, and for others to read."""
+    need("systemd-analyze")  # by which it reads the runner's unit
     weak = path_problems(str(CHECKOUT), 0)
     if weak:
         pytest.skip(f"gate check would tell of this checkout itself: {weak[0]}")

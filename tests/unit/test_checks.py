@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import shlex
@@ -14,18 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from config.accounts import SystemHost
-from executor.checks import host, page, people, runner_config, runner_unit
+from executor import runner_config
+from executor.checks import edits, host, page, people, runner_unit
 from executor.checks.all import CHECKS
 from executor.checks.context import Context, GateYaml
-from executor.checks.runner import capacity, sandbox, sed, service, timeouts, toml_edit
-from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import Runner, RunnerConfig
-from executor.checks.system import HostSystem
+from executor.checks.finding import Edit, fail, ok, warn
+from executor.checks.runner import capacity, sandbox, service, timeouts
+from executor.runner_config import Runner, RunnerConfig
 from tests.support.parts import part
+from tests.support.tools import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,11 +51,21 @@ class FakeSystem:
     def text(self, path: str) -> str | None:
         return self._files.get(path)
 
-    def names(self, directory: str) -> list[str]:
-        return sorted(path.rpartition("/")[2] for path in self._files if path.rpartition("/")[0] == directory)
-
     def output(self, *command: str) -> str | None:
+        if command[0] == "systemd-analyze":
+            return self._merged(command[1:])
         return self._live if command == ("systemctl", "cat", "gitlab-runner.service") else None
+
+    def _merged(self, words: tuple[str, ...]) -> str:
+        """What the real one says where these files are all that there is."""
+        need("systemd-analyze")
+        with tempfile.TemporaryDirectory() as root:
+            for path, content in self._files.items():
+                place = Path(root + path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_text(content, encoding="utf-8")
+            command = ["systemd-analyze", f"--root={root}", *words]
+            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
     def said(self, *_command: str) -> str:
         return self._said
@@ -138,82 +150,110 @@ concurrent = 50
     run_exec = "/x/gate-executor"
     run_args = ["run"]
 """
-CUSTOM = ("custom",)
+CUSTOM = "custom"
+# In each, `limit` of the first runner is 5.
+ODD_FORMS = [
+    '[[runners]]\n"name" = "a"\nexecutor = "custom"\n"limit" = 5\n',
+    '[[runners]]\nname = "a"\nexecutor = "custom"\nlimit=5#few\n',
+    '[[runners]]\nname = "a"\nexecutor = "custom"\nlimit = 5',
+    '[[runners]]\nexecutor = "custom"\nname = "a\u2028b\x85c"\nlimit = 5\n[[runners]]\n[runners.custom]\n',
+    '[[runners]]\r\nname = "a"\r\nexecutor = "custom"\r\nlimit = 5 # few\r\n',
+    '[[runners]]\nexecutor = "custom"\nlimit = 5\n[[runners]]\nexecutor = "custom"\nlimit = 5\n',
+    '[[runners]]\nname = "a"\nlimit = 5\nexecutor = "custom"\n[[runners]]\nname = "a"\nexecutor = "custom"\nlimit = 5\n',
+    '[[ runners ]]\nname = "a"\nexecutor = "custom"\nlimit = 5\n',
+    "runners = [{name = 'a', executor = 'custom', limit = 5}]\n",
+    '[[runners]]\nname = "a"\nexecutor = "custom"\nenvironment = ["""\nlimit = 5\n"""]\nlimit = 5\n',
+]
 
 
 def runner_of(text: str, number: int = 0) -> Runner:
     return Runner(number, tomllib.loads(text)["runners"][number])
 
 
-def mended(text: str, tmp_path: Path, *edits: Edit) -> Any | None:
-    """What the printed command makes of a file; None where it only opens an editor."""
+def patched(text: str, tmp_path: Path, *wanted: Edit) -> Any:
+    """What patch(1) makes of a file with the diff of these edits."""
+    need("patch")
     path = tmp_path / "it's a config.toml"
     path.write_bytes(text.encode())
-    command = toml_edit.fix(config_of(text, str(path)), *edits)
-    if command.startswith("${EDITOR:-vi} "):
-        return None
-    subprocess.run(["sh", "-c", command], check=True, timeout=60)
+    diff = edits.diff(config_of(text, str(path)), wanted)
+    subprocess.run(["patch", str(path)], input=diff.encode(), check=True, timeout=60, capture_output=True)
     return tomllib.loads(path.read_bytes().decode())
 
 
 @pytest.mark.parametrize("number", [0, 1])
-@pytest.mark.parametrize(("key", "value", "table"), [("limit", 50, ()), ("run_args", ["--config", "/it's", "run"], CUSTOM),
-    ("config_exec", "/opt/a b/gate-executor", CUSTOM), ("request_concurrency", 4, ())])  # fmt: skip
+@pytest.mark.parametrize(("key", "value", "table"), [("limit", 50, ""), ("run_args", ["--config", "/it's", "run"], CUSTOM),
+    ("config_exec", "/opt/a b/gate-executor", CUSTOM), ("request_concurrency", 4, ""), ("limit", None, "")])  # fmt: skip
 def test_one_of_two_runners_is_changed_and_not_the_other(
-    tmp_path: Path, number: int, key: str, value: Any, table: tuple[str, ...]
+    tmp_path: Path, number: int, key: str, value: Any, table: str
 ) -> None:
     wanted = tomllib.loads(TWO)
-    (wanted["runners"][number]["custom"] if table else wanted["runners"][number])[key] = value
-    result = mended(TWO, tmp_path, Edit(key, value, runner_of(TWO, number), table))
-    assert result in (wanted, None)
-    assert result is not None or key == "request_concurrency"  # [[runners]] is no line that names one of two
+    changed = wanted["runners"][number]["custom"] if table else wanted["runners"][number]
+    changed[key] = value
+    if value is None:
+        del changed[key]
+    assert patched(TWO, tmp_path, Edit(key, value, runner_of(TWO, number), table)) == wanted
 
 
-@pytest.mark.parametrize("text", [
-    "runners = [{name = 'a', executor = 'custom', limit = 5}]\n",
-    '[[runners]]\n"name" = "a"\nexecutor = "custom"\n"limit" = 5\n',
-    '[[runners]]\nname = "a"\nexecutor = "custom"\nlimit=5#few\n',
-    '[[runners]]\r\nname = "a"\r\nexecutor = "custom"\r\nlimit = 5 # few\r\n',
-    '[[runners]]\nexecutor = "custom"\nlimit = 5\n[[runners]]\nexecutor = "custom"\nlimit = 5\n',
-    '[[runners]]\nname = "a"\nlimit = 5\nexecutor = "custom"\n[[runners]]\nname = "a"\nexecutor = "custom"\nlimit = 5\n',
-    '[[ runners ]]\nname = "a"\nexecutor = "custom"\nlimit = 5\n',
-    '[[runners]]\nname = "a"\nexecutor = "custom"\nenvironment = ["""\nlimit = 5\n"""]\nlimit = 5\n',
-])  # fmt: skip
-def test_odd_forms_are_changed_rightly_or_left_to_an_editor(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ODD_FORMS)
+def test_odd_forms_are_changed_rightly(tmp_path: Path, text: str) -> None:
     wanted = tomllib.loads(text)
     wanted["runners"][0]["limit"] = 50
-    assert mended(text, tmp_path, Edit("limit", 50, runner_of(text))) in (wanted, None)
+    assert patched(text, tmp_path, Edit("limit", 50, runner_of(text))) == wanted
 
 
-@given(name=st.text(max_size=20), value=VALUES, key=st.sampled_from(["limit", "shell", "token", "environment"]))
-def test_whatever_a_value_is_a_command_makes_exactly_that_of_it(
+def test_comments_and_everything_else_stay_as_they_are() -> None:
+    runner = runner_of(EXAMPLE)
+    changes = (
+        Edit("concurrent", 60),
+        Edit("limit", 60, runner),
+        Edit("output_limit", 9, runner),
+        Edit("x", "y", runner, CUSTOM),
+    )
+    lines = edits.diff(config_of(EXAMPLE), changes).splitlines()[2:]
+    assert [line for line in lines if not line.startswith("@@")] == [
+        "-concurrent = 50",
+        "+concurrent = 60",
+        "-  limit = 50                       # how many jobs may wait or run at once on this runner",
+        "+  limit = 60                       # how many jobs may wait or run at once on this runner",
+        "+  output_limit = 9",
+        '+    x = "y"',
+    ]
+
+
+@given(name=st.text(max_size=20), value=VALUES, key=st.sampled_from(["limit", "shell", "executor", "output_limit"]))
+def test_whatever_a_value_is_exactly_that_is_made_of_it(
     tmp_path_factory: pytest.TempPathFactory, name: str, value: Any, key: str
 ) -> None:
-    text = f"[[runners]]\n  name = {toml_edit.written(name)}\n  executor = \"custom\"\n  limit = 5\n  shell = 'a'\n".replace(
+    assume("token" not in str(value))
+    text = f"[[runners]]\n  name = {json.dumps(name, ensure_ascii=False)}\n  executor = \"custom\"\n  limit = 5\n  shell = 'a'\n".replace(
         "\x7f", ""
     )
     wanted = tomllib.loads(text)
     wanted["runners"][0][key] = value
-    assert mended(text, tmp_path_factory.mktemp("toml"), Edit(key, value, runner_of(text))) in (wanted, None)
+    assert patched(text, tmp_path_factory.mktemp("toml"), Edit(key, value, runner_of(text))) == wanted
 
 
-def test_what_an_editor_is_to_write_is_told() -> None:
-    text = "runners = [{name = 'a', executor = 'custom', limit = 5}]\n"
-    command = toml_edit.fix(config_of(text), Edit("limit", 50, runner_of(text)), Edit("concurrent", 60))
+def test_what_an_editor_is_to_write_is_told_where_a_diff_would_show_a_secret() -> None:
+    text = "runners = [{name = 'a', executor = 'custom', token = 'glrt-hush', limit = 5}]\n"
+    context = context_of(text)
+    wanted = Edit("limit", 50, runner_of(text)), Edit("concurrent", 60)
+    assert edits.diff(context.runner_config, wanted) == ""
     assert (
-        command
+        edits.command(context, wanted)
         == "${EDITOR:-vi} /etc/gitlab-runner/config.toml  # in [[runners]] of runner 'a': limit = 50; at the top: concurrent = 60"
     )
 
 
-@given(
-    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\x00"), max_size=40), st.text(max_size=40)
-)
-def test_sed_puts_one_line_in_the_place_of_another(old: str, new: str) -> None:
-    script = sed.replaced(old, new)
-    if script is None:
-        return
-    assert sed.applied(f"{old}.\n{old}\n.{old}\n", script) == f"{old}.\n{new}\n.{old}\n"
+def test_what_is_left_to_an_editor_does_not_keep_the_rest_from_being_changed() -> None:
+    text = "runners = [{name = 'a', executor = 'custom', token = 'glrt-hush', limit = 5}]\n"
+    found = [fail("", Edit("limit", 50, runner_of(text))), ok(""), warn("", Edit("concurrent", 60))]
+    diff = edits.diff_of_all(config_of(text), found)
+    assert [line for line in diff.splitlines()[2:] if line[0] in "+-"] == ["+concurrent = 60"]
+
+
+def test_where_there_is_no_patch_an_editor_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert edits.command(context_of(), [Edit("concurrent", 60)]).startswith("${EDITOR:-vi} ")
 
 
 # the runner's unit
@@ -247,6 +287,7 @@ def test_where_systemd_runs_it_is_asked() -> None:
     assert unit is not None
     assert (unit.user, unit.is_live) == ("b", True)
     assert runner_unit.find(FakeSystem({})) is None
+    assert runner_unit.find(FakeSystem({f"{ETC}.d/a.conf": "[Service]\n"})) is None
 
 
 @pytest.mark.parametrize(("span", "seconds"), [("90", 90), ("90s", 90), ("5min 20s", 320), ("25h", 90_000), ("1d", 86_400),
@@ -268,23 +309,15 @@ def test_a_runner_that_is_too_old_is_told(said: str, is_told: bool) -> None:
     assert any("17.9 or newer" in each.message for each in service.find(context)) == is_told
 
 
-@pytest.mark.parametrize(
-    ("of_jobs", "is_told"), [("17.9.3", True), ("18.5.9", True), ("18.6.0", False), ("19.0.0", False), ("?", False)]
-)
-def test_an_older_runner_on_the_path_of_jobs_is_told(of_jobs: str, is_told: bool, tmp_path: Path) -> None:
-    (tmp_path / "gitlab-runner").write_text(f"#!/bin/sh\necho 'Version:      {of_jobs}'\n")
-    (tmp_path / "runner").write_text("#!/bin/sh\necho 'Version:      18.6.0'\n")
-    for program in tmp_path.iterdir():
-        program.chmod(0o755)
-    unit = runner_unit.Unit({"ExecStart": (f"{tmp_path}/runner run",)})
-    policy = {**POLICY, "backend": {**JOB_USER, "path": [str(tmp_path)]}}
-    context = dataclasses.replace(context_of(policy=policy, unit=unit), system=HostSystem())
-    said = [
-        each.message
-        for each in service.find(context)
-        if f"finds {tmp_path}/gitlab-runner, version {of_jobs}," in each.message
+def test_what_is_of_a_wrong_type_is_named_and_no_secret_is_shown() -> None:
+    text = '[[runners]]\nexecutor = "custom"\nenvironment = "A=hush"\nlimit = "5"\n[runners.custom]\nrun_args = 1\n'
+    assert [str(each) for each in config_of(text).odd()] == [
+        "runner 'number 1': limit is '5': write a whole number, without quotes",
+        "runner 'number 1': environment is of another type: write a list of texts, each in quotes",
+        "runner 'number 1': run_args is 1: write a list of texts, each in quotes",
     ]
-    assert bool(said) == is_told
+    (no_table,) = config_of('[[runners]]\nexecutor = "custom"\ncustom = 5\n').odd()
+    assert str(no_table).startswith("runner 'number 1': custom is 5: write a table")
 
 
 STOPPED_WELL = "[Service]\nKillSignal=SIGQUIT\nKillMode=mixed\nTimeoutStopSec=25h\n"
@@ -420,7 +453,8 @@ def test_arguments_are_split_as_gate_executor_splits_them(
 def test_every_command_can_be_pasted_into_a_shell() -> None:
     """What the table of mistakes runs is sh; here only that quoting holds for a name that needs it."""
     config = config_of(TWO, "/etc/it's; rm -rf x/config.toml")
-    words = shlex.split(toml_edit.fix(config, Edit("concurrent", 60)))
+    context = dataclasses.replace(context_of(), runner_config=config)
+    words = shlex.split(edits.command(context, [Edit("concurrent", 60)]), comments=True)
     assert words[-1] == "/etc/it's; rm -rf x/config.toml"
 
 

@@ -10,7 +10,7 @@ import pytest
 from config.accounts import User
 from executor.checks import job_host
 from executor.checks.context import Context, GateYaml
-from executor.checks.runner_config import RunnerConfig
+from executor.runner_config import RunnerConfig
 from executor.shell import backend
 from tests.support.parts import part
 
@@ -112,8 +112,14 @@ def open_home(place: Place) -> None:
     (place.root / "home").chmod(0o777)
 
 
-def older_runner(place: Place) -> None:
-    place.versions = {str(place.root / "bin" / "gitlab-runner"): "17.9.3", "gitlab-runner": "19.3.0"}
+def older_runner(place: Place, version: str = "17.9.3") -> None:
+    place.versions = {str(place.root / "bin" / "gitlab-runner"): version, "gitlab-runner": "19.3.0"}
+
+
+@pytest.mark.parametrize("version", ["19.3.0", "19.10.1", "20.0.0", "?"])
+def test_a_runner_that_is_as_new_or_says_nothing_is_not_told_of(place: Place, version: str) -> None:
+    older_runner(place, version)
+    assert [finding.state for finding in place.find()] == ["ok"]
 
 
 FOUND: dict[str, tuple[Callable[[Place], Any], str, str]] = {
@@ -126,6 +132,7 @@ FOUND: dict[str, tuple[Callable[[Place], Any], str, str]] = {
     "no git": (lambda p: (p.root / "bin" / "git").unlink(), "no git in", "gate.yaml"),
     "no gitlab-runner": (lambda p: (p.root / "bin" / "gitlab-runner").unlink(), "without caches and artifacts", "gate.yaml"),
     "an older gitlab-runner": (older_runner, "is version 17.9, and the runner is 19.3", "gate.yaml"),
+    "an older gitlab-runner of the same year": (lambda p: older_runner(p, "19.2.9"), "is version 19.2,", "gate.yaml"),
     "no namespace": (lambda p: p.changes.update(isolate="process_group"), "see each other's files", "gate.yaml"),
     "a long state_dir": (
         lambda p: p.changes.update(isolate="process_group", allow_same_user=True, state_dir=f"/srv/{'x' * 60}"),

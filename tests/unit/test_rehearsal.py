@@ -58,12 +58,12 @@ def test_exit_status_is_the_jobs(outcome: Outcome, status: int) -> None:
         ('{"id": 1, "runner_info": {"timeout": "1h"}}', WIRED, [], "timeout is '1h', not int"),
         ('{"id": 1}', WIRED, ["KEY"], "'KEY' is not KEY=VALUE; write it as --set KEY=VALUE"),
         ('{"id": 1}', WIRED, ["=x"], "'=x' is not KEY=VALUE"),
-        ('{"id": 1}', None, [], "config.toml: cannot be read"),
+        ('{"id": 1}', None, [], "config.toml: no such file or directory; fix it, or name"),
         ('{"id": 1}', "[[", [], "config.toml: not TOML: "),
         ('{"id": 1}', "", [], 'config.toml: no [[runners]] with executor = "custom"'),
-        ('{"id": 1}', RUNNER + "run_exec = 5", [], "run_exec is 5, not a string"),
-        ('{"id": 1}', WIRED + 'run_args = "x"', [], "run_args is 'x', not a list of strings"),
-        ('{"id": 1}', WIRED + 'prepare_exec_timeout = "9"', [], "prepare_exec_timeout is '9', not a whole number"),
+        ('{"id": 1}', RUNNER + "run_exec = 5", [], "run_exec is 5: write one text, in quotes"),
+        ('{"id": 1}', WIRED + 'run_args = "x"', [], "run_args is 'x': write a list of texts"),
+        ('{"id": 1}', WIRED + 'prepare_exec_timeout = "9"', [], "prepare_exec_timeout is '9': write a whole number"),
     ],
 )
 def test_bad_input_is_one_clear_line(

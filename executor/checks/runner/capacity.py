@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 
 from executor.checks.context import Context
-from executor.checks.finding import Finding, ok, warn
-from executor.checks.runner import toml_edit
-from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import Runner, positive
+from executor.checks.finding import Edit, Finding, ok, warn
+from executor.runner_config import Runner, positive
 
 FEW = 10
 PLACES = 50
@@ -44,28 +42,41 @@ def inotify(context: Context) -> Iterator[Finding]:
 
 
 def _concurrent(context: Context) -> Iterator[Finding]:
-    config, waiting = context.runner_config, context.waiting or 0
-    more = toml_edit.fix(config, Edit("concurrent", max(PLACES, 2 * config.concurrent)))
-    if config.concurrent < FEW:
-        message = f"concurrent is {config.concurrent}, over all runners: when so many jobs wait for an approval, nothing else starts"
+    concurrent, more = context.runner_config.concurrent, Edit("concurrent", _best(context))
+    if concurrent < FEW:
+        message = (
+            f"concurrent is {concurrent}, over all runners: when so many jobs wait for an approval, nothing else starts"
+        )
         yield warn(message, more)
-    elif waiting >= config.concurrent:
-        yield warn(f"{waiting} jobs wait now, and concurrent is {config.concurrent}: no other job can start", more)
+    elif _is_taken(context, concurrent):
+        yield warn(f"{context.waiting} jobs wait now, and concurrent is {concurrent}: no other job can start", more)
+
+
+def _best(context: Context) -> int:
+    """What `concurrent` should be; as it is, where that is enough."""
+    concurrent = context.runner_config.concurrent
+    is_enough = concurrent >= FEW and not _is_taken(context, concurrent)
+    return concurrent if is_enough else max(PLACES, 2 * concurrent)
+
+
+def _is_taken(context: Context, places: int) -> bool:
+    return (context.waiting or 0) >= places
 
 
 def _limits(context: Context, runner: Runner) -> Iterator[Finding]:
-    def fix(key: str, number: int) -> str:
-        return toml_edit.fix(context.runner_config, Edit(key, number, runner))
-
-    who, concurrent = f"runner {runner.name}", context.runner_config.concurrent
+    who, concurrent, more = (
+        f"runner {runner.name}",
+        context.runner_config.concurrent,
+        Edit("limit", _best(context), runner),
+    )
     limit = positive(runner.table, "limit", 0)
     if limit > concurrent:
         message = f"{who}: limit is {limit}, and cannot be reached, since concurrent is {concurrent} over all runners"
-        yield warn(message, toml_edit.fix(context.runner_config, Edit("concurrent", limit)))
+        yield warn(message, Edit("concurrent", max(limit, _best(context))))
     elif 0 < limit < min(FEW, concurrent):
-        yield warn(f"{who}: limit is {limit}: so few jobs can wait for an approval at once", fix("limit", concurrent))
-    elif limit and (context.waiting or 0) >= limit:
-        yield warn(f"{who}: {context.waiting} jobs wait now, and limit is {limit}", fix("limit", concurrent))
+        yield warn(f"{who}: limit is {limit}: so few jobs can wait for an approval at once", more)
+    elif limit and _is_taken(context, limit):
+        yield warn(f"{who}: {context.waiting} jobs wait now, and limit is {limit}", more)
     if positive(runner.table, "request_concurrency", 1) == 1:
         message = f"{who}: request_concurrency is 1: jobs that come together are fetched one after the other"
-        yield warn(message, fix("request_concurrency", REQUESTS))
+        yield warn(message, Edit("request_concurrency", REQUESTS, runner))

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from executor.checks.context import Context
 from executor.checks.editor import in_editor
 from executor.checks.finding import Finding, fail, ok, warn
-from executor.checks.runner_config import Runner
+from executor.runner_config import Runner, Toml
+
+Told = tuple[str, bool]  # what a job there can do, and whether that is certain
 
 DOCKER, SSH = ("docker", "docker-windows"), ("ssh", "docker-ssh")
 _HERE = ("localhost", "127.0.0.1", "::1", "[::1]")
@@ -23,11 +25,15 @@ _UNDOES = "what it does is not gated, and it can approve, read the gate's keys a
 
 def find(context: Context) -> Iterator[Finding]:
     """See the module."""
+    path = context.runner_config.path
     others = [each for each in context.runner_config.all() if each not in context.runners]
-    found = [fault for each in others for fault in (*_token(each, context), *_jobs(each, context))]
+    found = [fault for each in others for fault in _token(each, context)]
+    for each in others:
+        away = f"{in_editor(path)}  # {each.name}: take that away, or move this runner to another host"
+        for message, is_certain in _jobs(each, context):
+            found.append((fail if is_certain else warn)(f"runner {each.name}, beside the gate: {message}", away))
     yield from found
     if not found:
-        path = context.runner_config.path
         yield ok(f"{path} has {len(others)} other runners, and none undoes the gate by what stands there")
 
 
@@ -40,101 +46,75 @@ def _token(other: Runner, context: Context) -> Iterator[Finding]:
             yield fail(message, f"{in_editor(context.runner_config.path)}  # remove one of the two blocks")
 
 
-def _jobs(other: Runner, context: Context) -> Iterator[Finding]:
+def _jobs(other: Runner, context: Context) -> Iterator[Told]:
     executor = other.table.get("executor")
     if executor == "shell":
-        yield _shell(other, context)
+        yield _shell(context)
     elif executor in SSH:
-        yield from _ssh(other, context)
+        yield from _ssh(_table(other, "ssh"), context)
     elif executor in DOCKER and _is_here(other):
-        yield from _docker(other, context)
+        yield from _docker(_table(other, "docker"), context)
     elif executor == "custom" and other not in context.runner_config.gated():
-        message = f"its driver {other.program('run') or '(none)'} is started as {context.runner_user}, and whom it lets jobs be is not known from here: see that they cannot become {context.runner_user}"
-        yield _told(other, context, message)
+        yield (
+            f"its driver {other.program('run') or '(none)'} is started as {context.runner_user}, and whom it lets jobs be is not known from here: see that they cannot become {context.runner_user}",
+            False,
+        )
 
 
-def _shell(other: Runner, context: Context) -> Finding:
+def _shell(context: Context) -> Told:
     """The runner's `--user` is whom jobs of the shell executor run as; without it, whom the runner runs as (commands/multi.go)."""
     user = context.unit.option("--user", "-u") if context.unit else ""
     if user in ("", context.runner_user, "root"):
-        return _told(
-            other,
-            context,
-            f"a job there runs as {user or context.runner_user} on this host: {_UNDOES}",
-            is_certain=True,
-        )
-    message = f"a job there runs as {user} on this host, ungated, beside what approved jobs use: see that {user} has neither sudo nor docker, or give it a host of its own"
-    return _told(other, context, message)
+        return f"a job there runs as {user or context.runner_user} on this host: {_UNDOES}", True
+    return (
+        f"a job there runs as {user} on this host, ungated, beside what approved jobs use: see that {user} has neither sudo nor docker, or give it a host of its own",
+        False,
+    )
 
 
-def _ssh(other: Runner, context: Context) -> Iterator[Finding]:
-    table = _table(other, "ssh")
-    if table.get("host") not in _HERE:
-        return
+def _ssh(table: Toml, context: Context) -> Iterator[Told]:
     user = str(table.get("user") or "root")
     is_gates = user in ("root", context.runner_user)
-    message = f"a job there runs as {user} on this very host" + (
-        f": {_UNDOES}" if is_gates else f", ungated: see that {user} cannot become root"
-    )
-    yield _told(other, context, message, is_certain=is_gates)
+    if table.get("host") in _HERE:
+        what = _UNDOES if is_gates else f"ungated: see that {user} cannot become root"
+        yield f"a job there runs as {user} on this very host{': ' if is_gates else ', '}{what}", is_gates
 
 
-def _docker(other: Runner, context: Context) -> Iterator[Finding]:
-    table = _table(other, "docker")
-    is_rootless = str(table.get("host") or "").startswith("unix:///run/user/")
+def _docker(table: Toml, context: Context) -> Iterator[Told]:
+    is_root = not str(table.get("host") or "").startswith("unix:///run/user/")
     for key in ("privileged", "services_privileged"):
         if table.get(key) is True:
-            yield _told(
-                other,
-                context,
-                f"{key} is on: a job there can mount this host's disk as root: {_UNDOES}",
-                is_certain=not is_rootless,
-            )
+            yield f"{key} is on: a job there can mount this host's disk as root: {_UNDOES}", is_root
     capabilities = {str(each).upper().removeprefix("CAP_") for each in _list(table, "cap_add")} & _AS_ROOT
     if capabilities:
         names = ", ".join(sorted(capabilities))
-        yield _told(
-            other,
-            context,
-            f"cap_add has {names}, by which a job there can leave its container and become root: {_UNDOES}",
-            is_certain=not is_rootless,
-        )
+        yield f"cap_add has {names}, by which a job there can leave its container and become root: {_UNDOES}", is_root
     if _list(table, "devices"):
-        yield _told(other, context, "devices gives its jobs devices of this host: see that none is a disk")
-    yield from (fault for each in _list(table, "volumes") for fault in _volume(other, context, str(each)))
+        yield "devices gives its jobs devices of this host: see that none is a disk", False
+    for volume in map(str, _list(table, "volumes")):
+        yield from (
+            (f"volumes has {volume!r}: a job there {can}", is_certain) for can, is_certain in _volume(context, volume)
+        )
     page = context.gate_yaml.policy and context.gate_yaml.policy.get("page")
     if table.get("network_mode") == "host" and page and page["listen"]:
-        yield _told(
-            other, context, "network_mode is host, so a job there reaches the page's `listen`, and can try passwords"
-        )
+        yield "network_mode is host, so a job there reaches the page's `listen`, and can try passwords", False
 
 
-def _volume(other: Runner, context: Context, volume: str) -> Iterator[Finding]:
-    """Of the volumes `/host/path:/path[:options]`, `name:/path[:options]` and `/path` only the first is the host's."""
+def _volume(context: Context, volume: str) -> Iterator[Told]:
+    """A volume is `/host/path:/path[:options]`, `name:/path[:options]` or `/path`: only the first is of the host's files."""
     host, _, rest = volume.partition(":")
     if not host.startswith("/") or not rest:
         return
     place = os.path.normpath(host)
-    message = f"volumes has {volume!r}: "
-    if place in _ENGINES or any(_in(engine, place) for engine in _ENGINES):
-        yield _told(
-            other,
-            context,
-            f"{message}a job there can start a container with all of this host's disk, as root: {_UNDOES}",
-            is_certain=True,
-        )
-    elif owns := [own for own in _own(context) if _in(own, place) or _in(place, own)]:
-        is_read_only = "ro" in rest.partition(":")[2].split(",")
-        can = (
-            f"read what is the gate's own ({owns[0]})"
-            if is_read_only
-            else f"write what is the gate's own ({owns[0]}): {_UNDOES}"
-        )
-        yield _told(other, context, f"{message}a job there can {can}", is_certain=not is_read_only)
+    owns = [own for own in _own(context) if _in(own, place) or _in(place, own)]
+    if any(_in(engine, place) for engine in _ENGINES):
+        yield f"can start a container with all of this host's disk, as root: {_UNDOES}", True
+    elif owns and "ro" in rest.partition(":")[2].split(","):
+        yield f"can read what is the gate's own ({owns[0]})", False
+    elif owns:
+        yield f"can write what is the gate's own ({owns[0]}): {_UNDOES}", True
     elif any(_in(place, each) for each in _SYSTEM):
-        yield _told(
-            other, context, f"{message}a job there has this host's own {place}: see that it gains nothing by it"
-        )
+        yield f"has this host's own {place}: see that it gains nothing by it", False
 
 
 def _own(context: Context) -> list[str]:
@@ -154,19 +134,11 @@ def _is_here(other: Runner) -> bool:
     return not host or host.startswith(("unix://", "npipe://")) or any(f"//{name}:" in f"{host}:" for name in _HERE)
 
 
-def _table(other: Runner, name: str) -> dict[str, object]:
+def _table(other: Runner, name: str) -> Toml:
     found = other.table.get(name)
     return found if isinstance(found, dict) else {}
 
 
-def _list(table: dict[str, object], key: str) -> list[object]:
+def _list(table: Toml, key: str) -> list[object]:
     found = table.get(key)
     return found if isinstance(found, list) else []
-
-
-def _told(other: Runner, context: Context, message: str, *, is_certain: bool = False) -> Finding:
-    finding = fail if is_certain else warn
-    return finding(
-        f"runner {other.name}, beside the gate: {message}",
-        f"{in_editor(context.runner_config.path)}  # {other.name}: take that away, or move this runner to another host",
-    )

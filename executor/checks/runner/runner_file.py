@@ -8,15 +8,8 @@ from collections.abc import Iterator
 from config.host import weaknesses
 from executor.checks.context import Context
 from executor.checks.editor import in_editor, weak
-from executor.checks.finding import Finding, fail, ok, warn
-from executor.checks.runner import toml_edit
-from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import BYTE_ORDER_MARK, STAGES, Runner, RunnerConfig, Toml
-
-_NUMBERS = ("concurrent", "check_interval", "shutdown_timeout")
-_RUNNER_TEXTS = ("name", "url", "token", "shell", "builds_dir", "cache_dir")
-_RUNNER_NUMBERS = ("limit", "request_concurrency", "output_limit")
-_CUSTOM_NUMBERS = ("config_exec_timeout", "prepare_exec_timeout", "cleanup_exec_timeout", "graceful_kill_timeout", "force_kill_timeout")  # fmt: skip
+from executor.checks.finding import Edit, Finding, fail, ok, warn
+from executor.runner_config import BYTE_ORDER_MARK, RunnerConfig
 
 
 def find(context: Context) -> Iterator[Finding]:
@@ -57,31 +50,7 @@ def _forms(config: RunnerConfig) -> Iterator[Finding]:
         is_marked = config.text.startswith(BYTE_ORDER_MARK)
         yield fail(f"{config.path} is {config.fault}", unmarked if is_marked else in_editor(config.path))
         return
-    yield from _no_numbers(config, config.tables, _NUMBERS, Edit(""))
-    for runner in config.custom():
-        yield from _no_numbers(config, runner.table, _RUNNER_NUMBERS, Edit("", None, runner))
-        yield from _no_numbers(config, runner.custom, _CUSTOM_NUMBERS, Edit("", None, runner, ("custom",)))
-        yield from _no_texts(config, runner)
-        for key in (key for key in _RUNNER_TEXTS if not isinstance(runner.table.get(key, ""), str)):
-            yield fail(f"{key} is {runner.table[key]!r}: write one text, in quotes", in_editor(config.path))
-
-
-def _no_texts(config: RunnerConfig, runner: Runner) -> Iterator[Finding]:
-    for stage in STAGES:
-        program, arguments = runner.custom.get(f"{stage}_exec", ""), runner.custom.get(f"{stage}_args", [])
-        if not isinstance(program, str):
-            message = f"runner {runner.name}: {stage}_exec is {program!r}: write one text, in quotes"
-            yield fail(message, in_editor(config.path))
-        if not isinstance(arguments, list) or not all(isinstance(each, str) for each in arguments):
-            message = f"runner {runner.name}: {stage}_args is {arguments!r}: write a list of texts, each in quotes"
-            yield fail(message, in_editor(config.path))
-
-
-def _no_numbers(config: RunnerConfig, table: Toml, keys: tuple[str, ...], at: Edit) -> Iterator[Finding]:
-    for key in keys:
-        value = table.get(key, 0)
-        if isinstance(value, int) and not isinstance(value, bool):
-            continue
-        digits = value if isinstance(value, str) and value.isascii() and value.isdigit() else ""
-        fix = toml_edit.fix(config, Edit(key, int(digits), at.runner, at.table)) if digits else in_editor(config.path)
-        yield fail(f"{key} is {value!r}: write a whole number, without quotes", fix)
+    for odd in config.odd():
+        is_meant = odd.number is not None
+        edit = Edit(odd.key, odd.number, odd.runner, odd.table) if is_meant else in_editor(config.path)
+        yield fail(str(odd), edit)

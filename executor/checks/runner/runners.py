@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
+from executor.checks.check import Need
 from executor.checks.context import Context
 from executor.checks.editor import in_editor
-from executor.checks.finding import Finding, Need, fail, ok, warn
-from executor.checks.runner import toml_edit
-from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import Runner
+from executor.checks.finding import Edit, Finding, fail, ok, warn
+from executor.runner_config import Runner
 from executor.shell.backend import SHELLS
 
 _EXAMPLE = {"url": "https://gitlab.example.com", "token": "glrt-REPLACE-ME"}  # runner-config.example.toml
@@ -32,9 +31,6 @@ def find(context: Context) -> Iterator[Finding]:
 
 
 def _faults(context: Context, runner: Runner) -> Iterator[Finding]:
-    def fix(key: str, value: toml_edit.Value, *table: str) -> str:
-        return toml_edit.fix(context.runner_config, Edit(key, value, runner, table))
-
     for key in ("url", "token"):
         value = runner.table.get(key)
         if not isinstance(value, str) or not value or value == _EXAMPLE[key]:
@@ -42,15 +38,17 @@ def _faults(context: Context, runner: Runner) -> Iterator[Finding]:
             yield fail(message, f'{in_editor(context.runner_config.path)}  # {key} = "…"')
     who, shell = f"runner {runner.name}", runner.table.get("shell", SHELLS[0])
     if shell not in SHELLS:
-        yield fail(f"{who}: shell is {shell!r}: the gate runs scripts for bash and sh", fix("shell", SHELLS[0]))
+        yield fail(
+            f"{who}: shell is {shell!r}: the gate runs scripts for bash and sh", Edit("shell", SHELLS[0], runner)
+        )
     for key in ("builds_dir", "cache_dir"):
         if runner.table.get(key):
             message = f"{who}: {key} is not used: the gate names a fresh directory for each job"
-            yield warn(message, fix(key, None))
+            yield warn(message, Edit(key, None, runner))
     flags = runner.table.get("feature_flags")
     if isinstance(flags, dict) and flags.get(_FLAG):
         message = f"{who}: {_FLAG} is on: that a waiting job was cancelled in GitLab is learned up to 30 minutes late"
-        yield warn(message, fix(_FLAG, False, "feature_flags"))
+        yield warn(message, Edit(_FLAG, False, runner, "feature_flags"))
     yield from _environment(context, runner)
     if _verifies_at_boot(runner):
         message = (

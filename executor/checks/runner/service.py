@@ -1,9 +1,7 @@
 """The runner's version and its unit: whom it runs as, how it is stopped while jobs wait, and what it may not do."""
 
 import os
-import re
 import shlex
-import shutil
 from collections.abc import Iterator
 
 from executor.checks.context import Context
@@ -11,9 +9,9 @@ from executor.checks.finding import Finding, fail, ok, warn
 from executor.checks.runner.sandbox import hindrances
 from executor.checks.runner.stages import exec_timeout
 from executor.checks.runner_unit import DROP_INS, NAME, Unit
-from gate import TOOL_PATH
+from executor.checks.system import dotted, version_of
+from executor.runner_contract import OLDEST
 
-OLDEST = (17, 9)  # older ones have no BUILD_EXIT_CODE_FILE
 STOP_AFTER_S = 3600  # beyond the longest wait: for the job itself
 FILES_PER_JOB = 8  # pipes, the trace, a connection
 FILES = 64
@@ -56,34 +54,12 @@ def _faults(context: Context, unit: Unit) -> Iterator[Finding]:
 
 def _version(context: Context) -> Iterator[Finding]:
     """Nothing is said where it does not tell; a stage that lacks what it needs refuses."""
-    program = context.unit.command[0] if context.unit and context.unit.command else "gitlab-runner"
-    found = _version_of(program, context)
+    program = context.runner_program
+    found = version_of(program, context.system)
     if found and found < OLDEST:
-        yield fail(f"{program} is version {_dotted(found)}: every job fails, 17.9 or newer is needed: update it")
-    on_path = shutil.which("gitlab-runner", path=_path_of_jobs(context))
-    of_jobs = _version_of(on_path, context) if on_path else None
-    if found and of_jobs and of_jobs < found:
-        message = (
-            f"a job's script finds {on_path}, version {_dotted(of_jobs)}, for its artifacts and cache, and the runner is {_dotted(found)}: "
-            "with an older one these fail; remove it, or update it to the same version"
+        yield fail(
+            f"{program} is version {dotted(found)}: every job fails, {dotted(OLDEST)} or newer is needed: update it"
         )
-        yield warn(message)
-
-
-def _version_of(program: str, context: Context) -> tuple[int, ...] | None:
-    found = re.search(r"^Version:\s*(\d+)\.(\d+)(?:\.(\d+))?", context.system.said(program, "--version"), re.MULTILINE)
-    return tuple(int(part or 0) for part in found.groups()) if found else None
-
-
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))
-
-
-def _path_of_jobs(context: Context) -> str:
-    """Where jobs look for programs: the backend's own directories, then the gate's fixed PATH."""
-    policy = context.gate_yaml.policy
-    own = policy["backend"].get("path", []) if policy else []
-    return ":".join([*own, TOOL_PATH])
 
 
 def _stopping(context: Context, unit: Unit) -> Iterator[Finding]:

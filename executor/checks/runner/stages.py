@@ -8,16 +8,12 @@ from collections.abc import Iterator
 from config.host import path_problems
 from executor.checks.context import Context
 from executor.checks.editor import at
-from executor.checks.finding import Finding, fail, ok, warn
-from executor.checks.runner import toml_edit
-from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import STAGES, Runner, split
-from executor.runner_contract import EXEC_TIMEOUT_S
+from executor.checks.finding import Edit, Finding, fail, ok, warn
+from executor.main import REHEARSAL, USAGE
+from executor.runner_config import STAGES, Runner, split
 from gate import DEFAULT_CONFIG
 
 PREPARE_TIMEOUT = "--prepare-timeout"
-REHEARSAL = "--rehearsal"  # which `gate rehearse` adds by itself
-USAGE = "usage: gate-executor "  # what it answers to --help
 
 
 def find(context: Context) -> Iterator[Finding]:
@@ -42,7 +38,7 @@ def arguments(context: Context, runner: Runner, stage: str, prepare_timeout_s: i
     if stage == "prepare":
         timeout_s = prepare_timeout_s or told_prepare_timeout(runner) or exec_timeout(runner)
         words += [PREPARE_TIMEOUT, str(timeout_s)]
-    return Edit(f"{stage}_args", words, runner, ("custom",))
+    return Edit(f"{stage}_args", words, runner, "custom")
 
 
 def told_prepare_timeout(runner: Runner) -> int | None:
@@ -54,7 +50,7 @@ def told_prepare_timeout(runner: Runner) -> int | None:
 
 def exec_timeout(runner: Runner) -> int:
     """Return after how many seconds the runner ends prepare."""
-    return runner.seconds("prepare_exec_timeout", EXEC_TIMEOUT_S)
+    return runner.seconds("prepare_exec_timeout")
 
 
 def _best_gate_yaml(context: Context, runner: Runner) -> str:
@@ -71,25 +67,22 @@ def _program(context: Context, runner: Runner) -> str:
 
 def _stage(context: Context, runner: Runner, stage: str) -> Iterator[Finding]:
     program, right = runner.program(stage), _program(context, runner)
-    who, rewire = f"runner {runner.name}: {stage}_exec", Edit(f"{stage}_exec", right, runner, ("custom",))
-
-    def fix(*edits: Edit) -> str:
-        return toml_edit.fix(context.runner_config, *edits)
+    who, rewire = f"runner {runner.name}: {stage}_exec", Edit(f"{stage}_exec", right, runner, "custom")
 
     if not program:
         message = f"{who} is missing: {_WITHOUT[stage]}"
-        yield fail(message, fix(rewire, arguments(context, runner, stage)))
+        yield fail(message, rewire, arguments(context, runner, stage))
     elif runner.own_arguments(stage) is None:
-        yield fail(f"{who} is {program!r}, and not gate-executor", fix(rewire, arguments(context, runner, stage)))
+        yield fail(f"{who} is {program!r}, and not gate-executor", rewire, arguments(context, runner, stage))
     elif not os.path.isabs(program):
         message = f"{who} is {program!r}: write its whole path; a runner that systemd starts has hardly any PATH"
-        yield fail(message, fix(rewire))
+        yield fail(message, rewire)
     elif not os.path.isfile(program):
-        yield fail(f"{who}: there is no {program}", fix(rewire))
+        yield fail(f"{who}: there is no {program}", rewire)
     elif not os.stat(program).st_mode & 0o111:
         yield fail(f"{who}: {program} cannot be executed", at(context, program, f"chmod 0755 {shlex.quote(program)}"))
     elif program != right:
-        yield fail(f"{who} is {program}, and other stages call {right}", fix(rewire))
+        yield fail(f"{who} is {program}, and other stages call {right}", rewire)
     else:
         yield from _arguments(context, runner, stage)
 
@@ -101,12 +94,12 @@ def _start(context: Context, runner: Runner) -> Iterator[Finding]:
     if any(path_problems(path, context.runner_uid) for path in (program, *filter(os.path.isabs, before))):
         return
     said = context.system.said(program, *before, "--help").strip()
-    if USAGE in said:
+    if USAGE.partition("[")[0] in said:  # of another version, the options may differ
         return
-    ours = [Edit(f"{stage}_exec", context.executor, runner, ("custom",)) for stage in STAGES]
+    ours = [Edit(f"{stage}_exec", context.executor, runner, "custom") for stage in STAGES]
     is_other = not before and program != context.executor and os.path.isfile(context.executor)
-    message = f"runner {runner.name}: {program} does not start as the gate's: {_last(said) or 'it message nothing'}: install it anew, or wire another"
-    yield fail(message, toml_edit.fix(context.runner_config, *ours) if is_other else "")
+    message = f"runner {runner.name}: {program} does not start as the gate's: {_last(said) or 'it says nothing'}: install it anew, or wire another"
+    yield fail(message, *(ours if is_other else []))
 
 
 def _last(text: str) -> str:
@@ -116,7 +109,7 @@ def _last(text: str) -> str:
 def _arguments(context: Context, runner: Runner, stage: str) -> Iterator[Finding]:
     file, words = split(runner.own_arguments(stage) or [])
     who = f"runner {runner.name}: {stage}_args"
-    fix = toml_edit.fix(context.runner_config, arguments(context, runner, stage))
+    fix = arguments(context, runner, stage)
     if REHEARSAL in words:
         message = f"{who} has {REHEARSAL}: each job would be recorded as a rehearsal, and be in no figures"
         yield fail(message, fix)

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from executor.checks.context import Context
-from executor.checks.finding import Finding, fail, ok, warn
-from executor.checks.runner import toml_edit
+from executor.checks.finding import Edit, Finding, fail, ok, warn
 from executor.checks.runner.stages import PREPARE_TIMEOUT, arguments, exec_timeout, told_prepare_timeout
-from executor.checks.runner.toml_edit import Edit
-from executor.checks.runner_config import Runner, split
-from executor.runner_contract import EXEC_TIMEOUT_S, FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S
+from executor.runner_config import Runner, split
+from executor.runner_contract import EXEC_TIMEOUT_S, FORCE_KILL_TIMEOUT_S
 from gate.model.rules import MIN_PREPARE_TIMEOUT_S, PREPARE_MARGIN_S
 
 if TYPE_CHECKING:
@@ -38,11 +36,13 @@ def prepare(context: Context) -> Iterator[Finding]:
 
 def kill(context: Context) -> Iterator[Finding]:
     """What is ended has the time to write that down, and is not waited for without end."""
+    too_soon = list(_shutdown(context))
+    yield from too_soon
     for runner in context.runners:
         faults = list(_kill(context, runner))
         yield from faults
-        if not faults:
-            graceful_s = runner.seconds("graceful_kill_timeout", GRACEFUL_KILL_TIMEOUT_S)
+        if not faults and not too_soon:
+            graceful_s = runner.seconds("graceful_kill_timeout")
             yield ok(f"runner {runner.name}: a stage that is ended has {graceful_s} s for it")
 
 
@@ -54,17 +54,17 @@ def _prepare(context: Context, runner: Runner) -> Iterator[Finding]:
     if told_s is None or told_s < MIN_PREPARE_TIMEOUT_S:
         words = " ".join(split(runner.own_arguments("prepare") or [])[1][1:])
         message = f"{who}: prepare_args has {words!r}: write {PREPARE_TIMEOUT} and the seconds, {MIN_PREPARE_TIMEOUT_S} or more"
-        yield fail(message, _both(context, runner, best_s))
+        yield fail(message, *_both(context, runner, best_s))
     elif told_s != limit_s:
         message = f"{who}: {PREPARE_TIMEOUT} is {told_s}, and prepare_exec_timeout {limit_s}: both must be the same"
-        yield fail(message, _both(context, runner, best_s))
+        yield fail(message, *_both(context, runner, best_s))
     elif longest_s + PREPARE_MARGIN_S > limit_s:
         message = f"{who}: a job may wait for {limit_s} s, and rule {rule!r} gives {longest_s} s to decide, and {PREPARE_MARGIN_S} s more"
-        yield warn(message, _both(context, runner, best_s))
+        yield warn(message, *_both(context, runner, best_s))
     outer_s = _span(runner.table.get("prepare_timeout"))
     if outer_s and outer_s < limit_s:
         message = f"{who}: prepare_timeout ends each wait after {outer_s:g} s, and says nothing to the gate"
-        yield fail(message, toml_edit.fix(context.runner_config, Edit("prepare_timeout", None, runner)))
+        yield fail(message, Edit("prepare_timeout", None, runner))
 
 
 def _told(runner: Runner) -> int | None:
@@ -73,9 +73,9 @@ def _told(runner: Runner) -> int | None:
     return told_prepare_timeout(runner) if words[1:] else EXEC_TIMEOUT_S
 
 
-def _both(context: Context, runner: Runner, seconds: int) -> str:
-    limit = Edit("prepare_exec_timeout", seconds, runner, ("custom",))
-    return toml_edit.fix(context.runner_config, arguments(context, runner, "prepare", seconds), limit)
+def _both(context: Context, runner: Runner, seconds: int) -> tuple[Edit, Edit]:
+    limit = Edit("prepare_exec_timeout", seconds, runner, "custom")
+    return arguments(context, runner, "prepare", seconds), limit
 
 
 def _rules(context: Context) -> "list[Rule]":
@@ -88,41 +88,42 @@ def _span(value: object) -> float:
 
 
 def _kill(context: Context, runner: Runner) -> Iterator[Finding]:
-    graceful_s = runner.seconds("graceful_kill_timeout", GRACEFUL_KILL_TIMEOUT_S)
-    force_s = runner.seconds("force_kill_timeout", FORCE_KILL_TIMEOUT_S)
-    yield from _graceful(context, runner, graceful_s)
-    if force_s < MIN_FORCE_S:
-        message = f"runner {runner.name}: force_kill_timeout is {force_s} s: a killed stage's job needs {MIN_FORCE_S} s to end on a busy host"
-        yield warn(message, _mend(context, runner, "force_kill_timeout", FORCE_KILL_TIMEOUT_S))
-    for stage in ("config", "cleanup"):
-        limit_s = runner.seconds(f"{stage}_exec_timeout", EXEC_TIMEOUT_S)
-        if limit_s < MIN_EXEC_S:
-            message = f"runner {runner.name}: {stage}_exec_timeout is {limit_s} s, and {stage} may take {MIN_EXEC_S} s on a busy host"
-            yield warn(message, _mend(context, runner, f"{stage}_exec_timeout", 10 * MIN_EXEC_S))
-    yield from _shutdown(context, runner, graceful_s + force_s)
+    yield from _graceful(context, runner)
+    for key, least_s, best_s, why in (
+        ("force_kill_timeout", MIN_FORCE_S, FORCE_KILL_TIMEOUT_S, "a killed stage's job needs {} s to end"),
+        ("config_exec_timeout", MIN_EXEC_S, 10 * MIN_EXEC_S, "config may take {} s"),
+        ("cleanup_exec_timeout", MIN_EXEC_S, 10 * MIN_EXEC_S, "cleanup may take {} s"),
+    ):  # fmt: skip
+        limit_s = runner.seconds(key)
+        if limit_s < least_s:
+            message = f"runner {runner.name}: {key} is {limit_s} s, and on a busy host {why.format(least_s)}"
+            yield warn(message, Edit(key, best_s, runner, "custom"))
 
 
-def _graceful(context: Context, runner: Runner, graceful_s: int) -> Iterator[Finding]:
+def _graceful(context: Context, runner: Runner) -> Iterator[Finding]:
+    graceful_s = runner.seconds("graceful_kill_timeout")
     longest_s = max((each["decide_within_s"] for each in _rules(context)), default=graceful_s)
     message = f"runner {runner.name}: graceful_kill_timeout is {graceful_s} s"
     if graceful_s < MIN_GRACEFUL_S:
         message += f": a job that is cancelled needs {MIN_GRACEFUL_S} s to be recorded"
-        yield fail(message, _mend(context, runner, "graceful_kill_timeout", GRACEFUL_S))
+        yield fail(message, Edit("graceful_kill_timeout", GRACEFUL_S, runner, "custom"))
     elif graceful_s > longest_s:
         message += ", longer than any rule gives to decide: so long a stage that hangs is left alone"
         best_s = max(MIN_GRACEFUL_S, min(GRACEFUL_S, longest_s))
-        yield warn(message, _mend(context, runner, "graceful_kill_timeout", best_s))
+        yield warn(message, Edit("graceful_kill_timeout", best_s, runner, "custom"))
 
 
-def _mend(context: Context, runner: Runner, key: str, seconds: int) -> str:
-    return toml_edit.fix(context.runner_config, Edit(key, seconds, runner, ("custom",)))
-
-
-def _shutdown(context: Context, runner: Runner, ending_s: int) -> Iterator[Finding]:
-    config = context.runner_config
-    if config.shutdown_timeout_s < ending_s:
+def _shutdown(context: Context) -> Iterator[Finding]:
+    limit_s = context.runner_config.shutdown_timeout_s
+    ending_s, name = max((_ending_s(runner), runner.name) for runner in context.runners)
+    if limit_s < ending_s:
         message = (
-            f"shutdown_timeout is {config.shutdown_timeout_s} s, less than the {ending_s} s in which runner {runner.name} ends a stage: "
+            f"shutdown_timeout is {limit_s} s, less than the {ending_s} s in which runner {name} ends a stage: "
             "one that is told to stop would leave jobs behind, without cleanup"
         )
-        yield warn(message, toml_edit.fix(config, Edit("shutdown_timeout", ending_s + 5)))
+        yield warn(message, Edit("shutdown_timeout", ending_s + 5))
+
+
+def _ending_s(runner: Runner) -> int:
+    graceful_s = runner.seconds("graceful_kill_timeout")
+    return graceful_s + runner.seconds("force_kill_timeout")

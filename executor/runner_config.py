@@ -1,4 +1,4 @@
-"""gitlab-runner's config.toml, read for its checks: whatever stands in it, nothing here raises.
+"""gitlab-runner's config.toml, as `gate check` and `gate rehearse` read it: whatever stands in it, nothing here raises.
 
 Names and defaults are gitlab-runner's own (its docs/configuration/advanced-configuration.md, and executors/custom/consts.go).
 """
@@ -6,10 +6,13 @@ Names and defaults are gitlab-runner's own (its docs/configuration/advanced-conf
 import os
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from config.host import reason
+from executor.entry import entry_point
+from executor.runner_contract import EXEC_TIMEOUT_S, FORCE_KILL_TIMEOUT_S, GRACEFUL_KILL_TIMEOUT_S
 from gate import DEFAULT_CONFIG
 
 Toml = dict[str, Any]  # a table of config.toml, as it was written: anything may be missing, or be of another type
@@ -19,7 +22,53 @@ STAGES = ("config", "prepare", "run", "cleanup")
 SHUTDOWN_TIMEOUT_S = 30
 DEFAULT_CONCURRENT = 1
 BYTE_ORDER_MARK = "\ufeff"
-EXECUTOR, _ENTRY = "gate-executor", "gitlab_runner_gate.py"
+EXECUTOR = "gate-executor"
+GATES = (EXECUTOR, os.path.basename(entry_point()))  # by which a word of a command line is known as the gate
+TIMEOUTS_S = {
+    "config_exec_timeout": EXEC_TIMEOUT_S,
+    "prepare_exec_timeout": EXEC_TIMEOUT_S,
+    "cleanup_exec_timeout": EXEC_TIMEOUT_S,
+    "graceful_kill_timeout": GRACEFUL_KILL_TIMEOUT_S,
+    "force_kill_timeout": FORCE_KILL_TIMEOUT_S,
+}
+
+_NUMBER, _TEXT = "a whole number, without quotes", "one text, in quotes"
+_TEXTS, _TABLE = "a list of texts, each in quotes", "a table, as in runner-config.example.toml"
+_OF_THE_FILE = dict.fromkeys(("concurrent", "check_interval", "shutdown_timeout"), _NUMBER)
+_OF_A_RUNNER = {
+    **dict.fromkeys(("name", "url", "token", "shell", "builds_dir", "cache_dir"), _TEXT),
+    **dict.fromkeys(("limit", "request_concurrency", "output_limit"), _NUMBER),
+    "environment": _TEXTS,
+    "custom": _TABLE,
+}
+_OF_CUSTOM = {
+    **dict.fromkeys(TIMEOUTS_S, _NUMBER),
+    **{f"{stage}_exec": _TEXT for stage in STAGES},
+    **{f"{stage}_args": _TEXTS for stage in STAGES},
+}
+_HUSHED = ("token", "environment")
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A value of a type with which the runner does not start."""
+
+    key: str
+    value: object
+    should_be: str
+    runner: "Runner | None" = None
+    table: str = ""
+
+    def __str__(self) -> str:
+        """Return what is wrong, and what to write."""
+        who = f"runner {self.runner.name}: " if self.runner else ""
+        value = "of another type" if self.key in _HUSHED else repr(self.value)
+        return f"{who}{self.key} is {value}: write {self.should_be}"
+
+    @property
+    def number(self) -> int | None:
+        """The number that is meant, where it only stands in quotes."""
+        return int(self.value) if self.should_be == _NUMBER and _is_digits(self.value) else None
 
 
 @dataclass(frozen=True)
@@ -55,7 +104,7 @@ class Runner:
         arguments = self.arguments(stage)
         if os.path.basename(self.program(stage)) == EXECUTOR:
             return arguments
-        entries = [i for i, each in enumerate(arguments) if os.path.basename(each) == _ENTRY]
+        entries = [i for i, each in enumerate(arguments) if os.path.basename(each) == GATES[1]]
         return arguments[entries[0] + 1 :] if entries else None
 
     @property
@@ -65,9 +114,14 @@ class Runner:
         absolute = [file for file in named if file and os.path.isabs(file)]
         return Counter(absolute).most_common(1)[0][0] if absolute else DEFAULT_CONFIG
 
-    def seconds(self, key: str, default: int) -> int:
+    def seconds(self, key: str) -> int:
         """A timeout of [runners.custom]; the runner's default where there is none, or one that is not above 0."""
-        return positive(self.custom, key, default)
+        return positive(self.custom, key, TIMEOUTS_S[key])
+
+    def odd(self) -> Iterator[Odd]:
+        """Yield each value of a type with which the runner does not start."""
+        yield from _odd(self.table, _OF_A_RUNNER, self)
+        yield from _odd(self.custom, _OF_CUSTOM, self, "custom")
 
 
 @dataclass(frozen=True)
@@ -89,6 +143,11 @@ class RunnerConfig:
         """The runners with the custom executor."""
         return [each for each in self.all() if each.table.get("executor") == "custom"]
 
+    def odd(self) -> Iterator[Odd]:
+        """Yield each value of a type with which the runner does not start; of runners, those with the custom executor."""
+        yield from _odd(self.tables or {}, _OF_THE_FILE)
+        yield from (each for runner in self.custom() for each in runner.odd())
+
     def all(self) -> list[Runner]:
         """All runners, whatever they do."""
         found = (self.tables or {}).get("runners")
@@ -106,10 +165,27 @@ class RunnerConfig:
         return positive(self.tables or {}, "shutdown_timeout", SHUTDOWN_TIMEOUT_S)
 
 
+def _odd(table: Toml, forms: dict[str, str], runner: Runner | None = None, name: str = "") -> Iterator[Odd]:
+    for key in filter(table.__contains__, forms):
+        if not _is(table[key], forms[key]):
+            yield Odd(key, table[key], forms[key], runner, name)
+
+
+def _is(value: object, form: str) -> bool:
+    if form == _TEXTS:
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    wanted = {_NUMBER: int, _TEXT: str, _TABLE: dict}[form]
+    return isinstance(value, wanted) and not isinstance(value, bool)
+
+
+def _is_digits(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and value.isascii() and value.isdigit()
+
+
 def positive(table: Toml, key: str, default: int) -> int:
     """Return a whole number above 0 of a table, else the default, as the runner does; in quotes it is told of apart."""
     found = table.get(key)
-    found = int(found) if isinstance(found, str) and found.isascii() and found.isdigit() else found
+    found = int(found) if _is_digits(found) else found
     return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else default
 
 
