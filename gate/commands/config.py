@@ -13,6 +13,7 @@ from config.parser import parse
 from config.schema import schema as schema_of
 from config.schema import with_defaults
 from gate.commands.group import Group
+from gate.commands.options import json_option
 
 
 @click.group(cls=Group)
