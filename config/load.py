@@ -124,7 +124,7 @@ def load_policy_as_reader(path: str, *, host: Host = _SYSTEM) -> tuple[Policy, s
     Raises:
         ConfigError: with every fault that was found.
     """
-    return load_policy(path, owner=_state_owner(path), host=host)
+    return load_policy(path, owner=state_owner(path), host=host)
 
 
 def policy_from(data: bytes, file: str, *, runner_uid: int, host: Host = _SYSTEM) -> Policy:
@@ -173,7 +173,7 @@ def _elsewhere(faults: list[Fault], first: list[Fault]) -> list[Fault]:
     return [fault for fault in faults if (fault.line, fault.column) not in places]
 
 
-def _state_owner(path: str) -> int:
+def state_owner(path: str) -> int:
     """Return the uid that the state directory named in `path` belongs to.
 
     Where the file does not get so far as to name one, the file's own owner: its faults are for `load_policy` to tell.

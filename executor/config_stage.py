@@ -95,9 +95,13 @@ def _sweep(policy: Policy, own_key: str) -> None:
 
 
 def print_policy(config_file: str) -> int:
-    """Print the policy that gate.yaml comes to, for a waiting job that has seen the file change."""
+    """Print the policy that gate.yaml comes to, for a waiting job that has seen the file change.
+
+    A new approver's drop directory is made on the way, so that they can answer this very job by drop.
+    """
     policy, digest, fresh = _load(config_file)
     _keep(policy, fresh)
+    layout.make_drops(policy)
     print(json.dumps({"policy": policy, "sha256": digest}))
     sys.stdout.flush()
     return 0

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from executor.checks import gate_yaml, host, installation, job_host, job_user, log, page, people, rules, state
+from executor.checks import (
+    answering,
+    gate_yaml,
+    host,
+    installation,
+    job_host,
+    job_user,
+    log,
+    page,
+    people,
+    rules,
+    state,
+)
 from executor.checks.check import Check, Need
 from executor.checks.runner import capacity, neighbours, runner_file, runners, service, stages, timeouts
 
@@ -13,10 +25,11 @@ _INSIDE = (*_STATE, Need.POWER)
 _OF_THE_HOST = (
     Check("gate-yaml", "every fault in gate.yaml, and what is odd; whose it is, and who can write it", gate_yaml.find),
     Check("rules", "what each rule asks for; that its people can answer, that there can be such jobs, that no looser rule below gets nearly the same ones, and that it denies variables that carry code", rules.find, _POLICY),
+    Check("people", "that everybody whom a rule asks has a way to answer; who has none, and why", answering.find, _POLICY),
     Check("approvers", "that people who have a user here are in `approvers_group`, and get at the command, gate.yaml and their drop directories", people.approvers, _POLICY),
     Check("state", "owner and mode of `state_dir`, its parents, and what the gate keeps in it", state.find, _POLICY),
     Check("requests", "owner and mode of each request's directory, and of its `votes/`", state.requests, _INSIDE),
-    Check("drops", "that each person's drop directory is theirs alone", state.drops, _INSIDE),
+    Check("drops", "that each person's drop directory is there, and theirs alone", state.drops, _INSIDE),
     Check("disk", "that `state_dir` is on a local disk, which takes a file and an fsync, stays, and lets programs run", host.disk, _INSIDE),
     Check("space", "room on that disk, in bytes and in files", host.space, _STATE),
     Check("audit-log", "that the log verifies, and that somebody listens where `copy_to` sends copies", log.find, _INSIDE),

@@ -94,6 +94,11 @@ def _drop(context: Context, person: str, path: str, uid: int) -> Iterator[Findin
     if _is_mount(path):  # before anything else: the file system that is mounted there may never answer
         yield fail(f"{path} is a mount, and does not count", f"umount {shlex.quote(path)}")
         return
+    if os.path.isdir(os.path.dirname(path)) and not os.path.lexists(path):
+        message = f"{path} is not there yet: {person} cannot answer by drop before the next job makes it"
+        owner = shlex.quote(context.name_of(uid))
+        yield warn(message, f"install -d -m 0700 -o {owner} {shlex.quote(path)}")
+        return
     yield from compared(Wanted(path, uid, None, 0o700), context)
 
 

@@ -18,6 +18,23 @@ def ways_in(person: str, context: Context) -> list[str]:
     return [*_as_unix_user(person, context), *_without_one(person, context)]
 
 
+def why_none(person: str, context: Context) -> str:
+    """Return why a person has no way in, in words, with what each way that gate.yaml begins still lacks."""
+    known, page = context.policy["people"][person], context.policy["page"]
+    lacks = []
+    if known["unix"] and known["uid"] is None:
+        lacks.append(f"there is no Unix user {known['unix']} on this host")
+    elif known["unix"]:
+        lacks.append(
+            f"a gate that runs as {context.runner_user} takes drops of no other user, and there is no page with a socket"
+        )
+    if known["ssh_keys"]:
+        lacks.append("signed drops need an approvers_group")
+    if page and page["listen"]:
+        lacks.append(f"the page has no password of {person}'s: gate user add {person}")
+    return "; ".join(lacks) or "gate.yaml gives no Unix user (`unix`) and no SSH key (`ssh_keys`)"
+
+
 def _as_unix_user(person: str, context: Context) -> Iterator[str]:
     uid, page = context.policy["people"][person]["uid"], context.policy["page"]
     if uid is None:

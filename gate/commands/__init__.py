@@ -23,6 +23,7 @@ from gate.commands.group import Group
 from gate.commands.init import init
 from gate.commands.list_show import list_, show
 from gate.commands.page import page
+from gate.commands.people.group import people
 from gate.commands.rules import rules
 from gate.commands.statement import statement
 from gate.commands.user import user
@@ -54,7 +55,21 @@ def gate(context: click.Context, config: str) -> None:
     context.obj = config
 
 
-for command in (approve, reject, statement, list_, show, init, rules, page, user, audit, config_group, completion):
+for command in (
+    approve,
+    reject,
+    statement,
+    list_,
+    show,
+    init,
+    rules,
+    people,
+    page,
+    user,
+    audit,
+    config_group,
+    completion,
+):
     gate.add_command(command)
 
 

@@ -141,9 +141,15 @@ def make(policy: Policy) -> list[str]:
         make_directory(signed, 0o700)  # of an approvers_group that is gone: no drop shall lie there unread
     write_once(state_dir, "secret", os.urandom(SECRET_BYTES), 0o600)
     reserve.fill(state_dir)
-    lines = [_make_drop(state_dir, person, known["uid"]) for person, known in policy["people"].items()]
+    lines = make_drops(policy)
     page_of = policy.get("page")
-    lines += [_make_page(page(state_dir), page_of)] if page_of else []
+    why = _make_page(page(state_dir), page_of) if page_of else None
+    return [*lines, why] if why else lines
+
+
+def make_drops(policy: Policy) -> list[str]:
+    """Make each person's drop directory that is missing; returns a line for each person whose drops cannot be served."""
+    lines = [make_drop(policy["state_dir"], person, known["uid"]) for person, known in policy["people"].items()]
     return [line for line in lines if line]
 
 
@@ -221,8 +227,8 @@ def _make_page(path: str, page_of: PageSettings) -> str | None:
     return None
 
 
-def _make_drop(state_dir: str, person: str, uid: int | None) -> str | None:
-    """A person's drop directory; never repairs an existing one: what is wrong with it is reported where it is read."""
+def make_drop(state_dir: str, person: str, uid: int | None) -> str | None:
+    """Make a person's drop directory; never changes an existing one: what is wrong with it is said where it is read."""
     own = os.geteuid()
     if uid is None:
         return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from executor.checks import rules
+from executor.checks import answering, rules
 from executor.checks.ways import ways_in
 from gate.store import layout
 from tests.support.gate_state import rule_of
@@ -54,6 +54,29 @@ def test_a_password_on_the_page_is_a_way(tmp_path: Path) -> None:
     gate = {"state_dir": str(tmp_path), "page": NO_DOOR | {"listen": ["127.0.0.1", 1]}}
     context = context_with({"ann": {}, "ben": {}}, gate)
     assert [ways_in(each, context) for each in ("ann", "ben")] == [["on the page, with a password"], []]
+
+
+MUTE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"unix": None}, {}, "gate.yaml gives no Unix user (`unix`) and no SSH key (`ssh_keys`)"),
+    ({"unix": "ann"}, {}, "there is no Unix user ann on this host"),
+    ({"unix": "ann", "uid": 7}, {}, "takes drops of no other user, and there is no page with a socket"),
+    ({"unix": None, "ssh_keys": ["k"]}, {"approvers_gid": None}, "signed drops need an approvers_group"),
+    (
+        {"unix": None},
+        {"page": NO_DOOR | {"listen": ["127.0.0.1", 1]}, "state_dir": "/none"},
+        "no password of ann's: gate user add ann",
+    ),
+]
+
+
+@pytest.mark.parametrize(("person", "gate", "why"), MUTE)
+def test_who_cannot_answer_is_named_with_the_reason(person: dict[str, Any], gate: dict[str, Any], why: str) -> None:
+    people = {"ann": person, "ben": {"uid": 8}, "cem": {}}
+    rule = rule_of(name="all", approvals=[{"count": 1, "of": ["ann", "ben"], "people": ["ann", "ben"]}])
+    context = dataclasses.replace(context_with(people, gate | {"rules": [rule]}), runner_uid=8)
+    (found,) = answering.find(context)
+    assert (found.state, found.message.startswith("rule 'all' asks ann, who cannot answer: ")) == ("warn", True)
+    assert why in found.message
 
 
 ASKED = [

@@ -1,0 +1,1 @@
+"""`gate people`: who may answer, added to gate.yaml and removed from it."""
