@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+ISO_FORM = "%Y-%m-%dT%H:%M:%SZ"
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 
 
@@ -18,11 +19,11 @@ def boot_id() -> str:
         return source.read().strip()
 
 
+def utc_iso(wall_s: float) -> str:
+    """A wall time in seconds since the epoch, for programs: `2026-11-24T14:05:00Z`."""
+    return time.strftime(ISO_FORM, time.gmtime(wall_s))
+
+
 def utc_text(wall_s: float) -> str:
     """A wall time in seconds since the epoch, for people: `2026-11-24 14:05:00 UTC`."""
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(wall_s))
-
-
-def rfc3339(wall_s: float) -> str:
-    """The same for programs (RFC 3339): `2026-11-24T14:05:00Z`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall_s))

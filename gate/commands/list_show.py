@@ -17,6 +17,7 @@ from gate.commands.completion import waiting_jobs
 from gate.commands.fault import BrokenGateError, CommandError, NoSuchJobError, as_data, prefixed
 from gate.commands.job import job_of
 from gate.commands.job_command import JobCommand
+from gate.commands.options import json_option
 from gate.commands.request_data import request_data
 from gate.commands.target import me, me_if_known, reading, requests, waiting_requests
 from gate.commands.unread import end_if_unread
@@ -45,7 +46,7 @@ class _Found:
 
 @click.command("list", cls=JobCommand)
 @click.option("--mine", is_flag=True, help="Only what waits for your own approval.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout.")
+@json_option("One JSON array on stdout.")
 @click.option(
     "--watch", is_flag=True, help="Show it again whenever it changes, until Ctrl-C; with --json one array a line."
 )
@@ -113,7 +114,7 @@ def _list(found: _Found, policy: Policy, *, as_json: bool, indent: int | None) -
 
 @click.command(cls=JobCommand)
 @click.argument("job", shell_complete=waiting_jobs)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option()
 @click.pass_obj
 def show(config: str, job: str, as_json: bool) -> None:
     """One request: what would run, its variables and warnings, who voted and who is missing, and its records in the log."""

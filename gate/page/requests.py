@@ -144,7 +144,7 @@ class Book:
         waiting = Waiting(
             request=request,
             rule=rule,
-            votes=[vote for vote in latest(votes) if rule and _counts(vote, rule, policy, request)],
+            votes=[vote for vote in rules.latest(votes) if rule and _counts(vote, rule, policy, request)],
             progress=progress(request, rule, policy, votes)
             if rule
             else "no rule is for it any more: it will be refused",
@@ -188,11 +188,6 @@ def _counts(vote: Vote, rule: Rule, policy: Policy, request: Request) -> bool:
     """Whether a vote counts by gate.yaml as it is now: its person may have been taken off the list since."""
     answer, comment = vote["answer"], vote["comment"]
     return rules.may_answer(vote["person"], answer, comment, rule, policy, request.facts) is None
-
-
-def latest(votes: list[Vote]) -> list[Vote]:
-    """Each person's last vote, oldest first."""
-    return [vote for n, vote in enumerate(votes) if vote["person"] not in {later["person"] for later in votes[n + 1 :]}]
 
 
 def links(facts: Facts, last_sha: str | None) -> dict[str, str]:

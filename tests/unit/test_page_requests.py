@@ -11,9 +11,10 @@ import pytest
 from gate.clock import boottime_ms
 from gate.flow.decide import decide, record_decided
 from gate.flow.status import deadline_ms
+from gate.model import rules
 from gate.page.auth.visitor import Visitor
 from gate.page.history.index import Index
-from gate.page.requests import Book, latest, links, rule_words, variables, voters, warnings
+from gate.page.requests import Book, links, rule_words, variables, voters, warnings
 from gate.store import layout
 from gate.store.files import StateError, write_json_once
 from gate.store.request import Request
@@ -187,7 +188,7 @@ def votes_of(*words: str) -> list[dict[str, str]]:
     ],
 )
 def test_a_person_s_last_vote_is_theirs(votes: list[str], expected: list[str]) -> None:
-    assert latest(part(votes_of(*votes))) == votes_of(*expected)
+    assert rules.latest(part(votes_of(*votes))) == votes_of(*expected)
 
 
 @pytest.mark.parametrize(("within_s", "expected_ms"), [(None, 90_000), (60, 70_000), (80, 90_000), (3600, 90_000)])
