@@ -27,8 +27,3 @@ def utc_iso(wall_s: float) -> str:
 def utc_text(wall_s: float) -> str:
     """A wall time in seconds since the epoch, for people: `2026-11-24 14:05:00 UTC`."""
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(wall_s))
-
-
-def rfc3339(wall_s: float) -> str:
-    """The same for programs (RFC 3339): `2026-11-24T14:05:00Z`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall_s))

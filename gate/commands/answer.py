@@ -35,7 +35,6 @@ _JOBS = click.argument("jobs", metavar="JOB...", nargs=-1, shell_complete=waitin
 _MESSAGE = click.option("-m", "--message", default="", metavar="TEXT", help="Your comment; it is recorded and shown.")
 _YES = click.option("-y", "--yes", is_flag=True, help="Do not ask, in a terminal, whether this is what you mean.")
 _NO_WAIT = click.option("--no-wait", is_flag=True, help="Leave the answer and do not wait for what comes of it.")
-_JSON = json_option("One JSON object on stdout; an array for several jobs.")
 _EARLY = click.option("--early", is_flag=True, help="Answer a job that does not wait yet; see `early` in gate.yaml.")
 
 
@@ -45,7 +44,7 @@ _EARLY = click.option("--early", is_flag=True, help="Answer a job that does not 
 @_YES
 @_NO_WAIT
 @_EARLY
-@_JSON
+@json_option("One JSON object on stdout; an array for several jobs.")
 @click.pass_context
 def approve(
     context: click.Context, jobs: tuple[str, ...], message: str, yes: bool, no_wait: bool, early: bool, as_json: bool
@@ -66,7 +65,7 @@ def approve(
 @_YES
 @_NO_WAIT
 @_EARLY
-@_JSON
+@json_option("One JSON object on stdout; an array for several jobs.")
 @click.pass_context
 def reject(
     context: click.Context, jobs: tuple[str, ...], message: str, yes: bool, no_wait: bool, early: bool, as_json: bool

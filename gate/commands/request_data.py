@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gate.clock import rfc3339
+from gate.clock import utc_iso
 from gate.flow.status import state_of, state_words
 from gate.model.facts import is_rehearsal, triggerer
 from gate.model.rules import wanted_words
@@ -32,7 +32,7 @@ def request_data(how: Situation, policy: Policy) -> dict[str, object]:
         "asks": wanted_words(how.rule) if how.rule else None,
         "progress": how.progress or None,
         "you": _you(how.you) if how.you else None,
-        "opened": rfc3339(opened["opened_wall_s"]),
+        "opened": utc_iso(opened["opened_wall_s"]),
         "seconds_left": how.left_s if how.waits else None,
         "digest": opened["digest"],
         "page": url_of(policy, request.key),
@@ -48,7 +48,7 @@ def answered_data(how: Situation) -> dict[str, object]:
         "decision": decision["decision"] if decision else None,
         "votes": None if how.votes is None else _votes(how.votes, how.counting),
         "missing": how.missing,
-        "until": rfc3339(how.until_s),
+        "until": utc_iso(how.until_s),
         "triggered_by": triggerer(how.request.facts),
     }
 
@@ -84,7 +84,7 @@ def _decided(request: Request) -> dict[str, object] | None:
         return None
     by = decision["by"]
     return {
-        "at": rfc3339(decision["wall_s"]),
+        "at": utc_iso(decision["wall_s"]),
         "why": decision["why"],
         "by": by["person"] if by else None,
         "via": by["via"] if by else None,

@@ -70,7 +70,10 @@ def whole(how: Situation, policy: Policy, records: list[Record]) -> Iterator[str
 def warnings(request: Request, policy: Policy, content: Content | None) -> list[str]:
     """What an approver must not overlook, a phrase each, not escaped."""
     backend = rules.backend_of(policy, rules.named(policy, request.opened["rule"]))
-    return [*dangers.of(request.facts, content), *dangers.host(request.opened.get("needs", []), backend)]
+    found = [*dangers.of(request.facts, content), *dangers.host(request.opened.get("needs", []), backend)]
+    if request.opened["deadline_shortened"]:
+        found.append(f"there is less time than the rule gives: {request.opened['deadline_set_by']}")
+    return found
 
 
 def vote_words(record: Record) -> str:

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from config.schema import schema
-from tests.support.help_text import commands
+from tests.support.help_text import WIDTH, commands, whole
 from tests.support.host_namespace import GATE
 from tests.support.site import APPROVER, CHECKOUT, IS_ROOT, Site
 from tests.support.stage import Stage
@@ -48,6 +50,19 @@ def test_every_command_has_json(command: str) -> None:
     text = (CHECKOUT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
     said = text.partition(f"$ {command}\n")[2].partition("```")[0]
     assert ("--json" in said) == (name not in WITHOUT_JSON)
+
+
+@pytest.mark.parametrize("width", [40, WIDTH])
+@pytest.mark.parametrize("command", [each for each in commands() if is_group(each)])
+def test_no_summary_of_a_command_is_cut(command: str, width: int) -> None:
+    said = " ".join(CliRunner().invoke(whole(), command.split()[1:], terminal_width=width).output.split())
+    group: click.Command = whole()
+    for name in command.split()[1:-1]:
+        assert isinstance(group, click.Group)
+        group = group.commands[name]
+    assert isinstance(group, click.Group)
+    for name, each in group.commands.items():
+        assert f" {name} {' '.join(each.get_short_help_str(1000).split())}" in said
 
 
 @pytest.mark.parametrize("words", ["--help", "config schema", "check --only runner-config", "check --json"])

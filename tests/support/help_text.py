@@ -28,20 +28,20 @@ def said(command: str) -> str:
     """What `gate … --help`, or `gate-executor` alone, really prints."""
     if command == "gate-executor":
         return f"gate: {USAGE}\n"
-    return CliRunner().invoke(_whole(), command.split()[1:], prog_name="gate", terminal_width=WIDTH).output
+    return CliRunner().invoke(whole(), command.split()[1:], prog_name="gate", terminal_width=WIDTH).output
 
 
 def commands() -> list[str]:
     """The help of every command and subcommand that there is."""
     found = ["gate --help"]
-    for name, command in sorted(_whole().commands.items()):
+    for name, command in sorted(whole().commands.items()):
         found.append(f"gate {name} --help")
         if isinstance(command, click.Group):
             found += [f"gate {name} {inner} --help" for inner in sorted(command.commands)]
     return found
 
 
-def _whole() -> click.Group:
+def whole() -> click.Group:
     """The command as gitlab_runner_gate.gate_main puts it together, without touching the one that others use."""
     group = copy.copy(gate)
     group.commands = {**gate.commands, "check": check, "rehearse": rehearse}

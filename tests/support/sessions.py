@@ -37,8 +37,8 @@ _BLOCK = re.compile(r"^```\n(\$ gate .*?)^```$", re.MULTILINE | re.DOTALL)
 _SPAN = r"\d+(?:d|h|min|s)\b"
 _VOLATILE = [
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z| UTC)"), "<time>"),
-    (re.compile(rf"{_SPAN}(?: {_SPAN})?"), "<span>"),
     (re.compile(r"\b[0-9a-f]{16,64}\b"), "<hash>"),
+    (re.compile(rf"\b{_SPAN}(?: {_SPAN})?"), "<span>"),
 ]
 
 
