@@ -49,7 +49,7 @@ async def login(request: web.Request) -> web.StreamResponse:
         page.tokens.check(str(sent.get("token", "")), "", "login")
         account = await check_password(page, person, str(sent.get("password", "")), page.attempts)
     except TokenError:
-        return _form(request, 403, "This form was too old: here it is anew.", person, onward)
+        return _form(request, 403, "This form was too old: here it is again.", person, onward)
     except PasswordError as error:
         return _form(request, error.status, str(error), person, onward)
     say(f"{person} logged in")

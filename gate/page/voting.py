@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 TAKEN_WITHIN_S = 5.0
 VOTE_MODE = 0o644  # votes/ itself is closed to all but the gate and this page
-AGAIN = "This form was too old, or not made for you: it is here anew, with what you wrote. Nothing was decided."
+AGAIN = "This form was too old, or not made for you: here it is again, with what you wrote. Nothing was decided."
 
 
 class Refusal(NamedTuple):
@@ -83,7 +83,7 @@ async def vote(request: web.Request) -> web.StreamResponse:
 def why_not(page: Page, who: Visitor, asked: Request, answer: Answer) -> Refusal | None:
     """Why an answer is not left, told before the one who waits would turn it away."""
     if who.person is None:
-        return Refusal(403, "You may look, and not decide: gate.yaml has no person for you.")
+        return Refusal(403, "You can view this request but not answer it: gate.yaml has no person for you.")
     if page.rulebook.fault:
         return Refusal(503, "Nothing can be decided now: gate.yaml has a fault. What was answered before is kept.")
     if answer.answer not in drop_file.ANSWERS:
