@@ -6,6 +6,7 @@ A line is compared together with whether a command begins with it, so that two c
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, NamedTuple
@@ -53,9 +54,8 @@ def differing(before: Content, now: Content) -> list[Part]:
 
 def lines_of(content: Content) -> int:
     """How many lines of script a content has, hooks included."""
-    scripts = [part.get("script", []) for part in [*content["hooks"], *content["steps"]]]
-    commands = [str(each) for script in scripts if isinstance(script, list) for each in script]
-    return sum(len(each.split("\n")) for each in [*commands, *([content["run"]] if content["run"] else [])])
+    commands = [each for part in [*content["hooks"], *content["steps"]] for each in _commands(part)]
+    return sum(each.count("\n") + 1 for each in [*commands, content["run"]] if each)
 
 
 def _parts(content: Content) -> dict[str, list[Text]]:
@@ -65,17 +65,22 @@ def _parts(content: Content) -> dict[str, list[Text]]:
     found += [("Image", _fields(content["image"]))] if content["image"] else []
     found += [("Service", _fields(service)) for service in content["services"]]
     parts: dict[str, list[Text]] = {}
+    times = Counter[str]()
     for title, lines in found:
-        number = sum(each.rpartition(" (")[0] == title or each == title for each in parts) + 1
-        parts[title if number == 1 else f"{title} ({number})"] = lines
+        times[title] += 1
+        parts[title if times[title] == 1 else f"{title} ({times[title]})"] = lines
     return parts
 
 
 def _script(step: Mapping[str, object]) -> list[Text]:
-    script = step.get("script")
-    commands = script if isinstance(script, list) else []
     others = {name: value for name, value in step.items() if name not in ("name", "script")}
-    return [*(line for command in commands for line in _command(str(command))), *_fields(others)]
+    lines = [*(line for command in _commands(step) for line in _command(command)), *_fields(others)]
+    return lines or [(True, "(nothing)")]
+
+
+def _commands(step: Mapping[str, object]) -> list[str]:
+    script = step.get("script", [])
+    return [str(each) for each in script] if isinstance(script, list) else [str(script)]
 
 
 def _command(text: str) -> list[Text]:

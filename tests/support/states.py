@@ -119,7 +119,9 @@ CLAIMS = [
 
 def _one_line(start: Shown, seen: Page) -> None:
     """A job of one line that is asked about for the first time, of a commit that its variables tell of."""
-    request = _deployment(start, script=["./deploy.sh"], after_script=[], ref="release/2.4", variables=CLAIMS)
+    request = _deployment(
+        start, script=["./deploy.sh"], after_script=[], ref="release/2.4", strategy="", variables=CLAIMS
+    )
     log_in(seen, start.page, APPROVER, f"/requests/{request.key}")
 
 
