@@ -400,6 +400,20 @@ class Scripts(TypedDict):
     run: str
 
 
+class Claims(TypedDict, total=False):
+    """What a job's variables say of its commit (gate/model/claims.py)."""
+
+    title: str
+    author: str
+    message: str
+    tag: str
+    merge_request: str
+    merge_request_title: str
+    base_sha: str
+    before_sha: str
+    default_branch: str
+
+
 class Beside(TypedDict, total=False):
     """What a content has beside its scripts; one of an older version has less of it."""
 
@@ -409,6 +423,7 @@ class Beside(TypedDict, total=False):
     rest: list[Field]
     gone: list[str]
     since: Since | None
+    claims: Claims
 
 
 class Parts(Scripts, Beside):

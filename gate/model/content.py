@@ -1,7 +1,7 @@
 """What a job would run, for people to read first: all that its digest counts, or the name of what is not shown.
 
 Scripts, hooks, steps, image and services stand in it as GitLab sent them; of variables, what gate/model/variables.py
-says; of everything else, what gate/model/fields.py says. No token and no credential is in it. The runner puts variables
+says; of everything else, what gate/model/fields.py says. What is claimed of the commit (gate/model/claims.py) stands beside it. No token and no credential is in it. The runner puts variables
 into the names of image and services before it hands the response on; where one of them is masked in GitLab, or the
 job's token, `[MASKED]` stands in its place, as in a job log. Pure.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 
 from gate.model import fields
+from gate.model.claims import claims
 from gate.model.digest import stable_variables
 from gate.model.variables import servers_names, shown_variables
 from gate.model.words import whole
@@ -52,10 +53,10 @@ def shown_content(response: Json, key: bytes) -> Content:
         "unknown": fields.unknown(response, masked),
         "rest": fields.rest(response, masked),
     }
-    size = len(json.dumps(found, indent=1))
+    claimed, size = claims(response, masked), len(json.dumps(found, indent=1))
     if size <= MAX_BYTES:
-        return {"too_large": None, **found}
-    return {"too_large": size, **_names_only(found)}
+        return {"too_large": None, **found, "claims": claimed}
+    return {"too_large": size, **_names_only(found), "claims": claimed}
 
 
 def image_and_services(response: Json) -> tuple[str | None, list[str]]:

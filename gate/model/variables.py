@@ -76,12 +76,12 @@ def servers_names(response: Json) -> list[str]:
 
 
 def _shown(each: Json, kind: str, mark: str, masked: Callable[[str], str]) -> Variable:
-    hidden = _why_hidden(each)
+    hidden = why_hidden(each)
     value = None if hidden else masked(whole(str(each.get("value", ""))))
     return {"name": _name(each), "kind": kind, "value": value, "hidden": hidden, "mark": mark}
 
 
-def _why_hidden(each: Json) -> str:
+def why_hidden(each: Json) -> str:
     """Why a variable's value is not shown, or "". What is not marked at all is not shown."""
     if each.get("masked") is not False:
         return "masked in GitLab"

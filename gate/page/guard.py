@@ -5,7 +5,8 @@
 - A form is accepted by POST only, from this page's own origin: `Sec-Fetch-Site: same-origin`, or, from a browser that does
   not send that, exactly our Origin. `same-site` is not enough: another port of this host may be a job's own web server.
 - Its visitor is known, or is sent to log in; what comes by the socket of the login links can ask for one, and for nothing else.
-- Whatever comes of it, an error too, has the same headers, and an error is a page of ours that repeats nothing.
+- Whatever comes of it, an error too, has the same headers, and an error is a page of ours that repeats nothing, but
+  for the comment that somebody wrote here and whose session has ended.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ async def _refusal(request: web.Request, page: Page) -> web.StreamResponse | Non
             await request.read()
     except TimeoutError:
         return message_page(request, 408, "The request did not arrive in time. Nothing was done.")
-    return _without_visitor(request, page)
+    return await _without_visitor(request, page)
 
 
 def _not_ours(request: web.Request, url: str) -> str:
@@ -101,7 +102,7 @@ def _not_ours(request: web.Request, url: str) -> str:
     return "" if request.content_type == _FORM else "This page takes forms only."
 
 
-def _without_visitor(request: web.Request, page: Page) -> web.StreamResponse | None:
+async def _without_visitor(request: web.Request, page: Page) -> web.StreamResponse | None:
     kind = door_kind(request)
     if request.path in OPEN_TO_ALL or request.path.startswith("/static/"):
         return None
@@ -116,7 +117,7 @@ def _without_visitor(request: web.Request, page: Page) -> web.StreamResponse | N
     except StrangerError as error:
         return message_page(request, 403, f"You may not look at this page: {error}.")
     if visitor is None:
-        return _to_login(request)
+        return await _to_login(request)
     request[VISITOR] = visitor
     request.protocol.belong_to(visitor.counts_as)  # type: ignore[attr-defined]  # gate.page.connection.Connection
     if visitor.session and request.headers.get("Sec-Fetch-Dest") != "empty":  # what the page's script fetches is no use
@@ -124,11 +125,15 @@ def _without_visitor(request: web.Request, page: Page) -> web.StreamResponse | N
     return None
 
 
-def _to_login(request: web.Request) -> web.StreamResponse | None:
+async def _to_login(request: web.Request) -> web.StreamResponse | None:
     if request.path == "/metrics":
         return None  # which looks for a password itself, as Prometheus sends it, or has figures only
     if request.method != "GET" or request.path == "/live":
-        return message_page(request, 401, "You are not logged in any more. Nothing was done.", link="/login")
+        written = str((await form_of(request)).get("comment", "")) if request.method == "POST" else ""
+        login = f"/login?{urlencode({'next': request.path})}"
+        return message_page(
+            request, 401, "You are not logged in any more. Nothing was done.", link=login, written=written
+        )
     elsewhere = request.headers.get("Sec-Fetch-Site") == "cross-site"
     if elsewhere and request.headers.get("Sec-Fetch-Mode") == "navigate" and "here" not in request.query:
         # From a link elsewhere a SameSite=Strict cookie does not come along; from here it does, if there is one.

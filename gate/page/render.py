@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 from aiohttp import web
+from markupsafe import Markup
 
 from audit.log import AuditError
 from gate import DEFAULT_CONFIG
 from gate.clock import utc_text
 from gate.model.facts import triggerer
-from gate.model.words import duration, shown
+from gate.model.words import shown
 from gate.page import text
 from gate.page.state import PAGE
 
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     from gate.page.history.index import Index
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-STATIC = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+STATIC = {
+    "style.css": "text/css",
+    **dict.fromkeys(("page.js", "reader.js", "keys.js"), "text/javascript"),
+    "icon.svg": "image/svg+xml",
+}
 MONTH_S = 30 * 86_400
 VERSION = "version"  # of what is known, when a request began
 
@@ -42,8 +47,8 @@ def _templates() -> jinja2.Environment:
         "exactly": text.exactly,
         "comment": text.comment,
         "plainly": shown,
-        "duration": duration,
-        "utc": utc,
+        "duration": text.spaced_duration,
+        "moment": moment,
     }
     environment.globals |= {"static": _static_url, "triggered_by": triggerer}
     return environment
@@ -52,6 +57,13 @@ def _templates() -> jinja2.Environment:
 def utc(wall_ms: float) -> str:
     """A wall time in milliseconds, for people."""
     return utc_text(wall_ms / 1000)
+
+
+def moment(wall_ms: float) -> Markup:
+    """The same as an element: the page's script shows it in the reader's own zone, and this one when it is pointed at."""
+    at = utc(wall_ms)
+    machine = at.removesuffix(" UTC").replace(" ", "T") + "Z"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(machine, at, at)
 
 
 def page(request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
@@ -89,10 +101,13 @@ def gate_command(request: web.Request, words: str) -> str:
 
 
 def message_page(
-    request: web.Request, status: int, words: str, *, link: str = "/", onward: str | None = None
+    request: web.Request, status: int, words: str, *, link: str = "/", onward: str | None = None, written: str = ""
 ) -> web.Response:
-    """A page that only says something; `onward` goes there at once, by itself."""
-    return page(request, "message.html", status=status, words=words, link=link, onward=onward, title=_title(status))
+    """A page that only says something; `onward` goes there at once, by itself; `written` is a comment that was not sent."""
+    title = _title(status)
+    return page(
+        request, "message.html", status=status, words=words, link=link, onward=onward, written=written, title=title
+    )
 
 
 async def static(request: web.Request) -> web.Response:

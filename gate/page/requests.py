@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from gate.clock import boottime_ms
+from gate.flow.earlier import CHANGED
 from gate.flow.status import deadline_ms, progress, waits
 from gate.model import dangers, matching, rules
 from gate.model.code_variables import what_it_does
 from gate.model.variables import OVERRIDES, SOMETIMES
+from gate.page.standing import places, why_cannot
 from gate.page.text import odd_characters
 from gate.store.files import StateError
 from gate.store.request import Request, load
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 
     from gate.page.auth.visitor import Visitor
     from gate.page.history.index import Index
-    from gate.shapes import Backend, Beside, Content, Facts, Opened, Policy, Rule, Vote
+    from gate.page.standing import Place
+    from gate.shapes import Backend, Beside, Claims, Content, Facts, Opened, Policy, Rule, Vote
     from gate.shapes import Variable as ShownVariable
 
 FOLDED_CHARACTERS = 200  # a longer value is folded, and one of more lines
@@ -30,6 +34,9 @@ FOLDED_LINES = 3
 _DAMAGED = (StateError, LookupError, TypeError, ValueError, AttributeError)
 _NEEDED = {"facts": dict, "digest": str, "rule": str, "response_sha256": str, "opened_boottime_ms": int}
 KEY = re.compile(r"[A-Za-z0-9._-]{1,300}-[0-9]+-[0-9]+")
+BRANCH_MAX = 200  # characters; a longer one came cut
+_NUMBER = re.compile(r"[0-9]{1,12}")
+_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _MERGE_REQUEST = re.compile(r"refs/merge-requests/([0-9]+)/(head|merge)")
 
 
@@ -46,6 +53,7 @@ class Waiting:
     can: list[str] = field(default_factory=list)
     own: str = ""
     why_not: str = ""
+    places: list[Place] = field(default_factory=list)
 
     @property
     def is_mine(self) -> bool:
@@ -55,10 +63,14 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable as it is shown; `value` is None where it is not, and `hidden` says why."""
+    """One variable as it is shown; `value` is None where it is not, and `hidden` says why.
+
+    `before` is the value that it had when the same job was last approved, where that is another one, shown and short.
+    """
 
     name: str
     value: str | None
+    before: str | None
     hidden: str
     change: str
     does: str
@@ -74,7 +86,7 @@ class Variable:
     @property
     def is_long(self) -> bool:
         """Whether its value is folded: the page has it whole, but not all of it at once."""
-        return self.value is not None and (len(self.value) > FOLDED_CHARACTERS or self.value.count("\n") > FOLDED_LINES)
+        return self.value is not None and _is_long(self.value)
 
 
 @dataclass(frozen=True)
@@ -115,6 +127,16 @@ class Book:
         except StateError:
             return None
 
+    def earlier(self, content: Content | None) -> Content | None:
+        """What the job that this one was compared with has run; None where there was none, or its files are gone."""
+        since = content.get("since") if content else None
+        try:
+            request = self.request(since["key"]) if since else None
+        except StateError:
+            return None
+        found = self.content(request) if request else None
+        return found if is_whole(found) else None
+
     def is_shown(self, request: Request) -> bool:
         """Whether people can read here all that the job would run."""
         if request.key not in self._shown:
@@ -151,11 +173,13 @@ class Book:
             waited_s=(now_ms - request.opened["opened_boottime_ms"]) / 1000,
             left_s=max((deadline_ms(request, rule) - now_ms) / 1000, 0),
         )
+        if rule:
+            waiting.places = places(rule, policy, request.facts, waiting.votes)
         if rule and visitor.person:
             may = {"approve": rules.may_approve, "reject": rules.may_reject}
-            why_not = {answer: why(visitor.person, rule, policy, request.facts) for answer, why in may.items()}
-            waiting.can = [answer for answer, why in why_not.items() if why is None]
-            waiting.why_not = why_not["approve"] or ""
+            can = {answer: why(visitor.person, rule, policy, request.facts) is None for answer, why in may.items()}
+            waiting.can = [answer for answer, is_able in can.items() if is_able]
+            waiting.why_not = why_cannot(visitor.person, rule, policy, request.facts, to=visitor.person)
             own = [vote["answer"] for vote in waiting.votes if vote["person"] == visitor.person]
             waiting.own = own[0] if own else ""
         return waiting
@@ -190,8 +214,9 @@ def _counts(vote: Vote, rule: Rule, policy: Policy, request: Request) -> bool:
     return rules.may_answer(vote["person"], answer, comment, rule, policy, request.facts) is None
 
 
-def links(facts: Facts, last_sha: str | None) -> dict[str, str]:
+def links(facts: Facts, last_sha: str | None, claims: Claims | None = None) -> dict[str, str]:
     """Addresses in GitLab: project, job, pipeline, commit, merge_request, compare; those that are known."""
+    claimed: Claims = claims or {}
     url = facts.get("project_url")
     if not url:
         return {}
@@ -199,18 +224,38 @@ def links(facts: Facts, last_sha: str | None) -> dict[str, str]:
     if facts["pipeline_id"]:
         found["pipeline"] = f"{url}/-/pipelines/{facts['pipeline_id']}"
     merge_request = _MERGE_REQUEST.fullmatch(facts["ref"])
-    if merge_request:
-        found["merge_request"] = f"{url}/-/merge_requests/{merge_request[1]}"
-    if last_sha and last_sha != facts["sha"]:
-        found["compare"] = f"{url}/-/compare/{last_sha}...{facts['sha']}"
+    number = merge_request[1] if merge_request else claimed.get("merge_request", "")
+    if _NUMBER.fullmatch(number):
+        found["merge_request"] = f"{url}/-/merge_requests/{number}"
+    base = compared_with(facts, last_sha, claimed)
+    if base:
+        found["compare"] = f"{url}/-/compare/{quote(base[0], safe='')}...{facts['sha']}"
     return found
+
+
+def compared_with(facts: Facts, last_sha: str | None, claims: Claims) -> tuple[str, str] | None:
+    """The commit or branch that a job's commit is compared with, and what that is in words; None where there is none."""
+    branch = claims.get("default_branch", "")
+    bases = [
+        (last_sha or "", "what was approved last"),
+        (_sha(claims.get("base_sha")), "what its merge request goes into"),
+        (_sha(claims.get("before_sha")), "what was there before this push"),
+        (branch if branch != facts["ref"] and len(branch) <= BRANCH_MAX else "", f"the branch {branch}"),
+    ]
+    if last_sha == facts["sha"]:
+        return None
+    return next(((base, words) for base, words in bases if base and base != facts["sha"]), None)
+
+
+def _sha(text: str | None) -> str:
+    return text if text and _SHA.fullmatch(text) and text.strip("0") else ""
 
 
 def warnings(facts: Facts, content: Content | None, opened: Opened, job_backend: Backend) -> list[str]:
     """What somebody who is to approve must not overlook; `job_backend` is how jobs of its rule run."""
     of_the_host = dangers.host(opened.get("needs", []), job_backend)
     found = [sentence(each) for each in [*dangers.of(facts, content), *of_the_host]]
-    odd = odd_characters("".join(_texts(content or {})))
+    odd = odd_characters("".join(_texts({name: part for name, part in (content or {}).items() if name != "claims"})))
     if odd:
         found.append(f"What it runs has characters that cannot be seen or turn the text around: {', '.join(odd)}.")
     if opened["deadline_shortened"]:
@@ -223,32 +268,52 @@ def sentence(phrase: str) -> str:
     return f"{phrase[:1].upper()}{phrase[1:]}."
 
 
-def told_variables(content: Content | None) -> dict[str, object]:
-    """A job's variables, and what they were compared with, as the templates take them."""
+def told_variables(content: Content | None, earlier: Content | None = None) -> dict[str, object]:
+    """A job's variables, and what they were compared with, as the templates take them; `earlier` is that job's content."""
     about: Beside = content or {}
-    return {"variables": variables(about), "since": about.get("since"), "gone": about.get("gone", [])}
+    return {"variables": variables(about, earlier), "since": about.get("since"), "gone": about.get("gone", [])}
 
 
-def variables(content: Beside | None) -> list[VariableGroup]:
-    """A job's variables for people: those that somebody else than GitLab set, and those that may be GitLab's own."""
-    found = [_variable(each) for each in (content.get("variables") if content else None) or []]
-    quiet = [each for each in found if each.is_quiet]
+def variables(content: Beside | None, earlier: Beside | None = None) -> list[VariableGroup]:
+    """A job's variables for people: those that somebody else than GitLab set, and those that may be GitLab's own.
+
+    Where they were compared with an earlier job's, those that are as they were, and do nothing by their name, are folded.
+    """
+    before = {each["name"]: each["value"] for each in (earlier or {}).get("variables") or []}
+    found = [_variable(each, before) for each in (content.get("variables") if content else None) or []]
+    own, is_compared = [each for each in found if not each.is_quiet], bool(content and content.get("since"))
+    as_before = [each for each in own if is_compared and not each.change and not each.does]
+    whose = "by the job, its pipeline, project or group"
     groups = [
+        VariableGroup(f"Set {whose}", [each for each in own if each not in as_before], is_open=True),
+        VariableGroup(f"Unchanged, set {whose}", as_before, is_open=False),
         VariableGroup(
-            "Set by the job, its pipeline, project or group",
-            [each for each in found if not each.is_quiet],
-            is_open=True,
+            "GitLab sets these for some jobs, and an author can for others",
+            [each for each in found if each.is_quiet],
+            is_open=False,
         ),
-        VariableGroup("GitLab sets these for some jobs, and an author can for others", quiet, is_open=False),
     ]
     return [group for group in groups if group.variables]
 
 
-def _variable(each: ShownVariable) -> Variable:
+def _before(each: ShownVariable, before: dict[str, str | None]) -> str | None:
+    """The value that a changed variable had, where both are shown, and short enough to stand beside each other."""
+    old, new = before.get(each["name"]), each["value"]
+    if each["change"] != CHANGED or not each["counts"] or old is None or new is None or old == new:
+        return None
+    return None if _is_long(old) or _is_long(new) else old
+
+
+def _is_long(value: str) -> bool:
+    return len(value) > FOLDED_CHARACTERS or value.count("\n") > FOLDED_LINES
+
+
+def _variable(each: ShownVariable, before: dict[str, str | None]) -> Variable:
     does = what_it_does(each["name"])
     return Variable(
         name=each["name"],
         value=each["value"],
+        before=_before(each, before),
         hidden=each["hidden"],
         change=each["change"],
         does=does,
@@ -272,7 +337,7 @@ def rule_words(rule: Rule) -> list[str]:
     noes = rule["rejections"]
     said.append("One rejection ends it." if noes == 1 else f"{noes} rejections end it.")
     if not rule["self_approval"]:
-        said.append("Whoever triggered the job cannot approve it.")
+        said.append("The person who triggered the job cannot approve it.")
     wanted = [answer for answer, need in rule["comment"].items() if need == "required"]
     if wanted:
         said.append(f"A comment must come with each {' and each '.join(wanted)}.")
@@ -287,6 +352,6 @@ def voters(waiting: Waiting, policy: Policy) -> list[tuple[str, str]]:
     said = {vote["person"]: {"approve": "approved", "reject": "rejected"}[vote["answer"]] for vote in waiting.votes}
     found = []
     for person in rules.people_of(waiting.rule):
-        why = rules.may_approve(person, waiting.rule, policy, waiting.request.facts)
-        found.append((person, said.get(person) or why or "can decide"))
+        why = why_cannot(person, waiting.rule, policy, waiting.request.facts)
+        found.append((person, said.get(person) or (f"cannot approve: {why}" if why else "can decide")))
     return found

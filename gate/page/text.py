@@ -3,8 +3,7 @@
 What is written from right to left is confined to itself, so that the text around it stays where it is: `#1234` behind an Arabic
 name would stand before it otherwise (Unicode's UAX #9 lets numbers and signs follow the letters before them).
 
-A comment is plain Markdown, and stays plain: `**strong**`, `code` in backticks and addresses look like it, and every
-character is still there, so that what is read is what the audit log has (docs/adr/0011-comments.md).
+A comment is shown as it was typed; only its addresses lead somewhere (docs/adr/0011-comments.md).
 """
 
 from __future__ import annotations
@@ -14,12 +13,13 @@ import unicodedata
 
 from markupsafe import Markup, escape
 
-from gate.model.words import could_deceive
+from gate.model.words import could_deceive, duration
 
 _KEPT = "\n\t"
+_NUMBER = re.compile(r"([0-9])([a-z])")
 _RIGHT_TO_LEFT = ("R", "AL", "AN")  # bidirectional classes
 _NUL, _PICTURE_OF_NUL = "\0", "\u2400"
-_PIECE = re.compile(r"(`[^`\n]+`)|(\*\*[^*\n]+\*\*)|(https?://[^\s<>\"'`]*[^\s<>\"'`.,;:!?)\]])")
+_ADDRESS = re.compile(r"https?://[^\s<>\"'`]*[^\s<>\"'`.,;:!?)\]*]")
 
 
 def exactly(text: object) -> Markup:
@@ -48,10 +48,15 @@ def _confined(html: str, letters: set[str]) -> str:
 def comment(text: object) -> Markup:
     """A comment as HTML, with the same text content."""
     pieces, at, written = [], 0, str(text)
-    for found in _PIECE.finditer(written):
-        pieces += [exactly(written[at : found.start()]), _styled(found)]
+    for found in _ADDRESS.finditer(written):
+        pieces += [exactly(written[at : found.start()]), _linked(found[0])]
         at = found.end()
     return Markup("").join([*pieces, exactly(written[at:])])
+
+
+def spaced_duration(seconds: float) -> str:
+    """A span of time as people write it: `2 h 29 min`."""
+    return _NUMBER.sub(r"\1 \2", duration(seconds))
 
 
 def odd_characters(text: str) -> list[str]:
@@ -59,13 +64,9 @@ def odd_characters(text: str) -> list[str]:
     return [_code(each) for each in dict.fromkeys(text) if _is_odd(each)]
 
 
-def _styled(found: re.Match[str]) -> Markup:
-    code, strong, url = found.groups()
-    if code:
-        return Markup("<code>{}</code>").format(exactly(code))
-    if strong:
-        return Markup("<strong>{}</strong>").format(exactly(strong))
-    return Markup('<a href="{}" rel="nofollow noopener noreferrer">{}</a>').format(url, exactly(url))
+def _linked(url: str) -> Markup:
+    """An address as a link that opens beside the page, so that nothing that is being written is left."""
+    return Markup('<a href="{}" target="_blank" rel="nofollow noopener noreferrer">{}</a>').format(url, exactly(url))
 
 
 def _is_odd(character: str) -> bool:

@@ -13,12 +13,14 @@ from gate.flow.status import deadline_ms, waits
 from gate.model.facts import is_rehearsal, triggerer
 from gate.model.rules import backend_of, people_of
 from gate.model.words import could_deceive
-from gate.page import requests
+from gate.page import changes, requests
 from gate.page.guard import visitor
 from gate.page.history import search
 from gate.page.outcomes import outcome
 from gate.page.render import message_page, page
+from gate.page.standing import needed_words
 from gate.page.state import PAGE
+from gate.page.timeline import moments
 from gate.store.files import StateError
 from gate.store.layout import page_settings
 
@@ -28,9 +30,10 @@ if TYPE_CHECKING:
     from gate.page.history.index import Row
     from gate.page.requests import Waiting
     from gate.page.state import Page
-    from gate.shapes import Record
+    from gate.shapes import Claims, Record
     from gate.store.request import Request
 
+CLAIMED = ("title", "author", "message", "tag", "merge_request", "merge_request_title")
 ROWS_MAX = 100  # of what waits, on one page; a filter reaches the rest
 FILTER_MAX_CHARACTERS = 200
 
@@ -81,12 +84,20 @@ async def one(request: web.Request, *, status: int = 200, note: str = "", commen
         key=key,
         row=row,
         records=[as_line(record, could_deceive) for record in records],
+        timeline=moments(records),
         note=note,
         comment=comment,
-        outcome=outcome(state.index, asked, voted) if asked and voted else None,
+        outcome=_outcome(state, asked, voted, about) if asked and voted else None,
         wants_password=wants_password(request),
         **about,
     )
+
+
+def _outcome(state: Page, asked: Request, nonce: str, about: dict[str, Any]) -> tuple[str, str]:
+    """What came of a vote, and what is still needed after it."""
+    kind, words = outcome(state.index, asked, nonce)
+    needed = needed_words(about["how"].places) if kind == "counted" and about["is_waiting"] else ""
+    return kind, f"{words} {needed}".rstrip()
 
 
 async def decided(request: web.Request) -> web.StreamResponse:
@@ -138,13 +149,20 @@ def _about(state: Page, request: web.Request, asked: Request) -> dict[str, Any]:
     job = {"instance": facts["instance"], "project_id": facts["project_id"], "name": facts["name"]}
     job |= {"environment": facts["environment"], "rehearsal": is_rehearsal(facts)}
     last = state.index.last_approved_sha(job, asked.key)
+    claims: Claims = content.get("claims", {}) if content else {}
+    links = requests.links(facts, last, claims)
+    earlier, base = state.book.earlier(content), requests.compared_with(facts, last, claims)
     return {
         "facts": facts,
         "by": triggerer(facts),
-        "links": requests.links(facts, last),
+        "claims": {name: claims.get(name, "") for name in CLAIMED} | _merge_request(links),
+        "compared_with": base[1] if base else "",
+        "links": links,
         "content": content,
+        "changes": changes.differing(earlier, content) if content and requests.is_whole(content) and earlier else None,
+        "lines": changes.lines_of(content) if content else 0,
         "warnings": requests.warnings(facts, content, asked.opened, backend_of(state.policy, how.rule)),
-        **requests.told_variables(content),
+        **requests.told_variables(content, earlier),
         "digest": asked.opened["digest"],
         "opened_ms": asked.opened["opened_wall_s"] * 1000,
         "until_ms": asked.opened["opened_wall_s"] * 1000
@@ -159,6 +177,11 @@ def _about(state: Page, request: web.Request, asked: Request) -> dict[str, Any]:
         "is_over": asked.has("ended.json"),
         "token": state.tokens.make(who.id, f"decide {asked.key}"),
     }
+
+
+def _merge_request(links: dict[str, str]) -> dict[str, str]:
+    """The number of the merge request that a link leads to: GitLab's own, where the ref has one, and else a claim."""
+    return {"merge_request": links["merge_request"].rpartition("/")[2]} if "merge_request" in links else {}
 
 
 def _of_the_log(state: Page, key: str) -> tuple[Row | None, list[Record]]:

@@ -83,7 +83,7 @@ async def vote(request: web.Request) -> web.StreamResponse:
 def why_not(page: Page, who: Visitor, asked: Request, answer: Answer) -> Refusal | None:
     """Why an answer is not left, told before the one who waits would turn it away."""
     if who.person is None:
-        return Refusal(403, "You may look, and not decide: gate.yaml has no person for you.")
+        return Refusal(403, "You can view this request but not answer it: gate.yaml has no person for you.")
     if page.rulebook.fault:
         return Refusal(503, "Nothing can be decided now: gate.yaml has a fault. What was answered before is kept.")
     if answer.answer not in drop_file.ANSWERS:

@@ -156,7 +156,7 @@ def test_selected_requests_are_decided_together_and_each_is_told(shown: Start, b
     expect(seen.get_by_role("checkbox", name="one")).to_be_checked()
     seen.get_by_label("Comment").fill("all of you")
     seen.get_by_role("button", name="Reject").click()
-    expect(seen.get_by_role("heading", name="What came of it")).to_be_visible()
+    expect(seen.get_by_role("heading", name="Result")).to_be_visible()
     left = [sorted((start.site.state / "jobs" / each.key / "votes").iterdir()) for each in (first, second, third)]
     assert [len(files) for files in left] == [1, 0, 1]
     expect(seen.locator(".outcomes li")).to_have_count(2)

@@ -109,10 +109,8 @@ def is_text(found: dict[str, Any], n: int, template: dict[str, Any]) -> bool:
     comment = fields["comment"].strip()[:1000]
     assert found["shape"] == template["shape"] or not comment, (found["shape"], template["shape"], fields)
     assert found["handlers"] == 0
-    assert all(each in ("CODE", "STRONG") or each.startswith(("Ahttp://", "Ahttps://")) for each in found["said"]), (
-        found["said"]
-    )
-    assert found["h1"][0].startswith(f"{fields['name']} #")
+    assert all(each.startswith(("Ahttp://", "Ahttps://")) for each in found["said"]), found["said"]
+    assert found["h1"][0].startswith(f"{fields['project_path']} · {fields['name']} ")
     title = re.sub(" +", " ", f"{shown(fields_of(n)['name'])} #").strip(" ")  # as a browser takes a title
     assert found["title"].startswith(title), found["title"]
     assert found["script"] == [fields["hook_script"], fields["script"], fields["setting"]]

@@ -103,7 +103,7 @@ def test_who_is_nobody_in_gate_yaml_may_look_and_not_decide(shown: Start) -> Non
     request = start.stage.waiting()
     onlooker = start.page.client("0")  # root, who is no person
     shows = onlooker.get(f"/requests/{request.key}")
-    assert "You may look, and not decide" in shows.text
+    assert "You can view this request but not answer it" in shows.text
     assert "root, looking on" in shows.text
     alice = start.page.client("alice").get(f"/requests/{request.key}")
     form = {"token": alice.field("token"), "digest": alice.field("digest"), "answer": "approve"}

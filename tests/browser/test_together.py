@@ -73,7 +73,7 @@ def test_selected_ones_are_approved_only_after_all_their_scripts_were_shown(
     expect(seen.get_by_label("Comment")).to_have_value("all of you")
     seen.get_by_role("checkbox", name="two").uncheck()
     seen.get_by_role("button", name="Approve").click()
-    expect(seen.get_by_role("heading", name="What came of it")).to_be_visible()
+    expect(seen.get_by_role("heading", name="Result")).to_be_visible()
     assert [len(votes(each)) for each in requests.values()] == [1, 0, 1]
     assert faults_of(seen) == []
 

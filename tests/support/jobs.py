@@ -53,9 +53,13 @@ def job_payload(
     image: Payload | None = None,
     services: Sequence[Payload] = (),
     token: str | None = None,
+    strategy: str = "none",
     extra: Mapping[str, Any] | None = None,
 ) -> Payload:
-    """One job as GitLab sends it; `steps` are extra ones after the script, `timeout` is in seconds, `extra` other fields."""
+    """One job as GitLab sends it; `steps` are extra ones after the script, `timeout` is in seconds, `extra` other fields.
+
+    `strategy` is GIT_STRATEGY; none is set where it is empty.
+    """
     token = token or f"job-token-{job_id}"
     project_url = f"{server_url}/{project_path}"
     scheme, host = server_url.split("://")
@@ -79,7 +83,7 @@ def job_payload(
         variable("CI_COMMIT_SHA", sha),
         variable("CI_COMMIT_REF_NAME", ref),
         variable("CI_COMMIT_REF_PROTECTED", "true" if protected else "false"),
-        variable("GIT_STRATEGY", "none"),
+        *([variable("GIT_STRATEGY", strategy)] if strategy else []),
         variable("GITLAB_USER_ID", str(user_id)),
         variable("GITLAB_USER_EMAIL", f"{user_login}@example.com"),
         variable("GITLAB_USER_LOGIN", user_login),

@@ -98,9 +98,10 @@ class Stage:
 
     def vote(self, request: Request, person: str, answer: str, comment: str = "", via: str = "page") -> Any:
         """A vote that was counted, by its record."""
-        by = {"person": person, "via": via, "uid": 1, "vote": f"{person}.page-{os.urandom(16).hex()}.{answer}.json"}
+        nonce = os.urandom(16).hex()
+        by = {"person": person, "via": via, "uid": 1, "vote": f"{person}.page-{nonce}.{answer}.json"}
         request.record("vote", "by", by=by, decision=answer, comment=comment)
-        return {"person": person, "via": via, "uid": 1, "comment": comment, "answer": answer}
+        return {"person": person, "via": via, "uid": 1, "comment": comment, "answer": answer, "nonce": nonce}
 
     def decided(self, request: Request, word: Any, comment: str = "", why: str = "") -> None:
         """Decide a request, by the first person of the rule where people decide, and end it."""

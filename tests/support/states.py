@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.browser import log_in
 from tests.support.jobs import variable
-from tests.support.site import APPROVER, USERS
+from tests.support.site import APPROVER, IS_ROOT, USERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.browser.conftest import Shown
 
 SCRIPT = ["./deploy.sh --env production", 'curl --fail https://shop.example/health\necho "deployed $CI_COMMIT_SHA"']
+TWO_LISTS = {"approvals": [{"count": 1, "of": ["release-managers"]}, {"count": 1, "of": [list(USERS)[-1]]}]}
 REASONS = {"comment": {"approve": "optional", "reject": "required"}}
 
 
@@ -103,6 +104,53 @@ def _variables(start: Shown, seen: Page) -> None:
     log_in(seen, start.page, APPROVER, f"/requests/{request.key}")
 
 
+CLAIMS = [
+    variable("CI_COMMIT_TITLE", "Take the new payment form live"),
+    variable(
+        "CI_COMMIT_MESSAGE",
+        "Take the new payment form live\n\nBehind a switch since June; 1 % of buyers had it for a week.",
+    ),
+    variable("CI_COMMIT_AUTHOR", "Dana Doe <dana@example.com>"),
+    variable("CI_MERGE_REQUEST_IID", "412"),
+    variable("CI_MERGE_REQUEST_TITLE", "New payment form"),
+    variable("CI_DEFAULT_BRANCH", "main"),
+]
+
+
+def _one_line(start: Shown, seen: Page) -> None:
+    """A job of one line that is asked about for the first time, of a commit that its variables tell of."""
+    request = _deployment(
+        start, script=["./deploy.sh"], after_script=[], ref="release/2.4", strategy="", variables=CLAIMS
+    )
+    log_in(seen, start.page, APPROVER, f"/requests/{request.key}")
+
+
+def _changed(start: Shown, seen: Page) -> None:
+    """A script and a variable that are not as they were when the job was last approved."""
+    longer = [*SCRIPT, *(f"./check.sh --part {n}" for n in range(20))]
+    before = _deployment(start, script=longer, variables=[variable("TARGET", "staging")])
+    start.stage.decided(before, "approved", "go")
+    now = ["./deploy.sh --env production --force", *longer[1:]]
+    request = _deployment(start, script=now, variables=[variable("TARGET", "production"), *CLAIMS])
+    log_in(seen, start.page, APPROVER, f"/requests/{request.key}")
+
+
+def _first_of_two(start: Shown, seen: Page) -> None:
+    """What the first of two approvals was followed by."""
+    request = _deployment(start)
+    log_in(seen, start.page, APPROVER, f"/requests/{request.key}")
+    vote = start.stage.vote(request, APPROVER, "approve", "ran fine on **staging**: `ok`")
+    seen.goto(f"{start.page.url}/requests/{request.key}?vote={vote['nonce']}")
+    seen.get_by_text("Your approval was counted.").wait_for()
+
+
+def _shortcuts(start: Shown, seen: Page) -> None:
+    _several(start)
+    log_in(seen, start.page, APPROVER)
+    seen.keyboard.press("?")
+    seen.get_by_role("dialog").wait_for()
+
+
 def _look_only(start: Shown, seen: Page) -> None:
     rule = start.stage.rule
     assert APPROVER in rule["approvals"][0]["people"]
@@ -139,7 +187,7 @@ def _unfolded(start: Shown, seen: Page) -> None:
 def _together(start: Shown, seen: Page) -> None:
     _unfolded(start, seen)
     seen.get_by_role("button", name="Approve").click()
-    seen.get_by_role("heading", name="What came of it").wait_for()
+    seen.get_by_role("heading", name="Result").wait_for()
 
 
 def _unreadable(start: Shown, seen: Page) -> None:
@@ -213,6 +261,10 @@ STATES = [
     State("nothing-waits", _nothing_waits),
     State("no-match", _no_match),
     State("request", _request),
+    State("one-line", _one_line),
+    State("changed", _changed),
+    *([State("first-of-two", _first_of_two, {"rule": TWO_LISTS})] if IS_ROOT else []),
+    State("shortcuts", _shortcuts),
     State("variables", _variables),
     State("look-only", _look_only),
     State("comment-missing", _no_comment, {"rule": REASONS}),

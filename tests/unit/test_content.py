@@ -19,7 +19,19 @@ CANARY = "canary-7f3a"
 TOKEN = "glcbt-0123456789abcdef"
 
 
-PARTS_SHOWN = {"too_large", "steps", "hooks", "image", "services", "run", "variables", "servers", "unknown", "rest"}
+PARTS_SHOWN = {
+    "too_large",
+    "steps",
+    "hooks",
+    "image",
+    "services",
+    "run",
+    "variables",
+    "servers",
+    "unknown",
+    "rest",
+    "claims",
+}
 
 
 def shown_content(response: Any) -> Any:
@@ -28,7 +40,7 @@ def shown_content(response: Any) -> Any:
 
 def what_runs(response: Any) -> Any:
     """The part of it that runs, without what stands beside that."""
-    beside = ("variables", "servers", "unknown", "rest")
+    beside = ("variables", "servers", "unknown", "rest", "claims")
     return {name: part for name, part in shown_content(response).items() if name not in beside}
 
 
@@ -69,7 +81,7 @@ def test_what_real_runners_write_is_shown_with_nothing_but_its_parts(version: st
 
 def test_an_empty_response_shows_nothing() -> None:
     nothing = {"steps": [], "hooks": [], "image": {}, "services": [], "run": ""}
-    beside: Any = {"variables": [], "servers": [], "unknown": [], "rest": []}
+    beside: Any = {"variables": [], "servers": [], "unknown": [], "rest": [], "claims": {}}
     assert shown_content({}) == {"too_large": None, **nothing, **beside}
 
 

@@ -78,6 +78,43 @@ def test_a_link_that_leads_nowhere_is_none(case: str) -> None:
     assert name not in links(facts(**changes), last_sha)
 
 
+PUSHED = {"before_sha": "b" * 40, "default_branch": "main"}
+COMPARED: dict[str, tuple[Any, str | None, Any, str]] = {
+    "what was approved last": ({}, OTHER_SHA, PUSHED, OTHER_SHA),
+    "a push": ({}, None, PUSHED, "b" * 40),
+    "a merge request": ({}, None, {"base_sha": "a" * 40, **PUSHED}, "a" * 40),
+    "a new branch": ({"ref": "x"}, None, {"before_sha": "0" * 40, "default_branch": "rel/1?x=&y#z"}, "rel%2F1%3Fx%3D%26y%23z"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", COMPARED)
+def test_a_commit_is_compared_from_the_first_request_on(case: str) -> None:
+    changes, last_sha, claims, base = COMPARED[case]
+    assert links(facts(**changes), last_sha, claims)["compare"] == f"{URL}/-/compare/{base}...{SHA}"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"before_sha": "0" * 40},
+        {"before_sha": SHA},
+        {"before_sha": "../../x", "base_sha": "A" * 40},
+        {"default_branch": "main"},
+        {"default_branch": "x" * 201},
+    ],
+)
+def test_a_claim_that_says_nothing_to_compare_with_makes_no_link(claims: Any) -> None:
+    assert "compare" not in links(facts(ref="main"), None, claims)
+
+
+def test_a_merge_request_is_the_ref_s_before_it_is_a_claim_s() -> None:
+    claims: Any = {"merge_request": "12"}
+    assert links(facts(ref="refs/merge-requests/3/head"), None, claims)["merge_request"].endswith("/3")
+    assert links(facts(ref="main"), None, claims)["merge_request"] == f"{URL}/-/merge_requests/12"
+    assert "merge_request" not in links(facts(ref="main"), None, {"merge_request": "12/../../x"})
+
+
 def test_the_merged_result_is_its_merge_request_s_too() -> None:
     assert links(facts(ref="refs/merge-requests/3/merge"), None)["merge_request"] == f"{URL}/-/merge_requests/3"
 
@@ -144,7 +181,7 @@ def test_there_is_nothing_to_warn_of_in_an_ordinary_job() -> None:
 RULES: dict[str, tuple[Any, list[str]]] = {
     "plain": (
         {},
-        ["Asks for 1 of release-managers (alice, bob).", "One rejection ends it.", "Whoever triggered the job cannot approve it."],
+        ["Asks for 1 of release-managers (alice, bob).", "One rejection ends it.", "The person who triggered the job cannot approve it."],
     ),
     "several": (
         {"approvals": [{"count": 2, "of": ["ops"], "people": ["a", "b"]}, {"count": 1, "of": ["carol"], "people": ["carol"]}],
@@ -236,14 +273,14 @@ def test_what_waits_is_listed_as_long_as_it_does_oldest_first(desk: Desk) -> Non
 
 COULD: dict[str, tuple[Visitor, Any, tuple[list[str], bool, str]]] = {
     "on the list": (ALICE, {}, (["approve", "reject"], True, "")),
-    "not on the list": (CAROL, {}, ([], False, "carol is not on the list of rule 'all'")),
+    "not on the list": (CAROL, {}, ([], False, "you are not on the list of rule 'all'")),
     "nobody": (STRANGER, {}, ([], False, "")),
     "who triggered it": (
         ALICE,
         {"names": ["alice"]},
-        (["reject"], False, "alice triggered this job, and rule 'all' allows"),
+        (["reject"], False, "you triggered this job"),
     ),
-    "who triggered it, not on the list": (CAROL, {"names": ["carol"]}, (["reject"], False, "carol is not on the list")),
+    "who triggered it, not on the list": (CAROL, {"names": ["carol"]}, (["reject"], False, "you are not on the list")),
 }
 
 
@@ -271,7 +308,7 @@ def test_everybody_on_the_rule_is_listed_with_why_not(desk: Desk) -> None:
     request = desk.open(facts=facts_of(triggered_by={"names": ["bob"], "ids": [], "emails": []}))
     (alice, bob) = voters(desk.book.one(request, ALICE), desk.policy)
     assert (alice, bob[0]) == (("alice", "can decide"), "bob")
-    assert bob[1].startswith("bob triggered this job")
+    assert bob[1] == "cannot approve: triggered this job"
 
 
 def test_a_request_whose_rule_has_gone_says_so_and_can_be_decided_by_nobody(desk: Desk) -> None:

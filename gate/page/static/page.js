@@ -1,5 +1,5 @@
 // The page works without this. With it, what changed appears by itself: on an event the page is fetched again, and each
-// part marked data-live is put in place of the old one, unless somebody is at work in it.
+// part marked data-live is put in place of the old one, unless somebody is at work in it. After reader.js.
 "use strict";
 
 const AT_MOST_EVERY_MS = 1000;
@@ -25,7 +25,11 @@ function replace(old, fresh) {
   const focused = old.contains(document.activeElement) ? document.activeElement : null;
   const selector = focused && (focused.getAttribute("href") ? `a[href="${CSS.escape(focused.getAttribute("href"))}"]`
     : focused.value ? `[value="${CSS.escape(focused.value)}"]` : null);
+  const unsent = old.querySelector("textarea")?.value;
   old.replaceWith(fresh);
+  if (unsent && !fresh.querySelector("textarea")) {
+    fresh.append(Object.assign(document.createElement("p"), { className: "unsent", textContent: `You had written: ${unsent}` }));
+  }
   for (const box of fresh.querySelectorAll("input[type=checkbox]")) box.checked = boxes.includes(box.value);
   const next = selector && fresh.querySelector(selector);
   if (next) next.focus();
@@ -39,10 +43,12 @@ async function refresh() {
     const loggedOut = answer.status === 401 || (answer.redirected && new URL(answer.url).pathname === "/login");
     if (loggedOut) { location.reload(); return; }
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    localize(fresh);
     for (const part of fresh.querySelectorAll("[data-live]")) {
       const old = document.getElementById(part.id);
       if (old) replace(old, document.importNode(part, true));
     }
+    restore();
     last = Date.now();
     say("");
   } catch {
