@@ -60,7 +60,7 @@ def complete(path: str, uid: int, gid: int) -> None:
 
 
 def short_tmp(path: str) -> str:
-    """A link beside the tree `path`, to its tmp/: a job's own paths are too long for the names of sockets (107 bytes)."""
+    """A link beside the tree `path`, to its tmp/: a job's own paths are too long for names of sockets (107 bytes)."""
     parent, name = os.path.split(path)
     return os.path.join(parent, f".{sha256(name.encode()).hexdigest()[:16]}")
 

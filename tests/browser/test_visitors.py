@@ -449,4 +449,4 @@ def version_of(client: Client) -> str:
 
 
 def _without_tokens(reply: Reply, name: str) -> str:
-    return re.sub(r'value="[0-9a-f.]{60,}"', "", reply.body).replace(f'value="{name}"', "")
+    return re.sub(r'value="[0-9A-Za-z_.-]{60,}"', "", reply.body).replace(f'value="{name}"', "")

@@ -101,7 +101,7 @@ def _docker(table: Toml, context: Context) -> Iterator[Told]:
 
 
 def _volume(context: Context, volume: str) -> Iterator[Told]:
-    """A volume is `/host/path:/path[:options]`, `name:/path[:options]` or `/path`: only the first is of the host's files."""
+    """Of the volumes `/host/path:/path[:options]`, `name:/path[:options]` and `/path` only the first is the host's."""
     host, _, rest = volume.partition(":")
     if not host.startswith("/") or not rest:
         return
