@@ -1,4 +1,4 @@
-"""Descriptors that are closed at the end of a `with`: most files here are opened relative to a directory that is held open."""
+"""Descriptors that are closed at the end of a `with`; most files here are opened relative to an open directory."""
 
 from __future__ import annotations
 

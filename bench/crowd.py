@@ -1,7 +1,7 @@
-"""Many jobs that wait at once: what each weighs, what they cost while nothing happens, and how soon one hears of its answer.
+"""Many jobs that wait at once: their memory, what they cost while idle, and how soon one hears of its answer.
 
-`crowd.py [WAITING] [--stages]`: how many wait; 200 if not given. Through the real gitlab-runner where it is on PATH; otherwise,
-or with `--stages`, config and prepare are started directly, without a runner. Needs no root.
+`crowd.py [WAITING] [--stages]`: how many wait; 200 if not given. Through the real gitlab-runner where it is on PATH;
+otherwise, or with `--stages`, config and prepare are started directly, without a runner. Needs no root.
 
 Each answer is a rejection: what comes after an approval, 5 whole jobs a second, is more than two cores can do.
 """

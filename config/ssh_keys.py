@@ -1,7 +1,7 @@
 """A person's SSH public key, as a line of a .pub file (sshd(8), AUTHORIZED_KEYS FILE FORMAT).
 
-The key is loaded and not only decoded: a line cut short, or one whose two halves come from different keys, would otherwise
-be found out when its person's first signature does not count.
+The key is loaded and not only decoded: a line cut short, or one whose two halves come from different keys, would
+otherwise be found out when its person's first signature does not count.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def _unfit(kind: str, text: str, blob: bytes) -> str | None:
         plain = base64.b64decode(key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1])
     except (ValueError, NotImplementedError, UnsupportedAlgorithm):
         plain = b""
-    # In the one way to write its numbers: two would make two keys of one. After those of an sk-… key comes what it is for.
+    # In the one way to write its numbers: two would make two keys of one. After those of an sk-… key comes what it is
+    # for.
     if not plain or not _split(blob)[1].startswith(_split(plain)[1]):
         return f"this {kind} key is cut short or damaged: {_AGAIN}"
     if isinstance(key, RSAPublicKey) and key.key_size < RSA_MIN_BITS:

@@ -1,8 +1,8 @@
 """A glance at what could be an answer: cheap, without a fork, and nothing of it is read.
 
-Looked for are the few names that answer one request (gate/votes/inbox.py, `places`). A person's directory that nothing has
-come to since none of them was there is not even looked into: its change time tells. By a name of an older version, `places`
-has the directory itself where people bring signed answers of others; `carried` are the names that these have.
+Looked for are the few names that answer one request (gate/votes/inbox.py, `places`). A person's directory that nothing
+has come to since none of them was there is not even looked into: its change time tells. By a name of an older version,
+`places` has the directory itself where people bring signed answers of others; `carried` are the names that these have.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ def names_of(paths: list[str], carried: list[str] | None) -> list[str]:
 
 
 def open_root(path: str) -> int:
-    """A descriptor on `drop/`; -1 where the host has none left, beneath which nothing can be told, so that a look is due."""
+    """A descriptor on `drop/`.
+
+    -1 where the host has none left, beneath which nothing can be told, so that a look is due.
+    """
     try:
         return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:

@@ -31,12 +31,18 @@ class Inotify:
         self.descriptor: int = self._libc.inotify_init1(IN_NONBLOCK | IN_CLOEXEC)
 
     def watch(self, directory: str) -> int:
-        """Watch a directory (again); returns the number of the watch, NONE where that cannot be, as where there is none."""
+        """Watch a directory (again).
+
+        Returns the number of the watch, NONE where that cannot be, as where there is none.
+        """
         watch: int = self._libc.inotify_add_watch(self.descriptor, os.fsencode(directory), _MASK | _IN_ONLYDIR)
         return watch
 
     def watch_beneath(self, root: int, path: str) -> int:
-        """Watch a directory that somebody else owns; by a descriptor, so that no file system is asked that they mounted."""
+        """Watch a directory that somebody else owns.
+
+        By a descriptor, so that no file system is asked that they mounted.
+        """
         try:
             directory = open_beneath(root, path, os.O_PATH | DIRECTORY)
         except OSError:

@@ -1,20 +1,22 @@
-"""The lookout: of all the jobs that wait, two watch the drop directories, and ring the bell of whom a name is meant for.
+"""The lookout: two of all waiting jobs watch the drop directories, and ring the bells of those a name is meant for.
 
 If each waiting job watched for itself, one drop would wake all of them: 4.3 ms of processor time for each hundred. So
 
-- a lookout holds one of the two places (record locks on `state_dir/lookout`) for as long as it waits. Two, so that one may
-  end, be killed, be stopped or be busy, and nobody has to wait for the net (each looks by itself every POLL_MS);
-- it opens no drop, and lists no directory that a person fills. It goes by the names that inotify hands it, and takes them
-  for nothing but hints: it looks which waiting requests have such a number or key, and rings these (gate/store/bell.py);
-- it rings everybody where it cannot know whom: where events were lost, where gate.yaml has changed, and where it comes to
-  its place and nobody was at the other one, since nobody has listened until then;
-- who makes HEARD_MAX things happen in a directory within REWATCH_MS is not listened to until these are over, and is heard by
-  the net. So a person who makes 20,000 files, or a loop of them, costs what 10,000 events cost, and nobody else waits;
-- who leaves a place rings CALLED of those who wait, and one of these takes it. Who is killed leaves it, too: the next who
-  looks by itself takes it. Record locks, since a forked step does not inherit them (fcntl(2)).
+- a lookout holds one of the two places (record locks on `state_dir/lookout`) for as long as it waits. Two, so that one
+  may end, be killed, be stopped or be busy, and nobody has to wait for the net (each looks by itself every POLL_MS);
+- it opens no drop, and lists no directory that a person fills. It goes by the names that inotify hands it, and takes
+  them for nothing but hints: it looks which waiting requests have such a number or key, and rings these
+  (gate/store/bell.py);
+- it rings everybody where it cannot know whom: where events were lost, where gate.yaml has changed, and where it comes
+  to its place and nobody was at the other one, since nobody has listened until then;
+- who makes HEARD_MAX things happen in a directory within REWATCH_MS is not listened to until these are over, and is
+  heard by the net. So a person who makes 20,000 files, or a loop of them, costs what 10,000 events cost, and nobody
+  else waits;
+- who leaves a place rings CALLED of those who wait, and one of these takes it. Who is killed leaves it, too: the next
+  who looks by itself takes it. Record locks, since a forked step does not inherit them (fcntl(2)).
 
-A lookout that hangs, or lies, costs a delay of POLL_MS at most: each waiting job meets its deadline by itself, and finds
-its answers by itself.
+A lookout that hangs, or lies, costs a delay of POLL_MS at most: each waiting job meets its deadline by itself, and
+finds its answers by itself.
 """
 
 from __future__ import annotations
@@ -137,7 +139,10 @@ class Lookout:
             return
 
     def _watch(self) -> None:
-        """Watch what is there by now, also what was not listened to; `drop/` itself last, which shows whether there was room."""
+        """Watch what is there by now, also what was not listened to.
+
+        `drop/` itself last, which shows whether there was room.
+        """
         assert self._inotify  # noqa: S101
         self._watched_ms = boottime_ms()
         path = os.path.join(self._state_dir, "drop")
@@ -192,7 +197,10 @@ class Lookout:
 
 
 def stems_of(name: str) -> tuple[str, str]:
-    """What a drop's name may say that it is for: `<stem>.<answer>`, or `<stem>.<person>.<answer>`. Nothing of it is certain."""
+    """What a drop's name may say that it is for: `<stem>.<answer>`, or `<stem>.<person>.<answer>`.
+
+    Nothing of it is certain.
+    """
     stem = name.rpartition(".")[0]
     return stem, stem.rpartition(".")[0]
 

@@ -1,16 +1,16 @@
 """`prepare`: hold the job until it is decided. This process only waits; each step of work is a fork of it.
 
 - It starts as a failure. One line, marked below, makes it a 0, after release.json is durably there.
-- A step (executor/steps.py) runs in a forked child, imports what it needs, and ends. A step that dies or fails is a fault
-  of the gate: said, waited out, tried again until the deadline. A fault is never an answer.
+- A step (executor/steps.py) runs in a forked child, imports what it needs, and ends. A step that dies or fails is a
+  fault of the gate: said, waited out, tried again until the deadline. A fault is never an answer.
 - Another version of the gate may be installed meanwhile. A step is of one version, the one that is there then; this
   process stays what it was, so it imports all that it needs when it starts.
 - It wakes when its bell is rung (gate/store/bell.py), by the deadline, by a signal, when a reminder is due, and every
   POLL_MS as a net; most wake-ups end after a glance at the few names that could be an answer, without a fork
   (executor/glance.py). It lists no directory that a person fills, crosses no mount there (gate/store/beneath.py), and
   looks for nobody more often than executor/pace.py says. Two of all that wait ring the others (executor/lookout.py).
-- A step that hangs is left behind (executor/forked.py). Where it hung, the next look passes over; and at the deadline, if a
-  look hangs then, the step `expiring` decides without one.
+- A step that hangs is left behind (executor/forked.py). Where it hung, the next look passes over; and at the deadline,
+  if a look hangs then, the step `expiring` decides without one.
 - SIGTERM says that the runner has ended the wait. A death signal alone proves nothing (it comes when the parent's
   *thread* ends, prctl(2)), so it only makes us look at getppid().
 """
@@ -359,7 +359,8 @@ def step(name: StepName, context: StepContext, signals: Signals, within_ms: int,
     """Do one step of work in a forked child; returns its result, or state "fault" where it failed, died or hung.
 
     `own` are descriptors that no child keeps, such as that of the heartbeat; `beside` is what goes on meanwhile, as
-    forked.read_all has it. `hung` in the result is the source that the child was at when it took longer than `within_ms`.
+    forked.read_all has it. `hung` in the result is the source that the child was at when it took longer than
+    `within_ms`.
     """
     forked.reap()
     try:

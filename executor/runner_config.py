@@ -1,6 +1,7 @@
 """gitlab-runner's config.toml, as `gate check` and `gate rehearse` read it: whatever stands in it, nothing here raises.
 
-Names and defaults are gitlab-runner's own (its docs/configuration/advanced-configuration.md, and executors/custom/consts.go).
+Names and defaults are gitlab-runner's own (its docs/configuration/advanced-configuration.md, and
+executors/custom/consts.go).
 """
 
 import os
@@ -126,7 +127,10 @@ class Runner:
 
 @dataclass(frozen=True)
 class RunnerConfig:
-    """The file; `tables` is None where it cannot be read, and `fault` says why. `named`: somebody asked for this one."""
+    """The file; `tables` is None where it cannot be read, and `fault` says why.
+
+    `named`: somebody asked for this one.
+    """
 
     path: str
     named: bool = False
@@ -144,7 +148,10 @@ class RunnerConfig:
         return [each for each in self.all() if each.table.get("executor") == "custom"]
 
     def odd(self) -> Iterator[Odd]:
-        """Yield each value of a type with which the runner does not start; of runners, those with the custom executor."""
+        """Yield each value of a type with which the runner does not start.
+
+        Of runners, those with the custom executor.
+        """
         yield from _odd(self.tables or {}, _OF_THE_FILE)
         yield from (each for runner in self.custom() for each in runner.odd())
 

@@ -4,8 +4,8 @@ Each reads what it needs from disk again and returns a plain dict for the waitin
 failed (with `exit_code`), over or fault; `lines` are for the job log.
 
 That process may be of another version of the gate, which was there when the job came (docs/how-to/upgrade.md). So the
-names of the steps, `in_words` (executor/surroundings.py), and what stands in `context` and in a result, are never taken away
-and never mean something else; what is added may be missing.
+names of the steps, `in_words` (executor/surroundings.py), and what stands in `context` and in a result, are never taken
+away and never mean something else; what is added may be missing.
 """
 
 from __future__ import annotations
@@ -378,7 +378,10 @@ def _let_through(request: Request, decision: Decision, plan: Plan, interrupted: 
 
 
 def _give_up(word: Outcome, why: str) -> StepResult:
-    """Decide that the job does not wait any more; where it was approved before, that stands, and is not released from here."""
+    """Decide that the job does not wait any more.
+
+    Where it was approved before, that stands, and is not released from here.
+    """
     plan = _plan()
     request = _request(plan)
     decision = decide(request, word, why, rule=plan["rule"], config=plan["config_sha256"])

@@ -192,7 +192,7 @@ AnyVote = TypeVar("AnyVote", bound=Vote)
 
 
 class Missing(TypedDict):
-    """What a request still lacks: how many approvals, whose next one would help, and how many of them can still come."""
+    """What a request still lacks: how many approvals, whose would help next, and how many of them can still come."""
 
     count: int
     people: list[str]

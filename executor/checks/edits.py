@@ -1,4 +1,4 @@
-"""config.toml with some values changed and all else as it is, comments too: as a diff, and the command that applies it."""
+"""config.toml with some values changed and the rest as it is, comments too: a diff, and the command to apply it."""
 
 from __future__ import annotations
 

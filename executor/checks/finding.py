@@ -35,8 +35,8 @@ class Edit:
 class Finding:
     """One finding. `state` is ok, warn or fail; `fix` is a shell command, empty where none would do.
 
-    `edits` are what config.toml needs, of which `Check.run` makes the command. `place` is the path that it is about, where
-    other checks may have something to say of the same.
+    `edits` are what config.toml needs, of which `Check.run` makes the command. `place` is the path that it is about,
+    where other checks may have something to say of the same.
     """
 
     check: str

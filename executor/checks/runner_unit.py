@@ -1,4 +1,4 @@
-"""The systemd unit of gitlab-runner: its files, merged with their drop-ins by systemd's own tools (docs/adr/0038-units.md)."""
+"""The systemd unit of gitlab-runner: files and drop-ins, merged by systemd's own tools (docs/adr/0041-units.md)."""
 
 import re
 import shlex
@@ -90,7 +90,10 @@ def is_live(system: System) -> bool:
 
 
 def text_of(unit: str, system: System, *, live: bool) -> str:
-    """Return a unit and its drop-ins, in the order in which they count; empty where there is none, or no systemd's tools."""
+    """Return a unit and its drop-ins, in the order in which they count.
+
+    Empty where there is none, or no systemd's tools.
+    """
     merged = ("systemctl", "cat", unit) if live else ("systemd-analyze", "cat-config", f"systemd/system/{unit}")
     text = system.output(*merged) or ""
     is_missing = text.startswith("# Main configuration file ")  # so it says, and succeeds

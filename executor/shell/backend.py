@@ -4,7 +4,8 @@
 - `executor/shell/init.py` stands between the stage and the script. With `isolate: pid_namespace` it is pid 1 of a
   namespace, in the stage's own process group; with `process_group` it is a child subreaper in a session of its own.
 - The stage holds one end of a control pipe. Signals go over it as bytes; when it closes, however the stage ended, even
-  by SIGKILL, init ends the job. (A death signal would fire when a *thread* of ours ends, and not if we ended too early.)
+  by SIGKILL, init ends the job. (A death signal would fire when a *thread* of ours ends, and not if we ended too
+  early.)
 - The script's exit code comes back as words over a pipe, never as an exit status: that may be setpriv's own.
 """
 
@@ -39,7 +40,10 @@ class BackendError(GateError):
 
 
 def check(backend: Backend) -> str | None:
-    """Say in one line why scripts cannot be run here as `backend` asks, or None; really tries namespaces and setpriv."""
+    """Say in one line why scripts cannot be run here as `backend` asks, or None.
+
+    Really tries namespaces and setpriv.
+    """
     try:
         harmless = [_tool("true")]
         _tool("bash")

@@ -4,11 +4,11 @@ As pid 1 of a process-id namespace it reaps, passes SIGTERM on, and takes the re
 exits. Without a namespace (`process_group`) it is a child subreaper in a session of its own, and ends what descends
 from it itself.
 
-`-I` leaves no path to our packages; in a namespace it is given one, last, for what makes namespace and view alone. Words
-on the command line: `namespace` or `group`; the numbers of three inherited descriptors (control, stderr, script); the job's
-tree, its cache, gate.yaml's home and its user's, its cgroups' directories with ':' between them, the last three maybe
-empty; the command. What it has to say goes to the descriptor that it was given as stderr, as the last thing there: NUL,
-then `exit <0..255>` or `fault <text>`.
+`-I` leaves no path to our packages; in a namespace it is given one, last, for what makes namespace and view alone.
+Words on the command line: `namespace` or `group`; the numbers of three inherited descriptors (control, stderr, script);
+the job's tree, its cache, gate.yaml's home and its user's, its cgroups' directories with ':' between them, the last
+three maybe empty; the command. What it has to say goes to the descriptor that it was given as stderr, as the last thing
+there: NUL, then `exit <0..255>` or `fault <text>`.
 """
 
 import errno
@@ -41,7 +41,7 @@ class StageGoneError(InitError):
 
 
 def main_of_fork(words: list[str], environment: dict[str, str]) -> None:
-    """As `main`, in a fork of R's stage, whose job is another user's without privileges: of what it has, nobody reads."""
+    """As `main`, in a fork of R's stage; its job is another user's without privileges, and can read nothing of it."""
     _hide()
     main(words, environment)
 

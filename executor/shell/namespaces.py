@@ -1,4 +1,4 @@
-"""The namespaces of a job: processes, mounts, and what System V and POSIX share by name. unshare(2), setns(2), mount(2).
+"""The namespaces of a job: processes, mounts, what is shared by name. See unshare(2), setns(2), mount(2).
 
 By system calls: unshare(1) would be two programs more for each stage. Python has these calls since 3.12, but no mount.
 """

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 else:
     import _signal as signal  # what `signal` wraps: its enums alone cost 4 ms
 
-# How init stands apart: pid 1 of a namespace, as a fork of the stage or a program of its own; or, without a namespace, a
-# program in a session of its own. A fork costs half as much, and has the memory of R's stage (docs/adr/0038-fork.md).
+# How init stands apart: pid 1 of a namespace, as a fork of the stage or a program of its own; or, without a namespace,
+# a program in a session of its own. A fork costs half as much, and has the memory of R's stage (docs/adr/0038-fork.md).
 FORK, PROGRAM, GROUP = "fork", "program", "group"
 _INIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "init.py")
 _PROGRAM = (sys.executable, "-I", "-S", _INIT)
@@ -30,10 +30,10 @@ def run_under_init(
 ) -> tuple[bytes, int]:
     """Run `command` under init, and wait for the end of both.
 
-    `kind` is how init stands apart: FORK, PROGRAM or GROUP. `places` are the job's tree, its cache, gate.yaml's home and
-    its user's, its cgroups. Returns the end of what they said (init.py's docstring has its form) and the wait status.
-    `script` is the one descriptor that the command gets beside 0, 1 and 2. Raises OSError or ValueError if nothing could
-    be started.
+    `kind` is how init stands apart: FORK, PROGRAM or GROUP. `places` are the job's tree, its cache, gate.yaml's home
+    and its user's, its cgroups. Returns the end of what they said (init.py's docstring has its form) and the wait
+    status. `script` is the one descriptor that the command gets beside 0, 1 and 2. Raises OSError or ValueError if
+    nothing could be started.
     """
     for standard in (0, 1, 2):
         os.fstat(standard)  # were one closed, a pipe of ours would take its number

@@ -25,7 +25,10 @@ class View:
     """The steps, in the order in which `make` takes them; each raises OSError with what it was about."""
 
     def __init__(self, work_dir: str, cache_dir: str, named_home: str, own_home: str) -> None:
-        """Open what will be hidden. `named_home`: gate.yaml's; `own_home`: that of the job's user; each may be empty."""
+        """Open what will be hidden.
+
+        `named_home`: gate.yaml's; `own_home`: that of the job's user; each may be empty.
+        """
         self._work, self._cache = _opened(work_dir), _opened(cache_dir)
         self._named = _opened(named_home) if named_home else None
         self._job_uid = os.fstat(self._work).st_uid

@@ -102,7 +102,10 @@ def main(more: Iterable[click.Command] = ()) -> None:
 
 
 def _want_open_streams() -> None:
-    """Python has None for a stream that is closed. Nothing comes from such a stdin; without a stdout it goes no further."""
+    """Python has None for a stream that is closed.
+
+    Nothing comes from such a stdin; without a stdout it goes no further.
+    """
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as this process lives
     if sys.stdout is None:  # a checkpoint, say, must not seem to have been printed

@@ -51,8 +51,8 @@ def approve(
 ) -> None:
     """Let JOB run.
 
-    JOB is its number, its key as `gate list` shows it, its address in GitLab, or its request's on the page. Says what is
-    approved; asks once, in a terminal, whether that is what you mean.
+    JOB is its number, its key as `gate list` shows it, its address in GitLab, or its request's on the page. Says what
+    is approved; asks once, in a terminal, whether that is what you mean.
     """
     context.exit(
         _answer(context, jobs, "approve", message, ask=not yes, wait=not no_wait, early=early, as_json=as_json)

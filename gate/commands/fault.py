@@ -1,4 +1,4 @@
-"""What goes wrong at the command line: a class for each kind, with its exit code, and the words for people and for scripts."""
+"""What goes wrong at the command line: a class for each kind, with its exit code and its words."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ _WHOLE = 10_000  # characters of a summary
 
 
 class Group(click.Group):
-    """As click's, which cuts each summary to one line, and says `...` where it cut: here it takes the lines it needs."""
+    """As click's, which cuts each summary to one line with `...`: here a summary takes the lines it needs."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write all subcommands with the first sentence of each one's help."""

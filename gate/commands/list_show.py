@@ -117,7 +117,7 @@ def _list(found: _Found, policy: Policy, *, as_json: bool, indent: int | None) -
 @json_option()
 @click.pass_obj
 def show(config: str, job: str, as_json: bool) -> None:
-    """One request: what would run, its variables and warnings, who voted and who is missing, and its records in the log."""
+    """One request: what would run, variables, warnings, who voted and who is missing, and its records in the log."""
     policy, named = load_policy_as_reader(config)[0], job_of(job)
     found = reading(policy, lambda: requests(policy["state_dir"], named))
     shown_ones = [request for request in found if waits(request)] or found[-1:]

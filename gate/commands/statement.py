@@ -1,7 +1,7 @@
 """`gate statement`: the shell line that signs an answer, and drops it.
 
-The command has no right of its own, and sees no key: it writes down the statement, and the line does the rest for whoever
-has the key. A person who may not read requests can be given the line by somebody who may.
+The command has no right of its own, and sees no key: it writes down the statement, and the line does the rest for
+whoever has the key. A person who may not read requests can be given the line by somebody who may.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def statement(
 ) -> None:
     """Print the shell line that signs an answer to JOB and drops it.
 
-    JOB is its number, its key, or an address, as for `gate approve`. Whoever has the signing key runs the line on this host.
+    JOB is its number, its key, or an address, as for `gate approve`. Whoever has the signing key runs the line on this
+    host.
     """
     policy, named = load_policy_as_reader(config)[0], job_of(job)
     if policy["approvers_group"] is None:

@@ -66,7 +66,10 @@ def me_if_known(policy: Policy) -> str | None:
 
 
 def _nobody(uid: int) -> str:
-    """Why this user answers for nobody. Whom SUDO_USER names is said and never believed: it is a variable like any other."""
+    """Why this user answers for nobody.
+
+    Whom SUDO_USER names is said and never believed: it is a variable like any other.
+    """
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -148,7 +148,7 @@ def _told_to_the_job(decision: Decision, decided: Head) -> dict[str, str]:
 
 
 def finish(request: Request, policy: Policy, decision: Decision, why: str) -> None:
-    """End a request by its decision, once that is durable, recorded and told: prepare may have been killed before each of these.
+    """End a request by its decision, once durable, recorded and notified: prepare may have been killed before each.
 
     Raises:
         AuditError, StateError: something could not be made durable; done again by the next sweep.

@@ -76,7 +76,10 @@ class Situation:
 
 
 def situation(request: Request, policy: Policy, records: list[Record] | None, person: str | None) -> Situation:
-    """How a request stands by its records, None where they cannot be read; for that person, or for somebody who is none."""
+    """How a request stands by its records, None where they cannot be read.
+
+    For that person, or for somebody who is none.
+    """
     latest = None if records is None else latest_votes(records)
     if not waits(request):
         decision = request.file("decision.json")

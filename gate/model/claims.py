@@ -1,8 +1,8 @@
 """What a job's variables say of its commit, tag and merge request: for people to read, and for nothing else. Pure.
 
-GitLab sets these variables for most jobs, and an author can for the others, so that all of them are claims: nothing is decided by
-them. The first of a name is taken, which is GitLab's own where it set one (gate/model/facts.py). Source of the names:
-GitLab's doc/ci/variables/predefined_variables.md.
+GitLab sets these variables for most jobs, and an author can for the others, so that all of them are claims: nothing is
+decided by them. The first of a name is taken, which is GitLab's own where it set one (gate/model/facts.py). Source of
+the names: GitLab's doc/ci/variables/predefined_variables.md.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _MESSAGE = "CI_COMMIT_MESSAGE"
 def claims(response: Json, masked: Callable[[str], str]) -> Claims:
     """What is claimed, by name; what is not claimed, or not shown to people, is left out.
 
-    `message` is there where it says more than `title`; `before_sha` is what the ref was before a push, which GitLab itself
-    says. Each is cut to what people read. `masked` takes what must stand nowhere out of a text.
+    `message` is there where it says more than `title`; `before_sha` is what the ref was before a push, which GitLab
+    itself says. Each is cut to what people read. `masked` takes what must stand nowhere out of a text.
     """
     variables = _first_of_each(response)
     found = {name: variables.get(variable, "") for name, variable in _LINES.items()}

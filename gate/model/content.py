@@ -1,9 +1,10 @@
 """What a job would run, for people to read first: all that its digest counts, or the name of what is not shown.
 
 Scripts, hooks, steps, image and services stand in it as GitLab sent them; of variables, what gate/model/variables.py
-says; of everything else, what gate/model/fields.py says. What is claimed of the commit (gate/model/claims.py) stands beside it. No token and no credential is in it. The runner puts variables
-into the names of image and services before it hands the response on; where one of them is masked in GitLab, or the
-job's token, `[MASKED]` stands in its place, as in a job log. Pure.
+says; of everything else, what gate/model/fields.py says. What is claimed of the commit (gate/model/claims.py) stands
+beside it. No token and no credential is in it. The runner puts variables into the names of image and services before it
+hands the response on; where one of them is masked in GitLab, or the job's token, `[MASKED]` stands in its place, as in
+a job log. Pure.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def own_names(facts: Facts) -> str:
 
 
 def glob(pattern: str) -> re.Pattern[str]:
-    """A glob as a regular expression: `*` stays within one path segment, `**` does not, `?` is any character but `/`."""
+    """A glob as a regular expression: `*` stays within a path segment, `**` does not, `?` is any character but `/`."""
     pieces = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.findall(r"\*\*|\*|\?|[^*?]+", pattern)
     return re.compile("".join(pieces.get(part, re.escape(part)) for part in parts), re.DOTALL)

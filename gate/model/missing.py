@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def missing(rule: Rule, policy: Policy, facts: Facts, votes: list[AnyVote]) -> Missing:
     """How many approvals are still needed, whose next one would help, and how many of them these could give together.
 
-    One person fills one place, where they help most. So somebody of a list that is full can help, where one who sits there
-    is of another list, too.
+    One person fills one place, where they help most. So somebody of a list that is full can help, where one who sits
+    there is of another list, too.
     """
     entries = rule["approvals"]
     counting = those_that_count(rule, policy, facts, votes)

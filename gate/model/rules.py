@@ -169,7 +169,7 @@ def deadline(rule: Rule, opened_ms: int, prepare_timeout_s: int, job_timeout_s: 
 
 
 def reserve(rule: Rule, job_timeout_s: int) -> int:
-    """Seconds of the job's timeout kept for running: the rule's, otherwise the lesser of 10 min and half the timeout."""
+    """Seconds of the job's timeout kept for running: the rule's, or the lesser of 10 min and half the timeout."""
     if rule["reserve_s"] is not None:
         return int(rule["reserve_s"])
     return int(min(RESERVE_MAX_S, job_timeout_s // 2))
@@ -191,7 +191,7 @@ def latest(votes: list[AnyVote]) -> list[AnyVote]:
 
 
 def _triggerer_known(person: str, policy: Policy, facts: Facts) -> bool:
-    """What is unknown never loosens (architecture, invariant 14): it takes a login, or an id on both sides, to compare."""
+    """What is unknown never loosens (architecture, invariant 14): comparing takes a login, or an id on both sides."""
     by, known = facts["triggered_by"], policy["people"].get(person)
     return bool(by["names"] or (by["ids"] and known and known["gitlab_ids"]))
 

@@ -1,6 +1,7 @@
-"""What a job runs beside what the same job ran when it was last approved: only what differs, with a few lines around it. Pure.
+"""What a job runs, beside what it ran when it was last approved: what differs, with a few lines around it. Pure.
 
-A line is compared together with whether a command begins with it, so that two commands never look like one of two lines.
+A line is compared together with whether a command begins with it, so that two commands never look like one of two
+lines.
 """
 
 from __future__ import annotations

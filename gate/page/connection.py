@@ -1,8 +1,9 @@
 """One connection to the page, and the door that it came in by.
 
 Slow clients hold nothing up (threats T28): the head of a request must be there within HEAD_WITHIN_S, its body within
-BODY_WITHIN_S after that; a connection that says nothing is closed as soon. Nor do many: gate/page/crowd.py counts, for each
-door by itself, whose they are, by the uid or address that they come from, and from the first request on by its person.
+BODY_WITHIN_S after that; a connection that says nothing is closed as soon. Nor do many: gate/page/crowd.py counts, for
+each door by itself, whose they are, by the uid or address that they come from, and from the first request on by its
+person.
 """
 
 from __future__ import annotations

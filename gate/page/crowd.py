@@ -1,8 +1,8 @@
 """Who holds how many of a door's connections, so that one person's many do not keep out another's one. Pure.
 
-Each connection is somebody's: of the uid or address that it came from until it is known whose request it carries, then that
-person's. Who has one too many loses their own oldest, never somebody else's. Where the door as a whole has one too many, which
-takes many people with many connections each, the oldest goes of the one who has the most.
+Each connection is somebody's: of the uid or address that it came from until it is known whose request it carries, then
+that person's. Who has one too many loses their own oldest, never somebody else's. Where the door as a whole has one too
+many, which takes many people with many connections each, the oldest goes of the one who has the most.
 """
 
 from __future__ import annotations

@@ -2,9 +2,11 @@
 
 - Its Host is the one address that gate.yaml has for the page: no other name that was made to lead here is answered.
 - Its body is there in time, and small.
-- A form is accepted by POST only, from this page's own origin: `Sec-Fetch-Site: same-origin`, or, from a browser that does
-  not send that, exactly our Origin. `same-site` is not enough: another port of this host may be a job's own web server.
-- Its visitor is known, or is sent to log in; what comes by the socket of the login links can ask for one, and for nothing else.
+- A form is accepted by POST only, from this page's own origin: `Sec-Fetch-Site: same-origin`, or, from a browser that
+  does not send that, exactly our Origin. `same-site` is not enough: another port of this host may be a job's own web
+  server.
+- Its visitor is known, or is sent to log in; what comes by the socket of the login links can ask for one, and for
+  nothing else.
 - Whatever comes of it, an error too, has the same headers, and an error is a page of ours that repeats nothing, but
   for the comment that somebody wrote here and whose session has ended.
 """

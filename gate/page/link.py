@@ -1,9 +1,10 @@
 """Logging in by a link: a one-time address, by which a browser gets a session at the Unix socket.
 
-With `ssh -L` the kernel tells whose `ssh` it is that connects, and not who on that person's machine connects to the forwarded
-port. So who comes by the socket needs a session too, and gets one by an address that `gate page link` prints on this host: it
-asks at a socket of its own, which must not be forwarded, and which knows by the peer's uid for whom it is. The address is good for
-that uid, once, and not for long. Opening it does nothing yet, since a preview may do that; its button does.
+With `ssh -L` the kernel tells whose `ssh` it is that connects, and not who on that person's machine connects to the
+forwarded port. So who comes by the socket needs a session too, and gets one by an address that `gate page link` prints
+on this host: it asks at a socket of its own, which must not be forwarded, and which knows by the peer's uid for whom it
+is. The address is good for that uid, once, and not for long. Opening it does nothing yet, since a preview may do that;
+its button does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How often one person may answer one request on the page: a few times at once, and then after a pause.
 
-The job that waits looks at all votes of the page together, ever more rarely where they do not end, and forgets that after a
-quiet minute (executor/pace.py). So that no one's votes make others' late, a person's do not go on.
+The job that waits looks at all votes of the page together, ever more rarely where they do not end, and forgets that
+after a quiet minute (executor/pace.py). So that no one's votes make others' late, a person's do not go on.
 """
 
 from __future__ import annotations

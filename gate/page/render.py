@@ -60,7 +60,7 @@ def utc(wall_ms: float) -> str:
 
 
 def moment(wall_ms: float) -> Markup:
-    """The same as an element: the page's script shows it in the reader's own zone, and this one when it is pointed at."""
+    """The same as an element: the page's script shows it in the reader's own zone, with UTC on hover."""
     at = utc(wall_ms)
     machine = at.removesuffix(" UTC").replace(" ", "T") + "Z"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(machine, at, at)
@@ -103,7 +103,10 @@ def gate_command(request: web.Request, words: str) -> str:
 def message_page(
     request: web.Request, status: int, words: str, *, link: str = "/", onward: str | None = None, written: str = ""
 ) -> web.Response:
-    """A page that only says something; `onward` goes there at once, by itself; `written` is a comment that was not sent."""
+    """A page that only says something.
+
+    `onward` goes there at once, by itself; `written` is a comment that was not sent.
+    """
     title = _title(status)
     return page(
         request, "message.html", status=status, words=words, link=link, onward=onward, written=written, title=title

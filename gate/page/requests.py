@@ -121,7 +121,10 @@ class Book:
         return self._loaded[key]
 
     def content(self, request: Request) -> Content | None:
-        """What the job would run (gate/model/content.py); None where that is not known, cannot be read, or is of another job."""
+        """What the job would run (gate/model/content.py).
+
+        None where that is not known, cannot be read, or is of another job.
+        """
         try:
             return request.content()
         except StateError:
@@ -144,7 +147,10 @@ class Book:
         return self._shown[request.key]
 
     def waiting(self, visitor: Visitor) -> tuple[list[Waiting], list[tuple[str, str]]]:
-        """All that waits, oldest first; and those that cannot be read: (key, why), which keep none of the others back."""
+        """All that waits, oldest first.
+
+        And those that cannot be read: (key, why), which keep none of the others back.
+        """
         keys, faults = self._index.open_keys(), list[tuple[str, str]]()
         self._loaded = {key: request for key, request in self._loaded.items() if key in set(keys)}
         self._shown = {key: shown for key, shown in self._shown.items() if key in set(keys)}
@@ -234,7 +240,10 @@ def links(facts: Facts, last_sha: str | None, claims: Claims | None = None) -> d
 
 
 def compared_with(facts: Facts, last_sha: str | None, claims: Claims) -> tuple[str, str] | None:
-    """The commit or branch that a job's commit is compared with, and what that is in words; None where there is none."""
+    """The commit or branch that a job's commit is compared with, and what that is in words.
+
+    None where there is none.
+    """
     branch = claims.get("default_branch", "")
     bases = [
         (last_sha or "", "what was approved last"),
@@ -269,7 +278,10 @@ def sentence(phrase: str) -> str:
 
 
 def told_variables(content: Content | None, earlier: Content | None = None) -> dict[str, object]:
-    """A job's variables, and what they were compared with, as the templates take them; `earlier` is that job's content."""
+    """A job's variables, and what they were compared with, as the templates take them.
+
+    `earlier` is that job's content.
+    """
     about: Beside = content or {}
     return {"variables": variables(about, earlier), "since": about.get("since"), "gone": about.get("gone", [])}
 
@@ -277,7 +289,8 @@ def told_variables(content: Content | None, earlier: Content | None = None) -> d
 def variables(content: Beside | None, earlier: Beside | None = None) -> list[VariableGroup]:
     """A job's variables for people: those that somebody else than GitLab set, and those that may be GitLab's own.
 
-    Where they were compared with an earlier job's, those that are as they were, and do nothing by their name, are folded.
+    Where they were compared with an earlier job's, those that are as they were, and do nothing by their name, are
+    folded.
     """
     before = {each["name"]: each["value"] for each in (earlier or {}).get("variables") or []}
     found = [_variable(each, before) for each in (content.get("variables") if content else None) or []]

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Rulebook:
     """The policy, and what is wrong with a gate.yaml that was changed since.
 
-    While `fault` is not empty, `policy` is that of the last sound file: enough to look at what waits, and for nothing else.
+    While `fault` is not empty, `policy` is that of the last sound file: enough to look at what waits, and for nothing
+    else.
     """
 
     def __init__(self, config_file: str) -> None:

@@ -1,7 +1,7 @@
 """Text that others wrote, as HTML: what they wrote, to the letter, and nothing that it could do.
 
-What is written from right to left is confined to itself, so that the text around it stays where it is: `#1234` behind an Arabic
-name would stand before it otherwise (Unicode's UAX #9 lets numbers and signs follow the letters before them).
+What is written from right to left is confined to itself, so that the text around it stays where it is: `#1234` behind
+an Arabic name would stand before it otherwise (Unicode's UAX #9 lets numbers and signs follow the letters before them).
 
 A comment is shown as it was typed; only its addresses lead somewhere (docs/adr/0011-comments.md).
 """

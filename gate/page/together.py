@@ -1,9 +1,9 @@
 """Answering several requests at once, each by itself.
 
-To reject them, selecting is enough. To approve them, each one's script must have been on the screen: POST /decide comes back
-with a page that shows them all, unfolded, and only the form on that page approves. What it has for each request is bound to
-the digest that was shown and to its visitor (gate/page/auth/form_tokens.py), so no form approves what this page has not
-shown.
+To reject them, selecting is enough. To approve them, each one's script must have been on the screen: POST /decide comes
+back with a page that shows them all, unfolded, and only the form on that page approves. What it has for each request is
+bound to the digest that was shown and to its visitor (gate/page/auth/form_tokens.py), so no form approves what this
+page has not shown.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ _NOT_SHOWN = "What it runs cannot be shown here: approve it by itself, once you 
 
 
 class Pick(NamedTuple):
-    """One of the selected requests; `mark` is the digest, or what is bound to it. `fault` says why it cannot be read."""
+    """One of the selected requests; `mark` is the digest, or what is bound to it.
+
+    `fault` says why it cannot be read.
+    """
 
     key: str
     mark: str

@@ -1,7 +1,8 @@
 """Leaving a vote, and seeing what came of it. The page decides nothing: the one who waits takes the vote, or does not.
 
-A form counts only with a token that this page made for this visitor and request, and with the digest that was shown: a vote
-on anything else is refused (threats T18, T19). A visitor who logged in with a password gives it again, if that was long ago.
+A form counts only with a token that this page made for this visitor and request, and with the digest that was shown: a
+vote on anything else is refused (threats T18, T19). A visitor who logged in with a password gives it again, if that was
+long ago.
 """
 
 from __future__ import annotations

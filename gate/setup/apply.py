@@ -1,4 +1,7 @@
-"""Making what a plan says is missing, by the programs that it names; gate.yaml last, once it has passed its own check."""
+"""Making what a plan says is missing, by the programs that it names.
+
+gate.yaml last, once it has passed its own check.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What has to be made for one gate, in an order in which a failure half-way leaves what the next run goes on from.
 
-gate.yaml is last: where it is, the host is set up. Before anything is made, all that can be is checked, gate.yaml's text
-by the check of gate.yaml itself, against the host as it will be.
+gate.yaml is last: where it is, the host is set up. Before anything is made, all that can be is checked, gate.yaml's
+text by the check of gate.yaml itself, against the host as it will be.
 """
 
 from __future__ import annotations

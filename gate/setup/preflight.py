@@ -43,7 +43,8 @@ def places(answers: Answers) -> Iterator[str]:
     above = [_existing(os.path.dirname(path)) for path in (answers.config, answers.state_dir)]
     try:
         for each in dict.fromkeys(each for path in above for each in weaknesses(path, answers.runner.uid)):
-            # What is called as ours may be changed by a command of ours; any other directory is the host's to decide on.
+            # What is called as ours may be changed by a command of ours; any other directory is the host's to decide
+            # on.
             is_own = os.path.basename(each.place).startswith(OURS)
             said = f"{each.fault}: {each.advice}"
             yield f"{said}: {each.fix}" if is_own else f"{said}, if that is right there, or name another place"

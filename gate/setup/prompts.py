@@ -1,4 +1,7 @@
-"""Answers for `gate init`: from its options, or asked for in a terminal; where there is none, what is missing is told."""
+"""Answers for `gate init`: from its options, or asked for in a terminal.
+
+Where there is none, what is missing is told.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What `gate init` makes on a host: each thing as one line of sysusers.d(5) or tmpfiles.d(5), and whether it is there.
 
-systemd-sysusers(8) and systemd-tmpfiles(8) make them of these lines. packaging/ has the same lines for packages and images;
-a test holds that. Neither program needs a systemd that runs.
+systemd-sysusers(8) and systemd-tmpfiles(8) make them of these lines. packaging/ has the same lines for packages and
+images; a test holds that. Neither program needs a systemd that runs.
 """
 
 from __future__ import annotations
@@ -105,7 +105,10 @@ class SystemUser:
 
 @dataclass(frozen=True)
 class Member:
-    """That a user is in a group. People join by gpasswd: systemd-sysusers(8) takes only names that it could make itself."""
+    """That a user is in a group.
+
+    People join by gpasswd: systemd-sysusers(8) takes only names that it could make itself.
+    """
 
     user: str
     group: str

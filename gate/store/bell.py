@@ -1,8 +1,8 @@
 """The bell of a waiting job, `jobs/<key>/bell`: a FIFO, by which others tell it to look.
 
 A ring says nothing and proves nothing: it only makes the waiting process look for the names that could be an answer.
-Without one it looks by itself every 10 s. A FIFO, and not a file in a watched directory: of inotify instances a user has
-128 unless the host was told otherwise, and a thousand jobs may wait (docs/adr/0037-lookouts.md).
+Without one it looks by itself every 10 s. A FIFO, and not a file in a watched directory: of inotify instances a user
+has 128 unless the host was told otherwise, and a thousand jobs may wait (docs/adr/0037-lookouts.md).
 
 Who may ring: R, and the page's user. Nobody else can write to it.
 """
@@ -35,7 +35,10 @@ def make(job_dir: str, gid: int = -1) -> None:
 
 
 def hang_up(job_dir: str) -> int:
-    """A descriptor on one's own bell, to be waited on; -1 where it cannot be used, so that one has to look more often."""
+    """A descriptor on one's own bell, to be waited on.
+
+    -1 where it cannot be used, so that one has to look more often.
+    """
     try:
         # For both: a reader alone would find it ready for ever, once the first who rang has let go (pipe(7), POLLHUP).
         return _open(job_dir, os.O_RDWR)

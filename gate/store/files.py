@@ -181,7 +181,8 @@ def _nameless_file(directory: str, content: bytes, mode: int) -> int:
 
 def _link_in(descriptor: int, directory: str, name: str) -> bool:
     with held_directory(directory) as target:
-        # src_dir_fd makes Python call linkat(2) with AT_SYMLINK_FOLLOW; plain link() would link the /proc symlink itself.
+        # src_dir_fd makes Python call linkat(2) with AT_SYMLINK_FOLLOW; plain link() would link the /proc symlink
+        # itself.
         try:
             os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=target, dst_dir_fd=target)
             first = True

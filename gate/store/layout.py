@@ -148,7 +148,10 @@ def make(policy: Policy) -> list[str]:
 
 
 def make_drops(policy: Policy) -> list[str]:
-    """Make each person's drop directory that is missing; returns a line for each person whose drops cannot be served."""
+    """Make each person's drop directory that is missing.
+
+    Returns a line for each person whose drops cannot be served.
+    """
     lines = [make_drop(policy["state_dir"], person, known["uid"]) for person, known in policy["people"].items()]
     return [line for line in lines if line]
 

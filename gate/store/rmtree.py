@@ -66,7 +66,7 @@ def remove(path: str, allowed: Allowance) -> None:
 
 
 def take_over(name: str, parent: int) -> int:
-    """Open a directory for reading, once it is ours alone: a descriptor that a job's process kept is no use any more."""
+    """Open a directory for reading, once it is ours alone: then descriptors that a job's process kept are of no use."""
     with Held(os.open(name, os.O_PATH | DIRECTORY, dir_fd=parent)) as handle:
         if _mount_of(handle) != _mount_of(parent):
             raise OSError(errno.EBUSY, "is a mount: unmount it", name)

@@ -79,7 +79,8 @@ def remove_caches(state_dir: str, allowed: Allowance) -> list[str]:
     """Remove the caches of projects that have no request on disk, not even an ended one."""
     directory = layout.caches(state_dir)
     with held_directory(directory) as parent:
-        # As a job that makes a cache does: its request is there before, so either we see that, or it finds none and makes one.
+        # As a job that makes a cache does: its request is there before, so either we see that, or it finds none and
+        # makes one.
         fcntl.flock(parent, fcntl.LOCK_EX)
         wanted = {key.rpartition("-")[0] for key in keys(state_dir)}
         for name in os.listdir(parent):

@@ -107,6 +107,9 @@ def places(request: Request, policy: Policy, rule: Rule) -> dict[str, list[str]]
 
 
 def carried(request: Request, policy: Policy, rule: Rule) -> list[str]:
-    """The names of signed answers that people bring for others, in their own directories; many, so they stand here once."""
+    """The names of signed answers that people bring for others, in their own directories.
+
+    Many, so they stand here once.
+    """
     signers = from_signed.signers(rule, policy, request.facts)
     return [name for person in signers for name in signed_names_of(request.key, person)]

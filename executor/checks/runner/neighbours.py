@@ -1,7 +1,8 @@
 """The other [[runners]] of config.toml: what a job there can do to the gate, and the gate's token given twice.
 
-Which runner a job gets is up to its author, who writes the tags. So a runner whose jobs can become the gate's user undoes it.
-Runners whose jobs are on other machines (kubernetes, docker+machine, an engine at another address) are not told of.
+Which runner a job gets is up to its author, who writes the tags. So a runner whose jobs can become the gate's user
+undoes it. Runners whose jobs are on other machines (kubernetes, docker+machine, an engine at another address) are not
+told of.
 """
 
 import os
@@ -62,7 +63,10 @@ def _jobs(other: Runner, context: Context) -> Iterator[Told]:
 
 
 def _shell(context: Context) -> Told:
-    """The runner's `--user` is whom jobs of the shell executor run as; without it, whom the runner runs as (commands/multi.go)."""
+    """The runner's `--user` is whom jobs of the shell executor run as.
+
+    Without it, whom the runner runs as (commands/multi.go).
+    """
     user = context.unit.option("--user", "-u") if context.unit else ""
     if user in ("", context.runner_user, "root"):
         return f"a job there runs as {user or context.runner_user} on this host: {_UNDOES}", True

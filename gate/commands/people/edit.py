@@ -125,7 +125,7 @@ def _merged(own: list[str], plain: list[str], changed: list[str]) -> str:
 
 
 def _beside(own: list[str], plain: list[str], start: int, kind: str) -> tuple[str, str]:
-    """The line that a new one takes the place of, or comes behind: as the file has it, and as ruamel.yaml lays it out."""
+    """The line that a new one replaces or follows: as the file has it, and as ruamel.yaml lays it out."""
     number = start
     while number and (kind == "insert" or number == len(plain)) and (number == start or _is_remark(plain[number])):
         number -= 1

@@ -1,4 +1,7 @@
-"""gate.yaml, replaced by another text: whole, checked beforehand, with the same owner and mode; two at once take turns."""
+"""gate.yaml, replaced by another text: whole, checked beforehand, with the same owner and mode.
+
+Two at once take turns.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,10 @@ def replace(path: str, edit: Callable[[str, Policy], str], *, dry_run: bool = Fa
 
 @contextmanager
 def _alone(path: str) -> Iterator[None]:
-    """Keep out others like this. An editor takes no lock: what it changes meanwhile is seen before the file is replaced."""
+    """Keep out others like this.
+
+    An editor takes no lock: what it changes meanwhile is seen before the file is replaced.
+    """
     from filelock import FileLock, Timeout
 
     directory, name = os.path.split(os.path.abspath(path))

@@ -1,7 +1,8 @@
 """Passwords of people who log in on TCP: `page/accounts/<person>.json`, the page's own, with an argon2id hash.
 
 They are written as the page's user, by root, too: in a directory of somebody else's, root could be led by a link to
-write anywhere. One writer at a time, by a lock beside the directory; who reads needs none, since a file is replaced whole.
+write anywhere. One writer at a time, by a lock beside the directory; who reads needs none, since a file is replaced
+whole.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ class AccountError(GateError):
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody's password, hashed. `hashed` also tells a session whether the password is still the one it began with."""
+    """Somebody's password, hashed.
+
+    `hashed` also tells a session whether the password is still the one it began with.
+    """
 
     person: str
     hashed: str
@@ -74,8 +78,8 @@ class Accounts:
         """Make an account, or give it another password; `exists` says which of the two it must be.
 
         Raises:
-            AccountError: the password is too short or too long, or no text, or there is no memory left to hash it; or the
-                account exists, and should not, or the other way round.
+            AccountError: the password is too short or too long, or no text, or there is no memory left to hash it; or
+                the account exists, and should not, or the other way round.
             StateError: it cannot be written.
         """
         if len(password) < PASSWORD_MIN_CHARACTERS:

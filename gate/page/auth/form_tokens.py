@@ -1,7 +1,8 @@
 """Form tokens: what a form carries to show that this page made it, for this visitor and this purpose, not long ago.
 
-`<nonce>.<made at>.<signature>`, by itsdangerous; the nonce also names the vote that comes of the form, so that the same form
-sent twice is one vote (threats T18, T22). The key outlives a restart of the page, and so does a form that somebody has open.
+`<nonce>.<made at>.<signature>`, by itsdangerous; the nonce also names the vote that comes of the form, so that the same
+form sent twice is one vote (threats T18, T22). The key outlives a restart of the page, and so does a form that somebody
+has open.
 """
 
 from __future__ import annotations

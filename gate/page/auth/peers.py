@@ -18,8 +18,8 @@ def uid_of_unix_peer(sock: socket.socket) -> int:
 def uid_of_tcp_peer(family: int, client: tuple[str, int], server: tuple[str, int]) -> int | None:
     """The uid of the process on this host that connected from `client` to `server`; None where that is unknown.
 
-    By the client's own socket in /proc/net/tcp (proc(5)), which is not there where it is another network namespace's. One
-    that no process holds any more has inode 0, and stands there as root's until it is gone.
+    By the client's own socket in /proc/net/tcp (proc(5)), which is not there where it is another network namespace's.
+    One that no process holds any more has inode 0, and stands there as root's until it is gone.
     """
     wanted = [_as_in_table(family, client), _as_in_table(family, server)]
     try:

@@ -1,9 +1,9 @@
 """Who is logged in. In memory: when the page restarts, everybody logs in again.
 
 A session ends when it was not used for IDLE_S, LIFETIME_S after its login, when its person logs out, gets another
-password, or has gone from gate.yaml; and the oldest one, when its person begins more than SESSIONS_MAX. One that began with
-a login link (gate/page/link.py) is good for its own uid at the Unix socket only, and has no password that could be old, nor
-an idle time: without the `ssh` that forwards the socket it is of no use.
+password, or has gone from gate.yaml; and the oldest one, when its person begins more than SESSIONS_MAX. One that began
+with a login link (gate/page/link.py) is good for its own uid at the Unix socket only, and has no password that could be
+old, nor an idle time: without the `ssh` that forwards the socket it is of no use.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How often passwords may be tried: a few at once, then ever more slowly, for each name.
 
-By name, since all who come by loopback have one address. Anyone who knows a name can thus slow its owner down at this door,
-not lock them out of it for long, and not at all at the Unix socket; jobs' users cannot connect here. Those who are
-logged in already, and give their password again to decide, have attempts of their own.
+By name, since all who come by loopback have one address. Anyone who knows a name can thus slow its owner down at this
+door, not lock them out of it for long, and not at all at the Unix socket; jobs' users cannot connect here. Those who
+are logged in already, and give their password again to decide, have attempts of their own.
 
 Names without an account are without end, and each try of one costs a hash. So there is one budget for all of them
 together, which no account has a part in: however many wrong names somebody sends, no one with an account waits for it.

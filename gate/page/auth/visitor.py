@@ -1,4 +1,7 @@
-"""Who is asking: by the kernel's word, by a reverse proxy's, or by a session; whatever the door, one person is one person."""
+"""Who is asking: by the kernel's word, by a reverse proxy's, or by a session.
+
+Whatever the door, one person is one person.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The page's index of the audit log, in SQLite: what waits, what was decided, and where in the log it stands.
 
-A cache, and nothing else: it follows the log, is thrown away where it does not fit the log any more, and is made again from
-it. So a page that starts is quick after the first time, and 100,000 decided requests can be searched.
+A cache, and nothing else: it follows the log, is thrown away where it does not fit the log any more, and is made again
+from it. So a page that starts is quick after the first time, and 100,000 decided requests can be searched.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ class Filter:
         """Check what only some texts can be.
 
         Raises:
-            FilterError: the outcome is none, a date is not one, or rehearsals are neither left out nor all that is wanted.
+            FilterError: the outcome is none, a date is not one, or rehearsals are neither left out nor all that is
+                wanted.
         """
         if self.rehearsals not in REHEARSALS:
             raise FilterError("rehearsals is no or only")
