@@ -1,7 +1,7 @@
 """Which records an export holds.
 
 - Time and event are of each record by itself.
-- Person, project and outcome are of whole requests: one that fits comes with all its records, so that nobody reads half
+- Person, project and outcome are of whole requests: one that fits comes with all its records, so that no one reads half
   a story. All of them must fit the same request. Its outcome is that of its decision, whenever that was.
 - A record that is of no request (a genesis, a drop that the sweep turned away) has no project and no outcome, and fits
   a person if it names them.

@@ -4,7 +4,7 @@ A job's script prints whatever it likes, also lines that look like heads. So onl
 beginning and the end of the runner's section `prepare_executor`, where nothing of the job runs. In a log without
 section markers the runner's own headlines stand for them. Whatever could be another section or a run stage ends it for
 good: also where its name is masked, as the values of masked variables are. A log whose beginning is missing has no such
-place, for nobody can tell any more who printed what.
+place, since who printed what is not known any more.
 
 Seen on gitlab-runner 17.9 to 19.3: a marker is `section_start:<unix time>:<name>\r ESC[0K`, and more may follow on its
 line (the runner's helpers/build_section.go); a headline is in bold cyan. With FF_TIMESTAMPS each line begins with a

@@ -63,7 +63,7 @@ def names_of(paths: list[str], carried: list[str] | None) -> list[str]:
 def open_root(path: str) -> int:
     """A descriptor on `drop/`.
 
-    -1 where the host has none left, beneath which nothing can be told, so that a look is due.
+    -1 where the host has none left, so that a look is due.
     """
     try:
         return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -78,7 +78,7 @@ def close_root(root: int) -> None:
 
 
 def _settled(directory: tuple[int, ...]) -> tuple[int, ...]:
-    """Empty where the same could soon be told of another state of it, or it cannot be told at all."""
+    """Empty where the same mark could soon be that of another state, or there is no mark at all."""
     if len(directory) != _WHOLE or time.time_ns() - directory[_CHANGED] < SETTLED_NS:
         return _NONE
     return directory

@@ -3,7 +3,7 @@
 If each waiting job watched for itself, one drop would wake all of them: 4.3 ms of processor time for each hundred. So
 
 - a lookout holds one of the two places (record locks on `state_dir/lookout`) for as long as it waits. Two, so that one
-  may end, be killed, be stopped or be busy, and nobody has to wait for the net (each looks by itself every POLL_MS);
+  may end, be killed, be stopped or be busy, and no job has to wait for the net (each looks by itself every POLL_MS);
 - it opens no drop, and lists no directory that a person fills. It goes by the names that inotify hands it, and takes
   them for nothing but hints: it looks which waiting requests have such a number or key, and rings these
   (gate/store/bell.py);
@@ -40,10 +40,10 @@ _FREE = -1
 
 
 class Lookout:
-    """A waiting job's part in it. `why` says why nobody can be a lookout, as far as this one knows; "" where one is."""
+    """A waiting job's part in it. `why` says why no job can be a lookout, as far as this one knows; "" where one is."""
 
     def __init__(self, state_dir: str, config_file: str) -> None:
-        """Nobody's yet: see `take`."""
+        """No place yet: see `take`."""
         self.why = ""
         self._state_dir, self._config_file = state_dir, config_file
         self._place = _FREE

@@ -8,7 +8,7 @@
 - It wakes when its bell is rung (gate/store/bell.py), by the deadline, by a signal, when a reminder is due, and every
   POLL_MS as a net; most wake-ups end after a glance at the few names that could be an answer, without a fork
   (executor/glance.py). It lists no directory that a person fills, crosses no mount there (gate/store/beneath.py), and
-  looks for nobody more often than executor/pace.py says. Two of all that wait ring the others (executor/lookout.py).
+  looks for no one more often than executor/pace.py says. Two of all that wait ring the others (executor/lookout.py).
 - A step that hangs is left behind (executor/forked.py). Where it hung, the next look passes over; and at the deadline,
   if a look hangs then, the step `expiring` decides without one.
 - SIGTERM says that the runner has ended the wait. A death signal alone proves nothing (it comes when the parent's
@@ -49,7 +49,7 @@ else:
     import _signal as signal  # what `signal` wraps: its enums bring in collections and re, half a MiB that waits
 
 POLL_MS = 10_000
-POLL_UNHEARD_MS = 1000  # where nobody would ring
+POLL_UNHEARD_MS = 1000  # where no lookout would ring
 FAULT_RETRY_MS = 10_000
 STEP_WITHIN_MS = 60_000
 LOOK_WITHIN_MS = 10_000
@@ -129,7 +129,7 @@ def _prepare_timeout(arguments: list[str]) -> int:
     option, _, value = " ".join(arguments).replace("=", " ", 1).partition(" ")
     if option != "--prepare-timeout" or not (value.isascii() and value.isdigit()):
         raise StageError(
-            f"prepare takes --prepare-timeout SECONDS, not {' '.join(arguments)!r}; mend prepare_args in config.toml"
+            f"prepare takes --prepare-timeout SECONDS, not {' '.join(arguments)!r}; fix prepare_args in config.toml"
         )
     if int(value) < MIN_PREPARE_TIMEOUT_S:
         raise StageError(
@@ -276,7 +276,7 @@ class Wait:
         return result
 
     def _ours(self) -> object:
-        """What nobody but the gate and its operator changes: gate.yaml, and a decision by a newer job or a sweep."""
+        """What only the gate and its operator change: gate.yaml, and a decision by a newer job or a sweep."""
         return _identity(os.path.join(self.now["job_dir"], "decision.json")), _identity(self.context["config_file"])
 
     def _sleep(self) -> None:
@@ -318,7 +318,7 @@ class Wait:
 
 
 class Talk:
-    """What the job log is told: each line once in an attempt, and a sign of life at growing intervals."""
+    """What the job log says: each line once in an attempt, and a sign of life at growing intervals."""
 
     def __init__(self) -> None:
         """Nothing is said yet."""
@@ -333,9 +333,9 @@ class Talk:
             say(line)
 
     def over(self, fault: str) -> None:
-        """Say that a fault is mended; it is said again, should it come back."""
+        """Say that a fault is fixed; it is said again, should it come back."""
         self.said.discard(f"cannot decide now: {fault}")
-        say("that is mended; the wait goes on")
+        say("that is fixed; the wait goes on")
 
     def about(self, result: StepResult) -> None:
         """Say what a step has to say."""
@@ -370,7 +370,7 @@ def step(name: StepName, context: StepContext, signals: Signals, within_ms: int,
     try:
         child = os.fork()
     except OSError as error:
-        os.close(reader)  # else an hour without free processes would use up the descriptors of a job that waits
+        os.close(reader)  # otherwise an hour without free processes would use up the descriptors of a job that waits
         os.close(writer)
         return fault(f"cannot start a process: {error.strerror}")
     if child == 0:
@@ -429,7 +429,7 @@ def _result(name: StepName, context: StepContext, interrupted: Callable[[], bool
 
 
 def _forget_own_code() -> None:
-    """Have a step import all of our code anew: what this process has of it may be another version's by now."""
+    """Have a step import all of our code again: what this process has of it may be another version's by now."""
     for module in [each for each in sys.modules if each.partition(".")[0] in _OWN_CODE]:
         del sys.modules[module]
     for path in [each for each in sys.path_importer_cache if each.startswith(_OWN_PLACE)]:

@@ -168,7 +168,7 @@ class RunnerConfig:
 
     @property
     def shutdown_timeout_s(self) -> int:
-        """How long a runner that was told to stop waits for its jobs."""
+        """How long a stopping runner waits for its jobs."""
         return positive(self.tables or {}, "shutdown_timeout", SHUTDOWN_TIMEOUT_S)
 
 
@@ -190,7 +190,7 @@ def _is_digits(value: object) -> TypeGuard[str]:
 
 
 def positive(table: Toml, key: str, default: int) -> int:
-    """Return a whole number above 0 of a table, else the default, as the runner does; in quotes it is told of apart."""
+    """Return a whole number above 0 of a table, or the default, as the runner does; one in quotes is reported apart."""
     found = table.get(key)
     found = int(found) if _is_digits(found) else found
     return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else default
@@ -211,7 +211,7 @@ def read(path: str | None) -> RunnerConfig:
     """Return the file at `path`, or at the place where GitLab's package has it."""
     place, named = path or DEFAULT_PATH, path is not None
     try:
-        with open(place, encoding="utf-8", newline="") as file:  # commands that mend see the ends of lines, too
+        with open(place, encoding="utf-8", newline="") as file:  # commands that fix see the ends of lines, too
             text = file.read()
     except FileNotFoundError as error:
         return RunnerConfig(place, named, fault=reason(error), may_be_there=False)

@@ -1,4 +1,4 @@
-"""All checks of `gate check`, in the order in which an operator mends."""
+"""All checks of `gate check`, in the order in which an operator fixes."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from executor.checks.finding import WARN, Finding, fail, warn
 class Need(Enum):
     """What a check cannot do without, and what is said of it otherwise."""
 
-    POLICY = "not looked at: gate.yaml has to be mended first"
+    POLICY = "not looked at: fix gate.yaml first"
     STATE = "not looked at: state_dir is not there yet, see state"
     RUNNERS = "not looked at: no [[runners]] that calls gate-executor is known, see runner-config and runners"
     POWER = "not looked at: only root and the gate's own user can"

@@ -55,10 +55,10 @@ _config_toml = click.option(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
 def check(config: str, runner_config: str | None, only: tuple[str, ...], as_json: bool) -> None:
-    """Check gate.yaml, the runner's config.toml, and this host: what is wrong, and what mends it.
+    """Check gate.yaml, the runner's config.toml, and this host: what is wrong, and what fixes it.
 
-    Each finding is ok, warn or fail; the exit status is 1 if one is fail. docs/reference/checks.md tells of each check.
-    Changes nothing. Run it as root, or as the user that the runner runs as.
+    Each finding is ok, warn or fail; the exit status is 1 if one is fail. docs/reference/checks.md describes each
+    check. Changes nothing. Run it as root, or as the user that the runner runs as.
     """
     context = _context(config, runner_config)
     found = [finding for each in CHECKS if not only or each.name in only for finding in each.run(context)]
@@ -96,7 +96,7 @@ def runner(config: str, runner_config: str | None, is_diff: bool) -> None:
 
 
 def _together(found: list[Finding]) -> list[Finding]:
-    """One for what several checks find alike, or of one path: of that, the first knows what mends all."""
+    """One for what several checks find alike, or of one path: of that, the first knows what fixes all."""
     alike: dict[object, list[Finding]] = {}
     for each in found:
         alike.setdefault((each.state, each.place) if each.place else dataclasses.replace(each, check=""), []).append(
@@ -145,7 +145,10 @@ def _context(config: str, runner_file: str | None) -> Context:
 
 
 def _runner_uid(config: str, unit: Unit | None) -> int:
-    """R: who owns most of what should be R's, so that one wrong owner is not taken for R; else whom the unit names."""
+    """R: who owns most of what should be R's, so that one wrong owner is not taken for R.
+
+    Otherwise the user of the unit.
+    """
     top = state_dir_of(config)
     places = [config]
     if top:

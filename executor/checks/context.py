@@ -36,7 +36,7 @@ class Context:
         executor: the path of this installation's gate-executor.
         gate: how a shell starts this installation's `gate`.
         code: the directories that this program was loaded from.
-        waiting: how many jobs wait now; None where that cannot be told.
+        waiting: how many jobs wait now; None where that is unknown.
     """
 
     gate_yaml: GateYaml
@@ -79,7 +79,7 @@ class Context:
         return self.name_of(self.runner_uid)
 
     def name_of(self, uid: int) -> str:
-        """The name of the user with this uid, else the number."""
+        """The name of the user with this uid, or the number."""
         known = self.host.user_of_uid(uid)
         return known.name if known else str(uid)
 
@@ -90,7 +90,7 @@ class Context:
 
     @property
     def again(self) -> str:
-        """The command that looks anew."""
+        """The command that looks again."""
         return f"{self.with_config(self.gate_yaml.path)} check"
 
     def with_config(self, gate_yaml: str) -> str:

@@ -1,6 +1,6 @@
-"""The commands that mend, as an operator types them: for the gate's own paths only.
+"""The commands that fix, as an operator types them: for the gate's own paths only.
 
-Whatever else is on the way to these is the host's: a command that opens /root to everybody, or gives /home away, would
+What is on the way to these is the host's: a command that opens /root to everybody, or gives /home away, would
 do more harm than the fault. There a sentence says what the choices are, and people choose.
 """
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from executor.checks.finding import Edit, Finding
     from executor.runner_config import RunnerConfig
 
-_SECRET = re.compile("token|environment")  # such a line holds what nobody should see
+_SECRET = re.compile("token|environment")  # such a line holds a secret
 
 
 def command(context: Context, edits: Iterable[Edit]) -> str:

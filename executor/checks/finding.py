@@ -58,7 +58,7 @@ def warn(message: str, *fix: str | Edit, place: str = "") -> Finding:
 
 
 def fail(message: str, *fix: str | Edit, place: str = "") -> Finding:
-    """Return a finding of what does not work, or keeps nobody out; `fix` as for `warn`."""
+    """Return a finding of what does not work, or does not keep people out; `fix` as for `warn`."""
     return _finding(FAIL, message, fix, place)
 
 

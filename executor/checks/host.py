@@ -63,7 +63,7 @@ def disk(context: Context) -> Iterator[Finding]:
                 f"{message}: take noexec from {place}, if that is right there, or name a state_dir on another disk"
             )
     if kind not in _PASSING and not flags & os.ST_NOEXEC:
-        yield ok(f"{state_dir} lies on {kind or 'an unknown file system'}, which writes what it is told to")
+        yield ok(f"{state_dir} lies on {kind or 'an unknown file system'}, which writes what it is given")
 
 
 def _mount_point(path: str) -> str:
@@ -88,7 +88,7 @@ def hard_links(context: Context) -> Iterator[Finding]:
             message, f"install -d /etc/sysctl.d && echo '{setting}' > {HARD_LINKS_FILE} && sysctl -p {HARD_LINKS_FILE}"
         )
     elif not linked:
-        yield ok("nobody can make hard links to the gate's files, and nobody has")
+        yield ok("no one can make hard links to the gate's files, and no one has")
 
 
 def space(context: Context) -> Iterator[Finding]:
@@ -125,7 +125,7 @@ def clock(context: Context) -> Iterator[Finding]:
     if last and last > context.system.now_s() + BACK_S:
         yield fail("the clock is behind the audit log's last record: the log's times would go back", _SET)
     elif context.system.clock_is_set() is None:
-        yield warn("whether something keeps the clock right cannot be told here, as in a container: look on its host")
+        yield warn("whether something keeps the clock right is not known here, as in a container: look on its host")
     elif not context.system.clock_is_set():
         yield warn("nothing keeps this host's clock right, and the times in the audit log are its", _SET)
     else:

@@ -1,4 +1,4 @@
-"""The programs that run as the gate: that nobody else can change a file of them, nor exchange one on the way there."""
+"""The programs that run as the gate: that no one else can change a file of them, or exchange one on the way there."""
 
 import os
 import shlex
@@ -20,14 +20,14 @@ def find(context: Context) -> Iterator[Finding]:
     faults = [fault for tree in trees for fault in _tree(tree, context)]
     yield from faults
     if not faults:
-        yield ok(f"{', '.join(trees)}: nobody but {context.runner_user} can change what runs as the gate")
+        yield ok(f"{', '.join(trees)}: only {context.runner_user} can change what runs as the gate")
 
 
 def on_event(context: Context) -> Iterator[Finding]:
     """The command of `on_event`: the gate runs it as itself."""
     command = context.policy["on_event"]
     if not command:
-        yield ok("no command is told of what waits")
+        yield ok("no command gets notices")
         return
     path = command[0]
     found = weaknesses_so_far(path, context.runner_uid)

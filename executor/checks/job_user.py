@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 READ, WRITE, CONNECT, SIGNAL = "read", "write", "connect to", "signal"
 _BITS = {READ: 4, WRITE: 2, CONNECT: 2}
 _ANSWERS_WITHIN_S = 5
-# Whoever gets at one of these starts what they like, as root.
+# Access to one of these is enough to start anything as root.
 _ENGINES = ("/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock", "/var/snap/lxd/common/lxd/unix.socket",
             "/run/incus/unix.socket")  # fmt: skip
 _LINGER = "/var/lib/systemd/linger"  # loginctl(1), enable-linger
@@ -134,7 +134,7 @@ def _attempts(context: Context) -> Iterator[Attempt]:
 
 
 def _is_sticky(directory: str) -> bool:
-    """Whether it is one such as /tmp, in which nobody can exchange what is another's."""
+    """Whether it is one such as /tmp, in which no one can exchange what is another's."""
     found = os.stat(directory)
     return bool(found.st_mode & stat.S_ISVTX) and found.st_uid == 0
 

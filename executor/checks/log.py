@@ -1,4 +1,4 @@
-"""The audit log: that it verifies, that copies of it are taken, and what the kernel lets nobody do to it."""
+"""The audit log: that it verifies, that copies of it are taken, and what the kernel protects it from."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _chain(context: Context) -> Iterator[Finding]:
     if report.ok and report.head:
         head = f"{report.head.seq}:{report.head.sha256}"
         yield ok(
-            f"{report.records} records verify, up to {head}; only a head kept elsewhere tells of what was cut off there"
+            f"{report.records} records verify, up to {head}; only a head kept elsewhere shows what was cut off there"
         )
         return
     message = f"{report.problems[0]}: `gate audit verify` tells all, and docs/how-to/audit.md what to do"
@@ -105,7 +105,7 @@ def _hindered(directory: str, flags: dict[str, int]) -> Iterator[Finding]:
         if found & _IMMUTABLE:
             yield fail(f"{path} is immutable: nothing can be recorded", f"chattr -i {shlex.quote(path)}")
         elif found & _APPEND and name in (LOCK, copies.FILE):
-            yield fail(f"{path} is append-only, and the gate writes it anew", f"chattr -a {shlex.quote(path)}")
+            yield fail(f"{path} is append-only, and the gate rewrites it", f"chattr -a {shlex.quote(path)}")
 
 
 def _unprotected(directory: str, flags: dict[str, int]) -> Iterator[Finding]:

@@ -49,7 +49,7 @@ def _doors(page: PageSettings) -> list[str | tuple[str, int]]:
 
 
 def _links(page: PageSettings, context: Context) -> Iterator[Finding]:
-    """Yield what is wrong with the socket of `gate page link`, without which nobody gets in by `socket`."""
+    """Yield what is wrong with the socket of `gate page link`, without which no one gets in by `socket`."""
     path = page["link_socket"]
     if not page["login_link"] or not path or not os.path.lexists(page["socket"] or ""):
         return
@@ -144,7 +144,7 @@ def _has_unit(context: Context) -> bool:
 
 
 def _restart(context: Context) -> str:
-    """Nothing where whoever started it by hand has to end it first."""
+    """Nothing where it was started by hand, and has to be ended first."""
     return f"systemctl restart {_UNIT}" if _has_unit(context) else ""
 
 

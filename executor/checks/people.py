@@ -12,7 +12,7 @@ from executor.checks.context import Context
 from executor.checks.editor import at, in_editor, owns
 from executor.checks.finding import Finding, fail, ok, warn
 
-# Whoever is in one of these is root, by one command; sudo and wheel are not among them, since jobs gain no privileges.
+# To be in one of these is to be root, by one command; sudo and wheel are not among them, since jobs gain no privileges.
 ROOT_GROUPS = ("root", "docker", "lxd", "incus-admin", "libvirt", "disk", "shadow")
 
 

@@ -39,7 +39,7 @@ def _denies_nothing(rules: list[Rule]) -> Iterator[str]:
         which = f"rule {names[0]} has" if len(names) == 1 else f"rules {listed(names, 'and')} have"
         yield (
             f"{which} no `variables: {{deny: …}}`: who starts a pipeline may set BASH_ENV, PATH and others that make a reviewed "
-            f"script run something else, and only a warning to the approvers tells of it; `deny: [{ALL}]` refuses such jobs"
+            f"script run something else, and only a warning tells the approvers; `deny: [{ALL}]` refuses such jobs"
         )
 
 

@@ -41,7 +41,7 @@ class Unit:
 
     @property
     def kill_mode(self) -> str:
-        """Who else gets it: control-group, mixed, process, none."""
+        """Which other processes get it: control-group, mixed, process, none."""
         return self.value("KillMode") or "control-group"
 
     @property

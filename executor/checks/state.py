@@ -67,7 +67,7 @@ def requests(context: Context) -> Iterator[Finding]:
     keys = sorted(os.listdir(jobs)) if os.path.isdir(jobs) else []
     wrong = [fault for key in keys for fault in _request(context, os.path.join(jobs, key))]
     if not wrong:
-        yield ok(f"{len(keys)} looked at: nobody else can write there")
+        yield ok(f"{len(keys)} looked at: no one else can write there")
         return
     yield from wrong[:_SHOWN]
     if len(wrong) > _SHOWN:
@@ -157,7 +157,7 @@ def _wanted(context: Context) -> Iterator[Wanted]:
 
 
 def _others(context: Context, state_dir: str) -> Iterator[Finding]:
-    """Whatever else is there, nobody else may change; what a page that is gone has left does no harm."""
+    """The rest that is there, no one else may change; what a page that is gone has left does no harm."""
     known = {wanted.path for wanted in _wanted(context)} | {layout.page(state_dir)}
     for place in sorted(os.path.join(state_dir, name) for name in os.listdir(state_dir)):
         if place not in known:
@@ -193,7 +193,9 @@ def _inherited(wanted: Wanted) -> Iterator[Finding]:
 def _secret(context: Context) -> Iterator[Finding]:
     path = os.path.join(context.policy["state_dir"], "secret")
     if os.path.isfile(path) and os.path.getsize(path) != layout.SECRET_BYTES:
-        message = f"{path} does not hold {layout.SECRET_BYTES} bytes; the next job makes it anew, once it is moved away"
+        message = (
+            f"{path} does not hold {layout.SECRET_BYTES} bytes; the next job makes a new one, once it is moved away"
+        )
         yield fail(message, f"mv {shlex.quote(path)} {shlex.quote(f'{path}.odd')}")
 
 
@@ -206,7 +208,7 @@ def _request(context: Context, path: str) -> Iterator[Finding]:
     try:
         load(policy["state_dir"], os.path.basename(path))
     except StateError as error:
-        yield fail(f"{error}; `gate list` cannot tell of it", away)
+        yield fail(f"{error}; `gate list` cannot show it", away)
     if os.path.exists(os.path.join(path, "ended.json")):
         # Of an earlier gate.yaml, maybe, with another group, or no page: all that matters is who can change it.
         wanted = Wanted(path, uid, None, 0o2750), Wanted(layout.votes(path), uid, None, 0o1770)

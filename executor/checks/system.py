@@ -26,7 +26,7 @@ class System(Protocol):
         """Return what a program says, on stdout and stderr, and however it ends; empty where it cannot be run."""
 
     def clock_is_set(self) -> bool | None:
-        """Return whether something keeps the host's clock right, None where that cannot be told."""
+        """Return whether something keeps the host's clock right, None where that is unknown."""
 
     def now_s(self) -> float:
         """Return the wall clock, in seconds since 1970."""

@@ -44,7 +44,7 @@ def rejoin_children(own: int) -> None:
 
 
 def enter() -> None:
-    """As pid 1: have mounts of its own, which nobody else gets to see, its own /proc, and nothing shared by name.
+    """As pid 1: have mounts of its own, which no other process sees, its own /proc, and nothing shared by name.
 
     Raises:
         OSError: it cannot be done.

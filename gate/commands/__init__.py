@@ -117,5 +117,5 @@ def _want_open_streams() -> None:
 
 
 def _drop_output() -> None:
-    """Have what is still buffered for stdout go nowhere, since Python would tell of it at its end."""
+    """Have what is still buffered for stdout go nowhere, since Python would report it at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

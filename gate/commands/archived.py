@@ -85,7 +85,7 @@ def tell(records: list[Record]) -> None:
     kind = "rehearsal of " if about["rehearsal"] else ""
     click.echo(f"  job     {kind}{shown(facts.get('name'))} #{facts['job_id']} of {shown(facts.get('path'))}")
     click.echo(f"  digest  {about['digest']}")
-    click.echo("  (archived: only the audit log tells of it)")
+    click.echo("  (archived: only the audit log still has it)")
     for vote in latest_votes(records):
         click.echo(f"  vote    {vote_words(vote)}")
     for record in records:

@@ -35,7 +35,7 @@ def completion(context: click.Context, shell: str) -> None:
 
 
 def waiting_jobs(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What waits, for an argument JOB; nothing where that cannot be told."""
+    """What waits, for an argument JOB; nothing where that is unknown."""
     config = context.find_root().params.get("config")
     if not isinstance(config, str):
         return []
@@ -52,7 +52,7 @@ def waiting_jobs(context: click.Context, _parameter: click.Parameter, incomplete
 
 
 def _names(found: list[Request]) -> list[tuple[str, Request]]:
-    """Each by its number, where that is enough; else by its key."""
+    """Each by its number, where that is enough; otherwise by its key."""
     numbers = [str(request.facts["job_id"]) for request in found]
     return [
         (number if numbers.count(number) == 1 else each.key, each) for number, each in zip(numbers, found, strict=True)

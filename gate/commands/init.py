@@ -22,14 +22,14 @@ STATE_DIR = "/var/lib/gitlab-runner-gate"
 
 
 @click.command()
-@click.option("--site", metavar="NAME", help="What this gate is called in links and in the log; else the host's name.")
+@click.option("--site", metavar="NAME", help="Name shown in links and in the audit log.  [default: the host's name]")
 @click.option(
     "--approvers", metavar="USERS", help="Who may approve: Unix users, as alice,bob; with GitLab's user id: alice=4711."
 )
 @click.option(
     "--run-as", metavar="USER", help=f"The user that jobs run as, made if missing; else {prompts.DEFAULT_RUN_AS}."
 )
-@click.option("--page/--no-page", default=None, help="Whether there is a page to answer on; else there is.")
+@click.option("--page/--no-page", default=None, help="Set up the approval page.  [default: --page]")
 @click.option("--state-dir", metavar="DIR", help=f"Where all state is kept; else {STATE_DIR}.")
 @click.option("--allow-same-user", is_flag=True, help="For trying out: jobs run as the gate's own user. Needs no root.")
 @click.option("--dry-run", is_flag=True, help="Change nothing; print the commands, for `sh -e`.")

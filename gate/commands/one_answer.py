@@ -95,7 +95,7 @@ class OneAnswer:
         """Wait for what comes of it, by the audit log, until that monotonic time.
 
         Raises:
-            CommandError: it did not count, came too late, or nobody has taken it.
+            CommandError: it did not count, came too late, or has not been taken.
         """
         request, counted_at = self._known(), None
         while True:
@@ -114,7 +114,7 @@ class OneAnswer:
                 break
             time.sleep(POLL_S)
         raise BrokenGateError(
-            f"nobody has taken your answer yet; it stays at {self._path}; look at `gate show {request.key}`"
+            f"your answer is not taken yet; it stays at {self._path}; look at `gate show {request.key}`"
         )
 
     def data(self) -> dict[str, object]:
@@ -229,7 +229,7 @@ def _drop(directory: str, name: str, text: str) -> str:
     except StateError as error:
         raise BrokenGateError(f"{error}; nothing was answered") from error
     if not made:
-        raise CommandError(f"{path} is there already and nobody has taken it yet; remove it to answer again")
+        raise CommandError(f"{path} is there already, and not taken yet; remove it to answer again")
     return path
 
 

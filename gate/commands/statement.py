@@ -1,7 +1,7 @@
 """`gate statement`: the shell line that signs an answer, and drops it.
 
 The command has no right of its own, and sees no key: it writes down the statement, and the line does the rest for
-whoever has the key. A person who may not read requests can be given the line by somebody who may.
+the person who has the key. A person who may not read requests can be given the line by somebody who may.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def statement(
 ) -> None:
     """Print the shell line that signs an answer to JOB and drops it.
 
-    JOB is its number, its key, or an address, as for `gate approve`. Whoever has the signing key runs the line on this
-    host.
+    JOB is its number, its key, or an address, as for `gate approve`. The person with the signing key runs the line on
+    this host.
     """
     policy, named = load_policy_as_reader(config)[0], job_of(job)
     if policy["approvers_group"] is None:
@@ -87,7 +87,7 @@ def statement(
 def shell_line(content: bytes, key: str, policy: Policy, made: signed.Statement) -> str:
     """What a POSIX shell is to run; all that others wrote in it stands in quotes.
 
-    The file gets its name when it is whole, and the gate may read it whoever wrote it (umask).
+    The file gets its name when it is whole, and the gate may read it, no matter who wrote it (umask).
     """
     path = os.path.join(layout.signed_drops(policy["state_dir"]), signed.name_of(made))
     unfinished = f"$f.{os.urandom(_RANDOM_BYTES).hex()}.tmp"
@@ -103,7 +103,7 @@ def _quoted_path(path: str) -> str:
     """A path in quotes, but for a `~/` at its front: whose home that is, their own shell knows."""
     if path.startswith("~/"):
         return f"~/{shlex.quote(path[2:])}"
-    # Else ssh-keygen would take it for an option.
+    # Otherwise ssh-keygen would take it for an option.
     return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
@@ -127,7 +127,7 @@ def _check(made: signed.Statement, request: Request, policy: Policy) -> None:
     """Say beforehand what the gate would say.
 
     Raises:
-        NotCountingError: this answer would not count, whoever signed it.
+        NotCountingError: this answer would not count, no matter who signed it.
     """
     rule = rules.named(policy, request.opened["rule"])
     if rule is None:

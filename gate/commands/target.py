@@ -66,7 +66,7 @@ def me_if_known(policy: Policy) -> str | None:
 
 
 def _nobody(uid: int) -> str:
-    """Why this user answers for nobody.
+    """Why this user answers for no person.
 
     Whom SUDO_USER names is said and never believed: it is a variable like any other.
     """
@@ -93,7 +93,7 @@ def requests(state_dir: str, job: Job) -> list[Request]:
 
 
 def waiting_requests(state_dir: str) -> tuple[list[Request], dict[str, StateError]]:
-    """What waits for an answer, oldest first; and why others, by their keys, cannot be told.
+    """What waits for an answer, oldest first; and why others, by their keys, are unknown.
 
     Raises:
         OSError: requests cannot be read from here.

@@ -11,7 +11,7 @@ def end_if_unread() -> None:
     """Do as a write to stdout would do.
 
     Raises:
-        BrokenPipeError: whoever read it has gone, as poll(2) says of a pipe, a socket and a terminal.
+        BrokenPipeError: the reader has gone, as poll(2) says of a pipe, a socket and a terminal.
     """
     watched = select.poll()
     watched.register(1, 0)

@@ -43,9 +43,7 @@ def add(config: str, password_stdin: bool, person: str, as_json: bool) -> None:
     """Give PERSON, whom gate.yaml names, a password for the page."""
     accounts, policy = _accounts(config), _policy(config)
     if person not in policy["people"]:
-        raise CommandError(
-            f"{shown(person)} is nobody in gate.yaml, which names {listed(list(policy['people']), 'and')}"
-        )
+        raise CommandError(f"{shown(person)} is not in gate.yaml, which names {listed(list(policy['people']), 'and')}")
     if accounts.get(person):
         raise CommandError(f"{person} has a password already: `gate user passwd {person}` changes it")
     _set(accounts, person, exists=False, from_stdin=password_stdin)

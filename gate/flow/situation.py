@@ -1,6 +1,6 @@
 """How one request stands, and what one person can do about it: for `gate list`, `gate show`, and who answers.
 
-By gate.yaml as it is now, and by the audit log, as whoever may read it: nothing here decides anything.
+By gate.yaml as it is now, and by the audit log, where it may be read: nothing here decides anything.
 """
 
 from __future__ import annotations

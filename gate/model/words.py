@@ -32,7 +32,7 @@ def shown(text: object, limit: int = SHOWN_MAX_CHARACTERS) -> str:
     """Text that somebody else wrote, on one line and harmless in a job log or a terminal.
 
     What could deceive (see there), line ends included, appears as backslash escapes; a backslash is doubled, so that
-    what is shown can be told from what was escaped. Without ESC and CR, no ANSI sequence and no section marker of
+    what is shown differs from what was escaped. Without ESC and CR, no ANSI sequence and no section marker of
     GitLab's survives (threats T29). Longer text is cut, and says so.
     """
     text = str(text)

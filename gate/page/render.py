@@ -67,7 +67,7 @@ def moment(wall_ms: float) -> Markup:
 
 
 def page(request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
-    """An answer made of a template; `visitor` is None where nobody is known."""
+    """An answer made of a template; `visitor` is None where the visitor is unknown."""
     state = request.app[PAGE]
     visitor: Visitor | None = request.get("visitor")
     shared = {

@@ -180,7 +180,7 @@ def _about(state: Page, request: web.Request, asked: Request) -> dict[str, Any]:
 
 
 def _merge_request(links: dict[str, str]) -> dict[str, str]:
-    """The number of the merge request that a link leads to: GitLab's own, where the ref has one, and else a claim."""
+    """The number of the merge request that a link leads to: GitLab's own, where the ref has one, otherwise a claim."""
     return {"merge_request": links["merge_request"].rpartition("/")[2]} if "merge_request" in links else {}
 
 

@@ -1,1 +1,1 @@
-"""Setting a host up: what `gate init` is told, what it makes of it, and what there is to make."""
+"""Setting a host up: the answers to `gate init`, what it makes of them, and what there is to make."""

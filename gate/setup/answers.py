@@ -1,4 +1,4 @@
-"""What `gate init` has to be told, and the people it is about."""
+"""What `gate init` has to know, and the people it is about."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class AnswerError(GateError):
 
 @dataclass(frozen=True)
 class Approver:
-    """Somebody who may approve: a Unix user of this host, and who they are in GitLab, where that was told."""
+    """Somebody who may approve: a Unix user of this host, and who they are in GitLab, where that is known."""
 
     unix: str
     gitlab_id: int | None = None
@@ -79,7 +79,7 @@ def approvers_of(text: str) -> tuple[Approver, ...]:
     """
     found = [_approver(part.strip()) for part in text.split(",") if part.strip()]
     if not found:
-        raise AnswerError(f"nobody to approve: {_HOW}")
+        raise AnswerError(f"no one to approve: {_HOW}")
     for one in ("unix", "person", "gitlab_id"):
         seen: set[Any] = set()
         for approver in found:

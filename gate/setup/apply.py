@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 GATE_YAML_MODE = 0o644
 LOCK = "/run/gitlab-runner-gate-init.lock"
-_AGAIN = "what was made before stays, so run `gate init` again once that is mended"
+_AGAIN = "what was made before stays, so run `gate init` again once that is fixed"
 
 
 class MakingError(GateError):

@@ -59,13 +59,13 @@ def next_steps(plan: Plan, verifier: Verifier) -> Iterator[str]:
     yield ""
     yield runner_block(plan.answers.config)
     yield ""
-    yield "Checkpoints of the audit log verify with this key; keep it where nobody who could change the log can write:"
+    yield "Checkpoints of the audit log verify with this key; keep it where no one who could change the log can write:"
     yield ""
     yield f"  {verifier}"
     yield ""
     joined = [each.user for each in plan.missing if isinstance(each, Member) and each.user in _people(plan)]
     if joined:
-        yield f"{', '.join(joined)}: log in anew, to be in {APPROVERS_GROUP}."
+        yield f"{', '.join(joined)}: log in again, to be in {APPROVERS_GROUP}."
     if not shutil.which("gate"):
         yield f"For people to answer with it: ln -s {shlex.quote(program('gate'))} /usr/local/bin/gate"
     if plan.answers.page:
@@ -77,7 +77,7 @@ def cautions(plan: Plan) -> Iterator[str]:
     """What will surprise people who go on with the gate.yaml as it is."""
     if len(plan.answers.approvers) == 1:
         alone = plan.answers.approvers[0].person
-        yield f"{alone}: nobody else can approve, and jobs that {alone} triggered need somebody else: add people, or self_approval: true"
+        yield f"{alone}: no one else can approve, and jobs that {alone} triggered need somebody else: add people, or self_approval: true"
 
 
 def _people(plan: Plan) -> set[str]:

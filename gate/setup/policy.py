@@ -1,4 +1,4 @@
-"""What `gate init` was told -> a gate.yaml to start from: two rules, which ask any one of the approvers."""
+"""The answers to `gate init` -> a gate.yaml to start from: two rules, which ask any one of the approvers."""
 
 from __future__ import annotations
 

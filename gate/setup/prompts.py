@@ -1,6 +1,6 @@
 """Answers for `gate init`: from its options, or asked for in a terminal.
 
-Where there is none, what is missing is told.
+Where there is none, what is missing is reported.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def page(given: bool | None) -> bool:
 
 
 def runner(*, allow_same_user: bool, dry_run: bool) -> User:
-    """Whom the gate is to run as: root, or for trying out whoever asks.
+    """Whom the gate is to run as: root, or, for trying out, the user who asks.
 
     Raises:
         AnswerError: this is not root, and not for trying out.
@@ -73,7 +73,7 @@ def runner(*, allow_same_user: bool, dry_run: bool) -> User:
 
 
 def _asked(option: str, given: str | None, question: str, default: str | None, meaning: Callable[[str], T]) -> T:
-    """The meaning of what is given, else asked, else the default's."""
+    """The meaning of what is given, or asked, or by default."""
     if given is None and sys.stdin.isatty():
         answer: T = click.prompt(question, default=default, value_proc=lambda text: _or_again(meaning, text), err=True)
         return answer

@@ -25,7 +25,7 @@ _NEW_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}")  # what systemd-sysusers
 
 
 class MismatchError(GateError):
-    """Something else is there; the message says what, and ends with the command that mends it."""
+    """Something else is there; the message says what, and ends with the command that fixes it."""
 
 
 class Thing(Protocol):
@@ -164,7 +164,7 @@ class Directory:
         """See Thing."""
         try:
             found = os.lstat(self.path)
-        except (FileNotFoundError, NotADirectoryError):  # the latter is told of the parent
+        except (FileNotFoundError, NotADirectoryError):  # the latter is about the parent
             return False
         except OSError as error:
             raise MismatchError(f"{self.path} cannot be looked at: {error.strerror}") from error

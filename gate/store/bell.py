@@ -2,9 +2,9 @@
 
 A ring says nothing and proves nothing: it only makes the waiting process look for the names that could be an answer.
 Without one it looks by itself every 10 s. A FIFO, and not a file in a watched directory: of inotify instances a user
-has 128 unless the host was told otherwise, and a thousand jobs may wait (docs/adr/0037-lookouts.md).
+has 128 unless the host has another limit, and a thousand jobs may wait (docs/adr/0037-lookouts.md).
 
-Who may ring: R, and the page's user. Nobody else can write to it.
+Who may ring: R, and the page's user. No one else can write to it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import stat
 from gate.store.files import StateError
 
 RING_MAX_BYTES = 65_536  # what a pipe holds, pipe(7)
-MISSING = "cannot be told of answers (no bell): looking once a second instead"
+MISSING = "cannot be woken by answers (no bell): looking once a second instead"
 
 
 def make(job_dir: str, gid: int = -1) -> None:
@@ -47,10 +47,10 @@ def hang_up(job_dir: str) -> int:
 
 
 def ring(job_dir: str) -> bool:
-    """Have the job of that request look; False where nobody waits there."""
+    """Have the job of that request look; False where no job waits there."""
     try:
         bell = _open(job_dir, os.O_WRONLY)
-    except OSError:  # ENXIO: nobody has it open
+    except OSError:  # ENXIO: no process has it open
         return False
     try:
         os.write(bell, b"\n")

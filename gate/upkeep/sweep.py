@@ -130,7 +130,7 @@ def _sweep_request(policy: Policy, key: str) -> None:
     request = load(state_dir, key)
     if request is None or not liveness.over(request):
         return
-    why = "nobody holds this job any more: its runner or its gate was killed, or the host was started anew"
+    why = "nobody holds this job any more: its runner or its gate was killed, or the host was restarted"
     decision = request.file("decision.json") or decide(
         request, "abandoned", why, rule=request.opened["rule"], config=""
     )

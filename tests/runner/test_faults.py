@@ -50,7 +50,7 @@ def test_a_typo_in_gate_yaml_is_waited_out(gated: Start) -> None:
     dropped = case.drop(job, "approve")
     assert case.harness.state(job) == "running"
     case.site.write()
-    case.harness.wait_trace(job, "that is mended; the wait goes on")
+    case.harness.wait_trace(job, "that is fixed; the wait goes on")
     assert case.outcome(job)[0] == "success"
     assert (dropped.exists(), case.site.events(job)) == (False, ["requested", "vote", "decided", "released", "ended"])
 

@@ -50,7 +50,7 @@ def test_a_waiting_job_goes_on_with_the_new_version(installed: Installed, gated:
 
     installed.install("9.9.9")
 
-    gated.harness.wait_trace(job, "that is mended; the wait goes on")
+    gated.harness.wait_trace(job, "that is fixed; the wait goes on")
     outcome = gated.outcome(job)
     assert (outcome[:2], outcome[2]) == (ANSWERED[answer][:2], ANSWERED[answer][2])
     assert gated.ran(job) == (answer == "approve")

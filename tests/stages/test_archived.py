@@ -98,7 +98,7 @@ def test_an_archived_job_is_shown_from_the_log(site: Site) -> None:
     assert (shown.returncode, shown.stderr) == (0, "")
     assert f'{on_disk["key"]}: rejected by {APPROVER}: "so be it"\n' in shown.stdout
     assert "deploy #1001 of grp/app" in shown.stdout
-    assert "archived: only the audit log tells of it" in shown.stdout
+    assert "archived: only the audit log still has it" in shown.stdout
     told = json.loads(site.gate(APPROVER, "show", on_disk["key"], "--json").stdout)
     assert (told["archived"], on_disk["archived"]) == (True, False)
     for name in ("key", "state", "waiting", "rule", "digest", "records"):

@@ -277,7 +277,7 @@ def test_a_group_that_is_called_like_the_job_user_becomes_theirs(host: PrivateHo
 def test_one_approver_alone_is_told_of(host: PrivateHost) -> None:
     ran = host.gate("init", "--approvers", "alice=4711")
     assert (ran.returncode, ran.stderr.count("warn ")) == (0, 1)
-    assert "alice: nobody else can approve" in ran.stderr
+    assert "alice: no one else can approve" in ran.stderr
 
 
 def test_what_only_root_can_make_is_told_as_commands(host: PrivateHost) -> None:

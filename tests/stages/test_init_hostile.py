@@ -25,8 +25,8 @@ def host() -> Iterator[PrivateHost]:
     [
         (["--site", "a"], "--approvers is missing"),
         (["--approvers", "alice,nobody-here"], "no Unix user 'nobody-here' on this host: useradd --create-home nobody-here"),
-        (["--approvers", ""], "--approvers: nobody to approve"),
-        (["--approvers", ","], "--approvers: nobody to approve"),
+        (["--approvers", ""], "--approvers: no one to approve"),
+        (["--approvers", ","], "--approvers: no one to approve"),
         (["--approvers", "alice,alice"], "'alice' is there twice"),
         (["--approvers", "alice=7,bob=7"], "'7' is there twice"),
         (["--approvers", "alice=x"], "'x' is no numeric GitLab user id"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 GIVE_UP_S = 60
 IN_VAIN = "gate: cannot decide now: "
-MENDED = "gate: that is mended; the wait goes on"
+MENDED = "gate: that is fixed; the wait goes on"
 
 
 def until(over: Callable[[], bool]) -> bool:

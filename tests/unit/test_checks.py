@@ -110,7 +110,7 @@ def test_the_sysctl_that_is_packaged_is_the_one_that_is_told() -> None:
 
 
 @pytest.mark.parametrize(("value", "linked", "message"), [
-    ("1", False, ["nobody can make hard links to the gate's files, and nobody has"]),
+    ("1", False, ["no one can make hard links to the gate's files, and no one has"]),
     ("0", False, ["fs.protected_hardlinks is 0"]),
     ("1", True, ["has a second name: the log goes on"]),
     ("0", True, ["has a second name: the log goes on", "fs.protected_hardlinks is 0"]),

@@ -20,7 +20,7 @@ AVOIDED = re.compile(
     re.IGNORECASE,
 )
 # In docstrings, comments, messages and pages of the program. It may only be lowered.
-AVOIDED_IN_CODE = 469
+AVOIDED_IN_CODE = 40
 _QUOTED = re.compile(r"^```.*?^```$|^ {4}[^\n]*$|`[^`]*`", re.MULTILINE | re.DOTALL)
 _PRINTED = re.compile(r"^```\n\$ .*?^```$", re.MULTILINE | re.DOTALL)
 _TABLE_OF_WORDS = re.compile(r"^\| write \| not \|$.*?\n\n", re.MULTILINE | re.DOTALL)

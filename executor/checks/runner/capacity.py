@@ -9,7 +9,7 @@ from executor.runner_config import Runner, positive
 FEW = 10
 PLACES = 50
 REQUESTS = 4
-INSTANCES_WANTED = 30  # two for lookouts (executor/lookout.py); the rest for whatever else the same user runs
+INSTANCES_WANTED = 30  # two for lookouts (executor/lookout.py); the rest for other programs of the same user
 INSTANCES = 1024  # what packaging/sysctl.d/ has
 SYSCTL, SYSCTL_FILE = "fs.inotify.max_user_instances", "/etc/sysctl.d/60-gitlab-runner-gate.conf"
 
@@ -24,10 +24,10 @@ def places(context: Context) -> Iterator[Finding]:
 
 
 def inotify(context: Context) -> Iterator[Finding]:
-    """Inotify instances for the two jobs that listen for all that wait, whatever else uses some up."""
+    """Inotify instances for the two jobs that listen for all that wait, beside those of other programs."""
     text = context.system.text("/proc/sys/fs/inotify/max_user_instances") or ""
     if not text.strip().isdigit():
-        yield warn("cannot be told: there is no /proc/sys/fs/inotify here")
+        yield warn("unknown: there is no /proc/sys/fs/inotify here")
         return
     allowed = int(text)
     if allowed >= INSTANCES_WANTED:

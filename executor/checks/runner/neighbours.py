@@ -18,7 +18,7 @@ Told = tuple[str, bool]  # what a job there can do, and whether that is certain
 DOCKER, SSH = ("docker", "docker-windows"), ("ssh", "docker-ssh")
 _HERE = ("localhost", "127.0.0.1", "::1", "[::1]")
 _ENGINES = ("/run/docker.sock", "/var/run/docker.sock", "/run/containerd/containerd.sock", "/run/podman/podman.sock")
-# Whoever can write there is root soon.
+# A user who can write there is root soon.
 _SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sbin", "/sys", "/usr")
 _AS_ROOT = frozenset({"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF"})
 _UNDOES = "what it does is not gated, and it can approve, read the gate's keys and rewrite the audit log"

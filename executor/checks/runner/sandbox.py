@@ -1,6 +1,6 @@
 """What the sandbox of the runner's unit takes from the gate, which is the runner's child: systemd.exec(5).
 
-Only what a drop-in can give back is here. A setting that is not known to do harm is not told of.
+Only what a drop-in can give back is here. A setting that is not known to do harm is not reported.
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def hindrances(context: Context, unit: Unit) -> Iterator[Hindrance]:
         if unit.value(key) not in ("", "/"):
             yield Hindrance(key, "this looked at the host's own files, and the runner sees others", f"{key}=")
     if unit.value("SystemCallFilter"):
-        why = "it cannot be told from here whether it leaves the gate what it needs, as mount and setuid"
+        why = "it is not known from here whether it leaves the gate what it needs, as mount and setuid"
         yield Hindrance("SystemCallFilter", why, "SystemCallFilter=", is_certain=False)
     if context.gate_yaml.policy:
         yield from _hidden(context, unit)

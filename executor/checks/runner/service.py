@@ -23,7 +23,7 @@ def find(context: Context) -> Iterator[Finding]:
     unit = context.unit
     yield from _version(context)
     if unit is None:
-        message = f"no {NAME} is known to this host: how its runner is stopped, and whom it runs as, cannot be told"
+        message = f"no {NAME} is known to this host: how its runner is stopped, and whom it runs as, is unknown"
         yield warn(message)
         return
     faults = list(_faults(context, unit))
@@ -73,13 +73,13 @@ def _stopping(context: Context, unit: Unit) -> Iterator[Finding]:
         yield warn(message, fix)
     elif unit.stop_within_s < longest_s:
         message = (
-            f"{NAME} is killed {unit.stop_within_s:g} s after it was told to stop, and a job may wait for {longest_s} s"
+            f"{NAME} is killed {unit.stop_within_s:g} s after it is asked to stop, and a job may wait for {longest_s} s"
         )
         yield warn(message, fix)
 
 
 def _other_file(context: Context, unit: Unit) -> str:
-    """The config.toml that the unit names, where it is another; empty else."""
+    """The config.toml that the unit names, where it is another; otherwise empty."""
     named = unit.option("--config", "-c")
     other = named if os.path.isabs(named) else ""
     return "" if os.path.realpath(other) == os.path.realpath(context.runner_config.path) else other

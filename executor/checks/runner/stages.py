@@ -42,7 +42,7 @@ def arguments(context: Context, runner: Runner, stage: str, prepare_timeout_s: i
 
 
 def told_prepare_timeout(runner: Runner) -> int | None:
-    """Return the seconds that prepare is told, None where that is no number, or nothing."""
+    """Return the seconds that prepare gets, None where that is no number, or nothing."""
     _file, words = split(runner.own_arguments("prepare") or [])
     option, _, value = " ".join(words[1:]).replace("=", " ", 1).partition(" ")
     return int(value) if option == PREPARE_TIMEOUT and value.isascii() and value.isdigit() else None
@@ -59,7 +59,7 @@ def _best_gate_yaml(context: Context, runner: Runner) -> str:
 
 
 def _program(context: Context, runner: Runner) -> str:
-    """The program that most stages call, of those that there are; else this installation's."""
+    """The program that most stages call, of those that there are; otherwise this installation's."""
     named = [runner.program(stage) for stage in STAGES if runner.own_arguments(stage) is not None]
     there = [program for program in named if os.path.isabs(program) and os.path.isfile(program)]
     return Counter(there).most_common(1)[0][0] if there else context.executor
@@ -98,7 +98,7 @@ def _start(context: Context, runner: Runner) -> Iterator[Finding]:
         return
     ours = [Edit(f"{stage}_exec", context.executor, runner, "custom") for stage in STAGES]
     is_other = not before and program != context.executor and os.path.isfile(context.executor)
-    message = f"runner {runner.name}: {program} does not start as the gate's: {_last(said) or 'it says nothing'}: install it anew, or wire another"
+    message = f"runner {runner.name}: {program} does not start as the gate's: {_last(said) or 'it says nothing'}: install it again, or wire another"
     yield fail(message, *(ours if is_other else []))
 
 
@@ -126,7 +126,7 @@ def _arguments(context: Context, runner: Runner, stage: str) -> Iterator[Finding
 
 _WITHOUT = {
     "config": "no request is made, and every job fails",
-    "prepare": "nobody is asked, and every job fails",
+    "prepare": "no one is asked, and every job fails",
     "run": "the runner takes no job",
     "cleanup": "what a job leaves stays, and its end is not in the audit log",
 }

@@ -119,7 +119,7 @@ def _shutdown(context: Context) -> Iterator[Finding]:
     if limit_s < ending_s:
         message = (
             f"shutdown_timeout is {limit_s} s, less than the {ending_s} s in which runner {name} ends a stage: "
-            "one that is told to stop would leave jobs behind, without cleanup"
+            "a runner that stops would leave jobs behind, without cleanup"
         )
         yield warn(message, Edit("shutdown_timeout", ending_s + 5))
 

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 @json_option()
 @click.pass_obj
 def key(config: str, as_json: bool) -> None:
-    """Print the verifier key of this gate's checkpoints, for whoever keeps them; makes the key where there is none."""
+    """Print the verifier key of this gate's checkpoints, for the people who keep them.
+
+    Makes the key where there is none.
+    """
     policy = _policy_of_runner(config, "make and read the key")
     if audit_key.make(policy["state_dir"], policy["site"]):
         click.echo(
-            f"made {layout.audit_key(policy['state_dir'])}; keep this where nobody who could change it can write",
+            f"made {layout.audit_key(policy['state_dir'])}; keep this where no one who could change it can write",
             err=True,
         )
     found = audit_key.load(policy["state_dir"]).verifier
@@ -53,7 +56,7 @@ def checkpoint(config: str, as_json: bool) -> None:
 
 
 def _policy_of_runner(config: str, what: str) -> Policy:
-    """The policy, for R alone: whoever owns the state directory.
+    """The policy, for R alone: the owner of the state directory.
 
     Raises:
         CommandError: this is somebody else; it says who can.

@@ -28,7 +28,7 @@ _NO_ANCHOR = (
     " a whole cannot be told from a whole one"
 )
 _BY_LOCAL_KEY = (
-    "checkpoints were checked with this host's own key, which whoever could rewrite the log may have had, too: a"
+    "checkpoints were checked with this host's own key, which a person who could rewrite the log may have had, too: a"
     " --verifier-key that was kept elsewhere vouches for more"
 )
 
@@ -139,7 +139,7 @@ def _let_go_words(report: Report) -> Iterator[str]:
 
 
 def _unknown_words(report: Report, *, any_anchor: bool) -> Iterator[str]:
-    """What nobody can know from here."""
+    """What cannot be known from here."""
     if not any_anchor:
         yield _NO_ANCHOR
     elif report.vouched and report.vouched != ((report.first, report.first + report.records - 1),):

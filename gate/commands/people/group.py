@@ -104,7 +104,7 @@ def remove(config: str, person: str, dry_run: bool, as_json: bool) -> None:
     def edit(text: str, policy: Policy) -> str:
         if person not in policy["people"]:
             raise CommandError(
-                f"{shown(person)} is nobody in gate.yaml, which names {listed(list(policy['people']), 'and')}"
+                f"{shown(person)} is not in gate.yaml, which names {listed(list(policy['people']), 'and')}"
             )
         named.extend(what for what, each in lists_of(parse(text.encode(), config).value).items() if person in each)
         return edited(text, config, removing(person))
