@@ -163,7 +163,8 @@ def main() -> None:
     latency = answer_to_running()
     job, nothing = whole_job()
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}\n"
+        f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, Python "
+        f"{platform.python_version()}\n"
     )
     print("| what | gate | bare | ratio |")
     print("|---|---|---|---|")

@@ -178,7 +178,8 @@ def main(words: list[str]) -> None:
         finally:
             crowd.close()
     instances = Path("/proc/sys/fs/inotify/max_user_instances").read_text().strip()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()},"
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, Python "
+          f"{platform.python_version()},"
           f" load {load:.1f} to {os.getloadavg()[0]:.1f}, fs.inotify.max_user_instances {instances}\n")  # fmt: skip
     print(
         f"| {waiting} jobs wait, {'by stages without a runner' if direct else 'through gitlab-runner'} | gate | aim |"

@@ -99,7 +99,8 @@ def _user_asides(page: Yaml, value: Yaml, accounts: Accounts) -> Iterator[tuple[
         yield f"{name} is not in the approvers' group, so the page cannot read requests: {fix}", fix
     if not shares_group(user, accounts):
         message = (
-            f"the runner is not root (it is uid {accounts.runner.uid}), and must be in the group of {name}, gid {user.gid}, to "
+            f"the runner is not root (it is uid {accounts.runner.uid}), and must be in the group of {name}, gid "
+            f"{user.gid}, to "
             "take the page's votes: add it there; there is no page until then"
         )
         yield message, f"usermod --append --groups {user.gid} {shlex.quote(accounts.runner.name)}"

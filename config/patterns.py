@@ -74,7 +74,10 @@ def odd(criterion: str, pattern: str) -> str:
     if why_never(criterion, pattern):
         return ""
     if _ODD.search(pattern):
-        return f"{criterion} {pattern!a} looks like a regular expression, and is taken as it stands: only * ** and ? are special"
+        return (
+            f"{criterion} {pattern!a} looks like a regular expression, and is taken as it stands: only * ** and "
+            "? are special"
+        )
     return _one_of_parallel(pattern) if criterion == "job" else ""
 
 
@@ -83,7 +86,10 @@ def _one_of_parallel(pattern: str) -> str:
     if not pattern.endswith("*") or pattern.endswith("**"):
         return ""
     example = f"{pattern[:-1].rstrip() or 'deploy'} 1/3"
-    return f'job {pattern!a} is not for {example!a}, as GitLab calls a job of `parallel: 3`, since * stops at a slash: write "{pattern}*" where these are meant, too'
+    return (
+        f"job {pattern!a} is not for {example!a}, as GitLab calls a job of `parallel: 3`, since * stops at a slash: "
+        f'write "{pattern}*" where these are meant, too'
+    )
 
 
 def _why(criterion: str, pattern: str) -> str:

@@ -55,5 +55,8 @@ def _exit_codes(document: Document, value: Yaml) -> Iterator[Fault]:
 def _keep(document: Document, value: Yaml) -> Iterator[Fault]:
     keep = with_defaults({"keep": value.get("keep", {})})["keep"]
     if seconds(keep["log"]) < seconds(keep["requests"]):
-        message = f"log: {keep['log']} is less than requests: {keep['requests']}: the log is what is left of a request, so keep it as long"
+        message = (
+            f"log: {keep['log']} is less than requests: {keep['requests']}: the log is what is left of a request, so "
+            "keep it as long"
+        )
         yield document.fault(("keep", "log" if "log" in value["keep"] else "requests"), message)

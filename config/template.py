@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _WIDTH = 120
 _HEAD = """\
 # gate.yaml: who may approve which jobs, and how approved jobs run. Only its operator changes it.
-# After a change: `gate check`. Which rule a job would get: `gate rules test`. The schema, for editors: `gate config schema`.
+# After a change: `gate check`. Which rule a job would get: `gate rules test`.
+# The schema, for editors: `gate config schema`.
 # A line such as `#key: value` is a key that is not set, with an example.
 """
 

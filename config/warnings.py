@@ -37,7 +37,9 @@ def _no_user(value: Yaml, accounts: Accounts) -> Iterator[str]:
 def _root(accounts: Accounts) -> Iterator[str]:
     for name, user in accounts.people.items():
         if user is not None and user.uid == 0:
-            yield f"{name}: the Unix user is root: everybody who may use sudo answers as {name}; name a user of their own"
+            yield (
+                f"{name}: the Unix user is root: everybody who may use sudo answers as {name}; name a user of their own"
+            )
 
 
 def _no_gitlab_id(value: Yaml) -> Iterator[str]:
@@ -45,7 +47,9 @@ def _no_gitlab_id(value: Yaml) -> Iterator[str]:
     asked = {name for rule in value["rules"] if not rule["self_approval"] for name in approvers(value, rule)}
     for name, person in value["people"].items():
         if name in asked and not any(isinstance(each, int) for each in person.get("gitlab", [])):
-            yield f"{name}: no numeric GitLab id given: a job that {name} triggered may not be known as theirs to approve"
+            yield (
+                f"{name}: no numeric GitLab id given: a job that {name} triggered may not be known as theirs to approve"
+            )
 
 
 def _claimed_only(value: Yaml) -> Iterator[str]:

@@ -133,7 +133,8 @@ def _prepare_timeout(arguments: list[str]) -> int:
         )
     if int(value) < MIN_PREPARE_TIMEOUT_S:
         raise StageError(
-            f"--prepare-timeout {value} leaves no time to decide: make it at least {MIN_PREPARE_TIMEOUT_S}, and no more than"
+            f"--prepare-timeout {value} leaves no time to decide: make it at least {MIN_PREPARE_TIMEOUT_S}, and "
+            "no more than"
             " prepare_exec_timeout in config.toml"
         )
     return int(value)
@@ -354,8 +355,14 @@ class Talk:
         say(f"still waiting, {duration(waited_ms / 1000)} by now, {duration(left_s)} left: {now['progress']}")
 
 
-def step(name: StepName, context: StepContext, signals: Signals, within_ms: int,
-         own: Sequence[int] = (), beside: tuple[int, Callable[[], None]] = forked.NOTHING_BESIDE) -> StepResult:  # fmt: skip
+def step(
+    name: StepName,
+    context: StepContext,
+    signals: Signals,
+    within_ms: int,
+    own: Sequence[int] = (),
+    beside: tuple[int, Callable[[], None]] = forked.NOTHING_BESIDE,
+) -> StepResult:
     """Do one step of work in a forked child; returns its result, or state "fault" where it failed, died or hung.
 
     `own` are descriptors that no child keeps, such as that of the heartbeat; `beside` is what goes on meanwhile, as

@@ -54,7 +54,10 @@ def _outlives(user: User, context: Context) -> Iterator[Finding]:
     """Yield each way by which a job could start what is not its own, past its end."""
     known, name = context.host.user(user.name), shlex.quote(user.name)
     if known and os.path.basename(known.shell) not in _NO_LOGIN:
-        message = f"{user.name}, whom jobs run as, can log in ({known.shell}): by `ssh localhost` a job starts what outlives it"
+        message = (
+            f"{user.name}, whom jobs run as, can log in ({known.shell}): by `ssh localhost` a job starts "
+            "what outlives it"
+        )
         yield warn(message, f"usermod --shell /usr/sbin/nologin {name}")
     for keys in (os.path.join(user.home, ".ssh", each) for each in ("authorized_keys", "authorized_keys2")):
         if os.path.exists(keys):
@@ -84,12 +87,18 @@ def _home(job: Backend, context: Context) -> Iterator[Finding]:
     if not named and home != "/" and job["uid"] != context.runner_uid:
         kept = [name for name in _SETTINGS if os.path.exists(os.path.join(home, name))]
         if kept:
-            message = f"{home} holds {', '.join(kept)}, and jobs have a home of their own: with `home: {home}` they find it, read-only"
+            message = (
+                f"{home} holds {', '.join(kept)}, and jobs have a home of their own: with `home: {home}` they find "
+                "it, read-only"
+            )
             yield warn(message, here)
     if named and job["isolate"] != "pid_namespace":
         found = os.stat(named)
         if found.st_uid == job["uid"] or found.st_mode & 0o002:
-            message = f"{named} can be written by jobs, since isolate is {job['isolate']}: one can leave there what runs in the next"
+            message = (
+                f"{named} can be written by jobs, since isolate is {job['isolate']}: one can leave there what "
+                "runs in the next"
+            )
             yield warn(message, f"chown -R root: {shlex.quote(named)} && chmod -R go-w {shlex.quote(named)}")
 
 
@@ -101,7 +110,10 @@ def _tools(job: Backend, context: Context) -> Iterator[Finding]:
         )
     program = backend.found(job, "gitlab-runner")
     if not program:
-        message = f"no gitlab-runner in {path}, where jobs look for it: they go without caches and artifacts, and do not fail by that"
+        message = (
+            f"no gitlab-runner in {path}, where jobs look for it: they go without caches and artifacts, and do not "
+            "fail by that"
+        )
         yield warn(message, here)
         return
     own, runners = version_of(program, context.system), version_of(context.runner_program, context.system)
@@ -119,7 +131,10 @@ def _not_private(context: Context) -> Iterator[Finding]:
         return
     here = in_editor(context.gate_yaml.path)
     if not policy["backend"]["allow_same_user"]:
-        message = "isolate is process_group: jobs of one user see each other's files in /tmp, work/ and cache/, and can leave some"
+        message = (
+            "isolate is process_group: jobs of one user see each other's files in /tmp, work/ and cache/, and "
+            "can leave some"
+        )
         yield warn(message, here)
     length = len(work_tree.short_tmp(layout.work(policy["state_dir"], "key")))
     if length > SOCKET_ROOM:

@@ -32,8 +32,13 @@ READ, WRITE, CONNECT, SIGNAL = "read", "write", "connect to", "signal"
 _BITS = {READ: 4, WRITE: 2, CONNECT: 2}
 _ANSWERS_WITHIN_S = 5
 # Access to one of these is enough to start anything as root.
-_ENGINES = ("/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock", "/var/snap/lxd/common/lxd/unix.socket",
-            "/run/incus/unix.socket")  # fmt: skip
+_ENGINES = (
+    "/run/docker.sock",
+    "/run/podman/podman.sock",
+    "/run/containerd/containerd.sock",
+    "/var/snap/lxd/common/lxd/unix.socket",
+    "/run/incus/unix.socket",
+)
 _LINGER = "/var/lib/systemd/linger"  # loginctl(1), enable-linger
 
 

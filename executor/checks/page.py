@@ -57,7 +57,8 @@ def _links(page: PageSettings, context: Context) -> Iterator[Finding]:
         yield from _socket(path, context.policy["approvers_gid"], page["uid"], context)
     else:
         yield fail(
-            f"{path} is not there, so `gate page link` lets nobody in at {page['socket']}: put this version's gate-page.socket"
+            f"{path} is not there, so `gate page link` lets nobody in at {page['socket']}: put this version's "
+            "gate-page.socket"
             " in its place (see docs/how-to/page.md), or write login_link: false under page"
         )
 

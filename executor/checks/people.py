@@ -62,7 +62,10 @@ def _unusable(context: Context, gid: int) -> Iterator[Finding]:
         for place, found in _closed(path, gid) if os.path.exists(path) else []:
             why = "people and the page cannot use the `gate` command from there"
             if not owns(context, place):
-                why += f": install it where all can read, as in /opt/gitlab-runner-gate, with a Python that is not below {place}"
+                why += (
+                    ": install it where all can read, as in /opt/gitlab-runner-gate, with a Python that is not "
+                    f"below {place}"
+                )
             yield _warning(
                 place, found, why, at(context, place, f"chmod -R go+rX {shlex.quote(_tree_of(place, venv))}")
             )

@@ -38,7 +38,8 @@ def _denies_nothing(rules: list[Rule]) -> Iterator[str]:
     if names:
         which = f"rule {names[0]} has" if len(names) == 1 else f"rules {listed(names, 'and')} have"
         yield (
-            f"{which} no `variables: {{deny: …}}`: who starts a pipeline may set BASH_ENV, PATH and others that make a reviewed "
+            f"{which} no `variables: {{deny: …}}`: who starts a pipeline may set BASH_ENV, PATH and others that "
+            "make a reviewed "
             f"script run something else, and only a warning tells the approvers; `deny: [{ALL}]` refuses such jobs"
         )
 
@@ -73,6 +74,7 @@ def _out_of_reach(rule: Rule, context: Context) -> Iterator[str]:
 def _words(pair: Looser) -> str:
     strict, loose = repr(pair.strict["name"]), repr(pair.loose["name"])
     return (
-        f"rule {loose} gets the jobs that miss rule {strict} by {listed(pair.criteria)} alone, and asks for less: {'; '.join(pair.how)}. "
+        f"rule {loose} gets the jobs that miss rule {strict} by {listed(pair.criteria)} alone, and asks for less: "
+        f"{'; '.join(pair.how)}. "
         f"Their author can choose that: ask as much in {loose}, or give {strict} a run_as of its own"
     )

@@ -130,7 +130,10 @@ def compared(wanted: Wanted, context: Context) -> list[Finding]:
     of_other_group = wanted.gid is not None and found.st_gid != wanted.gid and mode & stat.S_IRWXG
     is_lax = found.st_uid != wanted.uid or of_other_group or mode & ~wanted.mode
     group = "" if wanted.gid is None else f":{found.st_gid}"
-    message = f"{wanted.path} is {context.name_of(found.st_uid)}{group} {mode:04o}, and has to be {_owner(wanted, context)} {wanted.mode:04o}"
+    message = (
+        f"{wanted.path} is {context.name_of(found.st_uid)}{group} {mode:04o}, and has to be {_owner(wanted, context)} "
+        f"{wanted.mode:04o}"
+    )
     return [(fail if is_lax else warn)(message, " && ".join(fixes), place=wanted.path)]
 
 

@@ -26,7 +26,8 @@ def why_none(person: str, context: Context) -> str:
         lacks.append(f"there is no Unix user {known['unix']} on this host")
     elif known["unix"]:
         lacks.append(
-            f"a gate that runs as {context.runner_user} takes drops of no other user, and there is no page with a socket"
+            f"a gate that runs as {context.runner_user} takes drops of no other user, and there is no page "
+            "with a socket"
         )
     if known["ssh_keys"]:
         lacks.append("signed drops need an approvers_group")

@@ -192,7 +192,8 @@ def _refuse_real(answer: Response) -> None:
     """A gate that was not told that this is a rehearsal would record it as a job of GitLab's."""
     if (answer.get("driver") or {}).get("name") == _GATE and "GATE_REHEARSAL" not in (answer.get("job_env") or {}):
         raise BuildError(
-            "the gate was not told that this is a rehearsal: name gate-executor itself in config_exec, and its stage in config_args"
+            "the gate was not told that this is a rehearsal: name gate-executor itself in config_exec, and its stage "
+            "in config_args"
         )
 
 

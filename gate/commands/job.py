@@ -14,7 +14,10 @@ _NUMBER = re.compile(r"#?([1-9][0-9]{0,18})")
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,299}-[0-9]+-([0-9]+)")
 _OF_GITLAB = re.compile(r"/.+/-/jobs/([1-9][0-9]{0,18})(/.*)?")
 _OF_THE_PAGE = re.compile(rf"/requests/({_KEY.pattern})/?")
-_HELP = "give its number (1234 or #1234), its key as `gate list` shows it, its address in GitLab, or its request's on the page"
+_HELP = (
+    "give its number (1234 or #1234), its key as `gate list` shows it, its address in GitLab, or its "
+    "request's on the page"
+)
 
 
 @dataclass(frozen=True)

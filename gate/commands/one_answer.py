@@ -74,7 +74,10 @@ class OneAnswer:
         """What is answered, in one line."""
         if self.request:
             return answer_line(self.request, self._policy, self._answer)
-        return f"{self._answer} job {self.drop_name.rpartition('.')[0]}, which is not here yet, or cannot be seen from here"
+        return (
+            f"{self._answer} job {self.drop_name.rpartition('.')[0]}, which is not here yet, or cannot be "
+            "seen from here"
+        )
 
     def leave(self, *, early: bool) -> None:
         """Write the drop.

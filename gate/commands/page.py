@@ -82,7 +82,8 @@ def _check_wanted(policy: Policy, config: str) -> None:
     if own == 0 and all(known["uid"] != own for known in policy["people"].values()):
         by = f" ({os.environ['SUDO_USER']})" if os.environ.get("SUDO_USER") else ""
         raise CommandError(
-            f"run it as yourself{by}, without sudo: the address is for the person who asks, and root is not one in gate.yaml"
+            f"run it as yourself{by}, without sudo: the address is for the person who asks, and root is not one "
+            "in gate.yaml"
         )
 
 

@@ -76,7 +76,10 @@ def _nobody(uid: int) -> str:
         name = f"uid {uid}"
     by = os.environ.get("SUDO_USER", "")
     if by not in ("", name):
-        return f"{name} is nobody in gate.yaml, and an answer is a person's own: run it as yourself, without sudo (which {shown(by)} has started)"
+        return (
+            f"{name} is nobody in gate.yaml, and an answer is a person's own: run it as yourself, without sudo (which "
+            f"{shown(by)} has started)"
+        )
     if uid == 0:
         return "root is nobody in gate.yaml, and an answer is a person's own: run it as yourself"
     return f"{name} is nobody in gate.yaml: ask the operator to add a person with `unix: {name}`"

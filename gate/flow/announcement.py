@@ -63,7 +63,8 @@ def job_words(facts: Facts) -> str:
     ref = f"{shown(facts['ref'])} at {shown(facts['sha'][:SHORT_SHA])}"
     kind = "rehearsal of " if is_rehearsal(facts) else ""
     return (
-        f"{kind}{shown(facts['name'])} #{facts['job_id']} (stage {shown(facts['stage'])}) of {shown(facts['path'])}, {ref},"
+        f"{kind}{shown(facts['name'])} #{facts['job_id']} (stage {shown(facts['stage'])}) of "
+        f"{shown(facts['path'])}, {ref},"
         f" triggered by {shown(triggerer(facts))}"
     )
 

@@ -63,7 +63,8 @@ def claims(facts: Facts) -> list[str]:
     found = []
     if facts["overridden"]:
         found.append(
-            f"the job's own variables set {_names(facts['overridden'])} to something else; the gate goes by what GitLab says"
+            f"the job's own variables set {_names(facts['overridden'])} to something else; the gate goes by "
+            "what GitLab says"
         )
     if facts["checkout"]:
         found.append(f"{_names(facts['checkout'])}: what runs may not be what the sha says, it is not checked out")

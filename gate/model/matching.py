@@ -91,7 +91,10 @@ def _denied(rule: Rule, facts: Facts) -> str:
     if not deny:
         return ""
     if "variables" not in facts:
-        return f"rule {rule['name']!r} denies variables, and this job was opened by a gate that did not look at their names"
+        return (
+            f"rule {rule['name']!r} denies variables, and this job was opened by a gate that did not look "
+            "at their names"
+        )
     names = denied(facts["variables"], deny)
     return f"rule {rule['name']!r} denies jobs that set {listed(names, 'and')}" if names else ""
 

@@ -105,7 +105,8 @@ def _check_user(rulebook: Rulebook) -> None:
         raise WrongUserError(absence(rulebook.policy, rulebook.config_file))
     if os.geteuid() != page["uid"]:
         raise WrongUserError(
-            f"the page runs as {page['user']}, and this is uid {os.geteuid()}: start its unit, or runuser -u {page['user']} -- gate page"
+            f"the page runs as {page['user']}, and this is uid {os.geteuid()}: start its unit, or runuser -u "
+            f"{page['user']} -- gate page"
         )
 
 

@@ -86,7 +86,8 @@ def _link(path: str, gid: int | None) -> socket.socket:
         return _unix(path, gid)
     except DoorError as error:
         raise DoorError(
-            f"{error}. `gate page link` needs this socket: where systemd makes page.socket, copy this version's gate-page.socket"
+            f"{error}. `gate page link` needs this socket: where systemd makes page.socket, copy this version's "
+            "gate-page.socket"
             " into place; or write login_link: false under page in gate.yaml"
         ) from error
 
@@ -126,7 +127,10 @@ def _bound(path: str, gid: int | None) -> socket.socket:
 def _unix_words(path: str, directory: str, error: OSError) -> str:
     if not os.path.isdir(directory):
         return f"{path}: there is no directory {directory}: install -d -o {os.geteuid()} -m 0755 {directory}"
-    return f"{path}: {(error.strerror or str(error)).lower()}; the page's user must be able to make it, and be in its group"
+    return (
+        f"{path}: {(error.strerror or str(error)).lower()}; the page's user must be able to make it, and be "
+        "in its group"
+    )
 
 
 def _remove_dead(path: str) -> None:

@@ -98,7 +98,10 @@ def why_not(page: Page, who: Visitor, asked: Request, answer: Answer) -> Refusal
 
 def _too_often(page: Page, person: str, asked: Request) -> Refusal | None:
     wait_s = page.answers.wait_s(person, asked.key)
-    words = f"You have answered this several times just now: the next answer can be in {wait_s} seconds. What you said last counts."
+    words = (
+        f"You have answered this several times just now: the next answer can be in {wait_s} seconds. What you said "
+        "last counts."
+    )
     return Refusal(429, words) if wait_s else None
 
 

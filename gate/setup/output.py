@@ -54,7 +54,9 @@ def as_data(plan: Plan, verifier: Verifier | None) -> dict[str, Any]:
 
 def next_steps(plan: Plan, verifier: Verifier) -> Iterator[str]:
     """What is left to do, after all has been made."""
-    yield "In GitLab, make a runner with the tag `gated`, and leave `Run untagged jobs` off. This block, with its url and"
+    yield (
+        "In GitLab, make a runner with the tag `gated`, and leave `Run untagged jobs` off. This block, with its url and"
+    )
     yield "token, is for /etc/gitlab-runner/config.toml; `concurrent` there counts waiting jobs, too, so make it large:"
     yield ""
     yield runner_block(plan.answers.config)
@@ -77,7 +79,10 @@ def cautions(plan: Plan) -> Iterator[str]:
     """What will surprise people who go on with the gate.yaml as it is."""
     if len(plan.answers.approvers) == 1:
         alone = plan.answers.approvers[0].person
-        yield f"{alone}: no one else can approve, and jobs that {alone} triggered need somebody else: add people, or self_approval: true"
+        yield (
+            f"{alone}: no one else can approve, and jobs that {alone} triggered need somebody else: add people, or "
+            "self_approval: true"
+        )
 
 
 def _people(plan: Plan) -> set[str]:
@@ -97,5 +102,8 @@ def _units() -> str:
 
 def _page(plan: Plan) -> str:
     if plan.answers.has_users:
-        return f"cp {_units()}/gate-page.* /etc/systemd/system/, and start them; see docs/how-to/page.md. Each of you logs in with: gate page link"
+        return (
+            f"cp {_units()}/gate-page.* /etc/systemd/system/, and start them; see docs/how-to/page.md. Each of you "
+            "logs in with: gate page link"
+        )
     return f"it runs while this does: {_gate(plan)} page; and {_gate(plan)} page link prints the address to log in with"

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _RULE_NOTES = {
     "production": (
-        "Jobs of protected branches and tags, which is what deploys. `count: 2` asks two people. Jobs that set a variable"
+        "Jobs of protected branches and tags, which is what deploys. `count: 2` asks two people. Jobs that "
+        "set a variable"
         " which carries code, such as BASH_ENV or PATH, are refused."
     ),
     "everything-else": "Every other job that comes to this runner. Without this rule they are refused.",
@@ -39,7 +40,8 @@ def _value(answers: Answers) -> Yaml:
         "people": {each.person: _person(each.unix, each.gitlab_id) for each in answers.approvers},
         "groups": {group: [each.person for each in answers.approvers]},
         "rules": [
-            {"name": "production", "match": {"protected": True}, **approvals, "decide_within": "4h", "self_approval": False, **reasons, **no_code},
+            {"name": "production", "match": {"protected": True}, **approvals}
+            | {"decide_within": "4h", "self_approval": False, **reasons, **no_code},
             {"name": "everything-else", "match": {}, **approvals, "decide_within": "1h", **no_code},
         ],
         "backend": _backend(answers),

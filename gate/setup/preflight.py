@@ -35,7 +35,10 @@ def installation(answers: Answers) -> Iterator[str]:
     if not answers.config.isprintable():
         yield f"{answers.config!a} is no path to write gate.yaml to: name one without control characters"
     if os.path.dirname(answers.config).startswith(f"{answers.state_dir}/"):
-        yield f"{answers.config} lies within the state directory, whose parts are not the operator's: name another by --config"
+        yield (
+            f"{answers.config} lies within the state directory, whose parts are not the operator's: name "
+            "another by --config"
+        )
 
 
 def places(answers: Answers) -> Iterator[str]:
@@ -53,7 +56,10 @@ def places(answers: Answers) -> Iterator[str]:
         yield f"{error.filename} cannot be looked at: {reason(error)}"
         return
     if kind is None or is_network(kind):
-        yield f"{answers.state_dir} is on {kind or 'an unknown file system'}, where locks and appends cannot be relied on: name a local disk by --state-dir"
+        yield (
+            f"{answers.state_dir} is on {kind or 'an unknown file system'}, where locks and appends cannot be relied "
+            "on: name a local disk by --state-dir"
+        )
     yield from _key(answers)
 
 

@@ -98,7 +98,8 @@ class SystemUser:
             return True
         if not _NEW_NAME.fullmatch(self.user):
             raise MismatchError(
-                f"no Unix user {self.user!a} on this host, and {SYSUSERS[0]} takes no such name: make it yourself, or name another"
+                f"no Unix user {self.user!a} on this host, and {SYSUSERS[0]} takes no such name: make it yourself, "
+                "or name another"
             )
         return False
 
@@ -179,7 +180,8 @@ class Directory:
         if fixes:
             found_as = f"uid {found.st_uid}, gid {found.st_gid}, mode {stat.S_IMODE(found.st_mode):04o}"
             raise MismatchError(
-                f"{self.path} is there as {found_as}, and has to be {self._owners} {self.mode:04o}: {' && '.join(fixes)}"
+                f"{self.path} is there as {found_as}, and has to be {self._owners} {self.mode:04o}: "
+                f"{' && '.join(fixes)}"
             )
         return True
 

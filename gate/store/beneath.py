@@ -81,6 +81,9 @@ def missing(opener: Callable[[int, str], int] = open_beneath) -> str:
             os.close(opener(root, "."))
     except OSError as error:
         if error.errno in (errno.ENOSYS, errno.EPERM):
-            return f"the kernel has no openat2(2), or something forbids it ({error.strerror}): Linux 5.6 or newer is needed"
+            return (
+                f"the kernel has no openat2(2), or something forbids it ({error.strerror}): Linux 5.6 or "
+                "newer is needed"
+            )
         return f"openat2(2) does not work: {error.strerror}"
     return ""

@@ -79,7 +79,8 @@ def read_json(path: str) -> Any:
         raise StateError(f"{path} holds no JSON object")
     if value.get("v", STATE_VERSION) != STATE_VERSION:
         raise StateError(
-            f"{path} is not of this version of the gate: it has v {value['v']!r}, so a newer one wrote it; install that one"
+            f"{path} is not of this version of the gate: it has v {value['v']!r}, so a newer one wrote it; "
+            "install that one"
         )
     return value
 

@@ -98,7 +98,8 @@ class Request:
         directory = layout.audit(self.state_dir)
         if not log.goes_on_from(directory, (position[0], position[1]), mark):
             raise log.AuditError(
-                f"{directory}: the log is shorter than when this job came, or it is another one (was it cut, or rotated by"
+                f"{directory}: the log is shorter than when this job came, or it is another one (was it cut, "
+                "or rotated by"
                 " logrotate?); nothing is released. Put it back, or run the job again"
             )
 

@@ -44,7 +44,8 @@ def is_archived(state_dir: str, key: str) -> bool:
 def refusal(key: str) -> str:
     """What is said to a job whose key is archived."""
     return (
-        f"{key} was here before, has ended, and is archived (a restored GitLab?): refused; run the job again, so that it"
+        f"{key} was here before, has ended, and is archived (a restored GitLab?): refused; run the job "
+        "again, so that it"
         " gets a new number"
     )
 

@@ -33,7 +33,10 @@ def _refuse_tracebacks(site: Site) -> None:
 
 @pytest.fixture
 def shown() -> Iterator[Callable[..., Shown]]:
-    """Starts a page: `shown(page={…}, rule={…}, **gate_yaml)`; at the Unix socket and on TCP, if nothing else is said."""
+    """Starts a page: `shown(page={…}, rule={…}, **gate_yaml)`.
+
+    At the Unix socket and on TCP, if nothing else is said.
+    """
     with ExitStack() as stack:
 
         def start(

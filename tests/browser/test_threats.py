@@ -1,4 +1,7 @@
-"""What somebody could send to the page: forms from elsewhere, or of another request; other hosts (threats T19 to T27)."""
+"""What somebody could send to the page: forms from elsewhere, or of another request.
+
+Other hosts (threats T19 to T27).
+"""
 
 from __future__ import annotations
 

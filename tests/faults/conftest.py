@@ -11,7 +11,8 @@ import pytest
 from tests.support.recorded_disk import RecordedDisk
 from tests.support.site import IS_ROOT
 
-# `make soak` sets it: so many times the rounds and the power cuts; from 2 on, each byte and each kind of fault everywhere.
+# `make soak` sets it: so many times the rounds and the power cuts; from 2 on, each byte and each kind of fault
+# everywhere.
 SOAK = int(os.environ.get("GATE_SOAK", "1"))
 
 

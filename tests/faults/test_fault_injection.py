@@ -2,9 +2,9 @@
 
 The calls are recorded first, in a good run, for each process by itself: the step that looks, decides and releases, from
 its fork to its exit; the step that opens; the waiting process. Then each of them, every time it is made, is struck by
-strace: it fails with EIO or ENOSPC (and what else is usual for it), writes less than it was given, or its process is killed
-on its way in. After each: nothing went on without its records, the log verifies, and the same job comes through with the
-runner's next attempt, or by itself, nobody helping, with no record twice.
+strace: it fails with EIO or ENOSPC (and what else is usual for it), writes less than it was given, or its process is
+killed on its way in. After each: nothing went on without its records, the log verifies, and the same job comes through
+with the runner's next attempt, or by itself, nobody helping, with no record twice.
 
 At less than full effort (tests/support/effort.py) a call that is made often is not struck by each fault at each place:
 the faults take turns, so that together they strike it everywhere.
@@ -83,7 +83,10 @@ class Striker:
         self.calls = calls_of(jobs, strace, target, job, self._answers(job), modules)
 
     def _answers(self, job: int) -> list[Callable[[], object]]:
-        """What is still to be answered: the waiting process is asleep when the drop comes; a step finds it at its first look."""
+        """What is still to be answered: the waiting process is asleep when the drop comes.
+
+        A step finds it at its first look.
+        """
         if self.target == "itself":
             return [partial(self.jobs.answer, job, "approve")]
         self.jobs.answer(job, "approve")
@@ -122,7 +125,10 @@ class Striker:
         return wrong
 
     def comes_through(self, fault: str, stages: Stages, idle: int = -1) -> str:
-        """What is wrong with a job whose first attempt is struck; "" where it is let through all the same, as it should."""
+        """What is wrong with a job whose first attempt is struck.
+
+        "" where it is let through all the same, as it should.
+        """
         job = self.jobs.new()
         answers = self._answers(job)
         codes: list[int] = []
@@ -149,7 +155,10 @@ class Striker:
 
 
 def faults_for(call: Call, fault: str, share: str | None) -> list[str]:
-    """The faults that a call is struck by: one for all, or, for `its own`, what is usual for it; none in another share."""
+    """The faults that a call is struck by: one for all, or, for `its own`, what is usual for it.
+
+    None in another share.
+    """
     shared = [name for names in SHARES.values() for name in names]
     if share and call.name not in (SHARES[share] or {call.name} - set(shared)):
         return []

@@ -1,9 +1,9 @@
 """The power goes, at any moment: what went on has its records, and the gate goes on from whatever the disk has.
 
-Several gates open, decide and release jobs at once on a disk that records each write (tests/support/recorded_disk.py), some of
-their steps killed on the way, while the audit log goes on in new segments. Then the power is cut at many places of that
-record: all that was flushed by then is on the disk, and of the later writes any choice. Each such disk is mounted, its
-journal replayed, and held against what prepare had answered, and the job logs had been told, before.
+Several gates open, decide and release jobs at once on a disk that records each write (tests/support/recorded_disk.py),
+some of their steps killed on the way, while the audit log goes on in new segments. Then the power is cut at many places
+of that record: all that was flushed by then is on the disk, and of the later writes any choice. Each such disk is
+mounted, its journal replayed, and held against what prepare had answered, and the job logs had been told, before.
 """
 
 from __future__ import annotations

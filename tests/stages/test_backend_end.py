@@ -1,4 +1,7 @@
-"""How a script under the shell backend ends: by signals, with leftovers, with its stage killed; and who is left alone."""
+"""How a script under the shell backend ends: by signals, with leftovers, with its stage killed.
+
+And who is left alone.
+"""
 
 import os
 import signal

@@ -202,7 +202,10 @@ def host() -> Iterator[WholeHost]:
 
 
 def faults(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What is not ok, but for the page, which test_check_page.py has; a check that could not be made for want of another's is no fault of its own."""
+    """What is not ok, but for the page, which test_check_page.py has.
+
+    A check that could not be made for want of another's is no fault of its own.
+    """
     odd = [each for each in found if each["state"] != "ok" and each["check"] != "page" and not is_of_the_machine(each)]
     return [each for each in odd if not each["message"].startswith("not looked at: ")]
 

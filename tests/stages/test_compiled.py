@@ -1,4 +1,7 @@
-"""A stage that finds an unchanged gate.yaml needs neither PyYAML nor jsonschema; one that does not, finds them without `site`."""
+"""A stage that finds an unchanged gate.yaml needs neither PyYAML nor jsonschema.
+
+One that does not, finds them without `site`.
+"""
 
 from __future__ import annotations
 

@@ -245,7 +245,10 @@ def plant(desk: Desk, name: str, target: Path) -> None:
 
 
 def typed(command: list[str], *lines: str) -> tuple[int, str]:
-    """Type lines as a person at a terminal does, each when it is asked for; (exit code, all that stood on the screen)."""
+    """Type lines as a person at a terminal does, each when it is asked for.
+
+    (exit code, all that stood on the screen).
+    """
     pid, terminal = pty.fork()
     if not pid:
         os.execv(command[0], command)  # noqa: S606

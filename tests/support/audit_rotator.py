@@ -1,7 +1,7 @@
 """A process that begins a new segment of an audit log: `audit_rotator.py DIRECTORY` says the head that it was given.
 
-Before it does, and has imported all that it needs, it makes one call to nowhere, which shows in strace's record. Runs under
-`python -I -S`, as the stages do.
+Before it does, and has imported all that it needs, it makes one call to nowhere, which shows in strace's record. Runs
+under `python -I -S`, as the stages do.
 """
 
 import os

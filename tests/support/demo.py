@@ -1,7 +1,8 @@
 """`make demo`: a sample deployment waits for your answer; `make demo ANSWER=approve|reject` answers by itself.
 
-Exit status: 0 when the outcome is the expected one, 1 when it is not, 2 for a wrong ANSWER. Signals only set a flag that
-the demo looks at ten times a second: everything that it started is ended, and its directory removed, before it goes.
+Exit status: 0 when the outcome is the expected one, 1 when it is not, 2 for a wrong ANSWER. Signals only set a flag
+that the demo looks at ten times a second: everything that it started is ended, and its directory removed, before it
+goes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`prepare` whose net is an hour away: `distant_net.py [gate-executor's arguments]`. So it hears of an answer only if it is rung."""
+"""`prepare` whose net is an hour away: `distant_net.py [gate-executor's arguments]`.
+
+So it hears of an answer only if it is rung.
+"""
 
 from __future__ import annotations
 

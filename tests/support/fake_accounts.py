@@ -26,7 +26,10 @@ def _users() -> dict[str, User]:
 
 @dataclass(frozen=True)
 class FakeHost:
-    """A `config.accounts.Host` out of a dict; alice, bob and the page's gitlab-gate are in gate-approvers (gid 2000), nobody in www-data."""
+    """A `config.accounts.Host` out of a dict.
+
+    Alice, bob and the page's gitlab-gate are in gate-approvers (gid 2000), nobody in www-data.
+    """
 
     users: dict[str, User] = field(default_factory=_users)
     approvers: tuple[str, ...] = ("alice", "bob", "gitlab-gate")

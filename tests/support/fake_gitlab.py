@@ -61,7 +61,10 @@ class _Server(ThreadingHTTPServer):
 
 
 class FakeGitLab:
-    """A context manager; `url` is what a runner's config.toml names, `first_job` the number of the first one submitted."""
+    """A context manager.
+
+    `url` is what a runner's config.toml names, `first_job` the number of the first one submitted.
+    """
 
     def __init__(self, *, first_job: int = 1001) -> None:
         self._changed = threading.Condition()

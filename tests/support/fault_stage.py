@@ -1,17 +1,19 @@
 """Many stages of one process, for a test that runs it under `strace -f -e inject=CALL:…:when=STRUCK`.
 
-strace counts each process's calls from its birth. So whichever process is to be struck, at whichever of its calls, first
-makes as many calls to no purpose as are missing; no other makes as many, and one strace serves a whole list of cases.
+strace counts each process's calls from its birth. So whichever process is to be struck, at whichever of its calls,
+first makes as many calls to no purpose as are missing; no other makes as many, and one strace serves a whole list of
+cases.
 
-With the call number BY_ALARM a process is ended by a signal instead, so many microseconds after its birth, and no strace is
-needed.
+With the call number BY_ALARM a process is ended by a signal instead, so many microseconds after its birth, and no
+strace is needed.
 
-`struck_stage.py CALL_NUMBER CONFIG MODULES`, and on stdin a line for each stage: STAGE, TARGET, IDLE_CALLS, LOG, then NAME=VALUE of
-its environment, between tabs. STAGE is prepare, cleanup, or a step of prepare alone, as `step looking`. TARGET is whom to
-strike: a step's name, `itself` for the stage's own process, or `-`. Says the exit code.
+`struck_stage.py CALL_NUMBER CONFIG MODULES`, and on stdin a line for each stage: STAGE, TARGET, IDLE_CALLS, LOG, then
+NAME=VALUE of its environment, between tabs. STAGE is prepare, cleanup, or a step of prepare alone, as `step looking`.
+TARGET is whom to strike: a step's name, `itself` for the stage's own process, or `-`. Says the exit code.
 
-The stages are forks of this process, which has imported what a waiting one has, and MODULES, with commas. Without these a step
-imports all that it needs, as it really does; with them a case is quicker, where the calls of importing are not its subject.
+The stages are forks of this process, which has imported what a waiting one has, and MODULES, with commas. Without these
+a step imports all that it needs, as it really does; with them a case is quicker, where the calls of importing are not
+its subject.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ class StruckWait:
             self.jobs.answer(self.job, "approve")
             assert until(lambda: IN_VAIN in self.jobs.said() or self._is_through()), self.jobs.said()
             self.met = self.jobs.said().partition(IN_VAIN)[2].partition("\n")[0]
-            # Nothing of the log's chain: on a disk that loses what it was given, readers may meet what is still to be mended.
+            # Nothing of the log's chain: on a disk that loses what it was given, readers may meet what is still to be
+            # mended.
             through = self._is_through()
             assert {"decided", "released"} <= set(self.jobs.events(self.job)) or not through
 

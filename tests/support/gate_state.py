@@ -191,7 +191,10 @@ def in_children(count: int, work: Callable[[int], bool]) -> list[bool]:
 
 
 def fork(work: Callable[[], bool], closing: int = -1) -> int:
-    """A child that does `work` and exits 33 where that is true; its pid. What it raises is told on stderr, and exits 34."""
+    """A child that does `work` and exits 33 where that is true; its pid.
+
+    What it raises is told on stderr, and exits 34.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: those of pytest-xdist, idle
         child = os.fork()

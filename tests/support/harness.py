@@ -154,8 +154,8 @@ class RehearsalHarness(Harness):
     """Each job is rehearsed by a process of its own, `concurrent` at once; together they play one runner.
 
     A runner that gets SIGTERM while its drivers are in prepare goes away and tells them nothing, and so does one that
-    gets SIGKILL. As the rehearsal takes SIGTERM for Cancel, both are played by SIGKILL. (What a runner does with SIGTERM
-    in a run stage is not played.)
+    gets SIGKILL. As the rehearsal takes SIGTERM for Cancel, both are played by SIGKILL. (What a runner does with
+    SIGTERM in a run stage is not played.)
     """
 
     server_url = "http://gitlab.example"

@@ -1,4 +1,7 @@
-"""The help of our commands, as docs/reference/command-line.md quotes it; `python -m tests.support.help_text` renews it."""
+"""The help of our commands, as docs/reference/command-line.md quotes it.
+
+`python -m tests.support.help_text` renews it.
+"""
 
 from __future__ import annotations
 

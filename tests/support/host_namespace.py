@@ -1,7 +1,7 @@
 """A host of its own for a test that makes users: a mount namespace with a copy of /etc, and an empty /home, /root and /var/lib.
 
-What is made there is seen from outside under `base`, and nothing of it is on the real host: all else is read-only there. Its
-processes are in a namespace of their own, too, and end with it.
+What is made there is seen from outside under `base`, and nothing of it is on the real host: all else is read-only
+there. Its processes are in a namespace of their own, too, and end with it.
 """
 
 from __future__ import annotations

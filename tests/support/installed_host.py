@@ -1,8 +1,8 @@
 """A host of its own for a test, as README sets one up: users, gate.yaml, state, config.toml, the runner's unit.
 
-Its /etc, /home, /opt, /root, /run and /var/lib are directories of the test's, bound over the real ones in a mount namespace
-in which each command runs, and all else of the machine is read-only there. So commands that mend are run as they are printed,
-and nothing of this machine changes. Needs root.
+Its /etc, /home, /opt, /root, /run and /var/lib are directories of the test's, bound over the real ones in a mount
+namespace in which each command runs, and all else of the machine is read-only there. So commands that mend are run as
+they are printed, and nothing of this machine changes. Needs root.
 """
 
 from __future__ import annotations

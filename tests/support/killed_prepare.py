@@ -1,7 +1,7 @@
 """`prepare`, killed at one step of the first attempt: `killed_prepare.py MARKS [gate-executor's arguments]`.
 
-The job's name says at which step, as `after decision.json` or `before released`. The step's own process and the one that
-waits are killed together, once: MARKS is a directory with a file for each job that was.
+The job's name says at which step, as `after decision.json` or `before released`. The step's own process and the one
+that waits are killed together, once: MARKS is a directory with a file for each job that was.
 """
 
 from __future__ import annotations

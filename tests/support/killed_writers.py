@@ -1,9 +1,9 @@
 """Rounds of writers of one audit log, each of which is killed; `killed_writers.py DIRECTORY ROUNDS SEED TOLD`.
 
 In each round eight of them begin at once. Each records once for all that the round began, then appends on and on, and
-begins a new segment where the last one has grown. TOLD gets `<seq> <sha256> <round or -> .`, between line feeds, for each
-record that one of them was told is on disk, before it does anything else; what lacks its full stop was cut by a kill. Runs
-under `python -I -S`, as the stages do.
+begins a new segment where the last one has grown. TOLD gets `<seq> <sha256> <round or -> .`, between line feeds, for
+each record that one of them was told is on disk, before it does anything else; what lacks its full stop was cut by a
+kill. Runs under `python -I -S`, as the stages do.
 """
 
 from __future__ import annotations

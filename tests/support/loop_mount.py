@@ -18,8 +18,8 @@ UNMOUNT_S = 10
 def mounted(image: Path, at: Path) -> Iterator[None]:
     """An image mounted from a loop device, which goes with the mount.
 
-    No image twice: whoever made a mount namespace meanwhile (a host of another test's, a job's) holds on to the first mount,
-    for as long as they live, and the second one would be what that was.
+    No image twice: whoever made a mount namespace meanwhile (a host of another test's, a job's) holds on to the first
+    mount, for as long as they live, and the second one would be what that was.
     """
     subprocess.run(["mount", "-t", "ext4", "-o", "loop", str(image), str(at)], check=True)
     try:

@@ -4,8 +4,8 @@ As root, with `git worktree add /tmp/old <commit>`, on a host of another name:
 
     unshare --uts sh -c 'hostname build01; exec .venv/bin/python -m tests.support.old_state /tmp/old <name>'
 
-Job 1001 was approved by alice and bob, and ran; 1002 was rejected; 1003 waits, and alice has approved it. Where the gate
-lay stands as @BASE@ in it, and waiting.json is the job response of 1003.
+Job 1001 was approved by alice and bob, and ran; 1002 was rejected; 1003 waits, and alice has approved it. Where the
+gate lay stands as @BASE@ in it, and waiting.json is the job response of 1003.
 """
 
 from __future__ import annotations

@@ -98,7 +98,10 @@ class Client:
 
     @property
     def cookie_line(self) -> str:
-        """The head's line with this client's cookies, logged in by a link where that is wanted; "" where it has none."""
+        """The head's line with this client's cookies, logged in by a link where that is wanted.
+
+        "" where it has none.
+        """
         self._open_link()
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         return f"Cookie: {cookies}\r\n" if cookies else ""
@@ -203,7 +206,10 @@ class PageServer:
         return ["setpriv", f"--reuid={PAGE_USER}", f"--regid={PAGE_USER}", f"--groups={','.join(_GROUPS)}", "--", *gate]
 
     def add_user(self, person: str, password: str = PASSWORD) -> None:
-        """As `gate user add` does, once the page runs; with a hash of before, since making one takes long on purpose."""
+        """As `gate user add` does, once the page runs.
+
+        With a hash of before, since making one takes long on purpose.
+        """
         directory = Path(layout.accounts(layout.page(str(self.site.state))))
         account = directory / f"{person}.json"
         directory.mkdir(mode=0o700, exist_ok=True)

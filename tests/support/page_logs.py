@@ -1,4 +1,7 @@
-"""Audit logs as the page's index reads them, with the records and at the times that a test chooses; nothing is fsynced."""
+"""Audit logs as the page's index reads them, with the records and at the times that a test chooses.
+
+Nothing is fsynced.
+"""
 
 from __future__ import annotations
 

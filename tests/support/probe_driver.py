@@ -3,8 +3,8 @@
 Each call appends one JSON line to the file that PROBE_LOG names, a variable of the runner's own environment.
 
 PROBE is one of: exit:CODE, code:TEXT (into BUILD_EXIT_CODE_FILE, then a build failure), kill (itself, with SIGKILL),
-bad-json (from config), talk:CODE and quiet:CODE (waits until SIGTERM, then exits with CODE), deaf (waits, ignores SIGTERM),
-child:holds-stdout and child:own-stdout (leaves one behind, exits 0), cleanup:CODE (of cleanup).
+bad-json (from config), talk:CODE and quiet:CODE (waits until SIGTERM, then exits with CODE), deaf (waits, ignores
+SIGTERM), child:holds-stdout and child:own-stdout (leaves one behind, exits 0), cleanup:CODE (of cleanup).
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """A disk that records each write and each flush: from the record any disk can be made that a power cut may have left.
 
-The file system on it is mounted from a loop device whose file is a FUSE file of a process of ours, so nothing is needed that
-a kernel of Debian's does not have. What was written before a flush that has been answered is on the disk for certain; what
-came after it may be there or not, in any choice. (A copy of an image that is being written to has blocks of different
-moments in it, and only such choices as the kernel happened to make.)
+The file system on it is mounted from a loop device whose file is a FUSE file of a process of ours, so nothing is needed
+that a kernel of Debian's does not have. What was written before a flush that has been answered is on the disk for
+certain; what came after it may be there or not, in any choice. (A copy of an image that is being written to has blocks
+of different moments in it, and only such choices as the kernel happened to make.)
 
-`recorded_disk.py IMAGE FILE RECORD FAILS` serves FILE, which must exist, with IMAGE's content, until it is unmounted; says
-`ready`. A RECORD is: offset and length of each write, then its bytes; a flush has the length 0. While there is a file FAILS, writes that
-have its content in them fail with EIO, and where it is empty, flushes do.
+`recorded_disk.py IMAGE FILE RECORD FAILS` serves FILE, which must exist, with IMAGE's content, until it is unmounted;
+says `ready`. A RECORD is: offset and length of each write, then its bytes; a flush has the length 0. While there is a
+file FAILS, writes that have its content in them fail with EIO, and where it is empty, flushes do.
 """
 
 from __future__ import annotations
@@ -186,8 +186,8 @@ class RecordedDisk:
             try:
                 yield
             finally:
-                # Lazily: the kernel takes its time to let go of the loop device's file. The server ends when it has, which
-                # a mount namespace that somebody has made meanwhile may put off for as long as it lives.
+                # Lazily: the kernel takes its time to let go of the loop device's file. The server ends when it has,
+                # which a mount namespace that somebody has made meanwhile may put off for as long as it lives.
                 subprocess.run(["umount", "--lazy", str(self.file)], check=True)
                 with suppress(subprocess.TimeoutExpired):
                     server.wait(UNMOUNT_S)
@@ -225,7 +225,10 @@ class PowerCut:
         self._pending: list[tuple[int, bytes]] = []
 
     def at(self, position: int, image: Path, keep: Callable[[], bool]) -> None:
-        """Make `image` what is left at that position, not before the last one; `keep` says of each unflushed write whether it is."""
+        """Make `image` what is left at that position, not before the last one.
+
+        `keep` says of each unflushed write whether it is.
+        """
         with self._safe.open("r+b") as safe:
             while self._entries and self._entries[0][0] <= position:
                 _end, offset, content = self._entries.pop(0)

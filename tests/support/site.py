@@ -92,7 +92,10 @@ class Site:
         shutil.rmtree(self.base, ignore_errors=True)
 
     def write(self, text: str | None = None, *, in_place: bool = False) -> None:
-        """Write gate.yaml: `self.config`, or `text` as it is. `in_place`: whoever reads it just then may find it empty."""
+        """Write gate.yaml: `self.config`, or `text` as it is.
+
+        `in_place`: whoever reads it just then may find it empty.
+        """
         plain = json.loads(
             json.dumps(self.config)
         )  # no object twice: YAML would write an alias, which gate.yaml refuses
@@ -129,7 +132,10 @@ class Site:
         return pwd.getpwnam(USERS[person]).pw_uid
 
     def drop(self, person: str, name: str, text: str = "") -> Path:
-        """A drop as people make it: with echo, as themselves, in their own directory; `ok` where they have nothing to say."""
+        """A drop as people make it: with echo, as themselves, in their own directory.
+
+        `ok` where they have nothing to say.
+        """
         path = self.state / "drop" / person / name
         self.run_as(person, ["sh", "-c", 'printf %s "$2" > "$1"', "sh", str(path), text or "ok"], check=True)
         return path

@@ -1,4 +1,7 @@
-"""docs/reference/variables.md, made of gate/model/code_variables.py and gate/model/predefined.py; `make docs` renews it."""
+"""docs/reference/variables.md, made of gate/model/code_variables.py and gate/model/predefined.py.
+
+`make docs` renews it.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A job response of GitLab 19.3 with every variable that it sets, and with all that it makes anew for each job.
 
-Names and order: GitLab 19.3, doc/ci/variables/predefined_variables.md and lib/gitlab/ci/variables/builder.rb; the fields are
-those of tests/responses/19.3.0.json, which a real runner wrote.
+Names and order: GitLab 19.3, doc/ci/variables/predefined_variables.md and lib/gitlab/ci/variables/builder.rb; the
+fields are those of tests/responses/19.3.0.json, which a real runner wrote.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ def id_token(job_id: int) -> str:
 
 
 def whole_response(job_id: int = 1001, *, attempt: int = 0, second: int = 0, authors: list[Any] | None = None) -> Any:
-    """The response for job `job_id`, the `attempt`-th retry, started in that second; `authors` variables follow GitLab's."""
+    """The response for job `job_id`, the `attempt`-th retry, started in that second.
+
+    `authors` variables follow GitLab's.
+    """
     response = json.loads(RESPONSE.read_text(encoding="utf-8"))
     token = f"glcbt-64_made-up-token-of-{job_id}"
     jwt = id_token(job_id)

@@ -41,7 +41,10 @@ _CODE = re.compile(r"^```.*?^```$|^(?: {4}|\t).*$|`[^`\n]+`", re.MULTILINE | re.
 
 
 def _gate_yamls(page: Path) -> list[str]:
-    """The gate.yaml examples of a page; one that is only some sections takes the place of these in its first, or README's."""
+    """The gate.yaml examples of a page.
+
+    One that is only some sections takes the place of these in its first, or README's.
+    """
     sections = schema()["properties"].keys()
     yamls = [text for kind, text in _FENCED.findall(page.read_text(encoding="utf-8")) if kind == "yaml"]
     found = [text for text in yamls if text.partition(":")[0] in sections]

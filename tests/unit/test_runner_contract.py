@@ -125,5 +125,8 @@ def test_say_writes_one_line_and_stops_for_nobody() -> None:
 
 
 def test_what_waits_since_before_its_name_finds_in_words_where_it_was() -> None:
-    """A process that waits may be of an older version; each of its steps imports this name (executor/prepare.py, _result)."""
+    """A process that waits may be of an older version.
+
+    Each of its steps imports this name (executor/prepare.py, _result).
+    """
     assert surroundings.in_words is runner_contract.in_words

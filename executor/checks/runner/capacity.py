@@ -34,7 +34,8 @@ def inotify(context: Context) -> Iterator[Finding]:
         yield ok(f"{SYSCTL} is {allowed}; two are needed, however many jobs wait")
         return
     message = (
-        f"{SYSCTL} is {allowed}: where other programs of this user leave none, each waiting job looks for answers once a "
+        f"{SYSCTL} is {allowed}: where other programs of this user leave none, each waiting job looks for "
+        "answers once a "
         "second (packaging/sysctl.d/60-gitlab-runner-gate.conf raises it)"
     )
     line = f"{SYSCTL} = {INSTANCES}"

@@ -43,7 +43,10 @@ def _token(other: Runner, context: Context) -> Iterator[Finding]:
     token = other.table.get("token")
     for gated in context.runners:
         if token and token == gated.table.get("token"):
-            message = f"runner {other.name} has the token of {gated.name}, which calls the gate: GitLab gives each of them some of the jobs, and {other.name} does not ask by this gate.yaml"
+            message = (
+                f"runner {other.name} has the token of {gated.name}, which calls the gate: GitLab gives each of them "
+                f"some of the jobs, and {other.name} does not ask by this gate.yaml"
+            )
             yield fail(message, f"{in_editor(context.runner_config.path)}  # remove one of the two blocks")
 
 
@@ -57,7 +60,10 @@ def _jobs(other: Runner, context: Context) -> Iterator[Told]:
         yield from _docker(_table(other, "docker"), context)
     elif executor == "custom" and other not in context.runner_config.gated():
         yield (
-            f"its driver {other.program('run') or '(none)'} is started as {context.runner_user}, and whom it lets jobs be is not known from here: see that they cannot become {context.runner_user}",
+            (
+                f"its driver {other.program('run') or '(none)'} is started as {context.runner_user}, and whom it lets "
+                f"jobs be is not known from here: see that they cannot become {context.runner_user}"
+            ),
             False,
         )
 
@@ -71,7 +77,10 @@ def _shell(context: Context) -> Told:
     if user in ("", context.runner_user, "root"):
         return f"a job there runs as {user or context.runner_user} on this host: {_UNDOES}", True
     return (
-        f"a job there runs as {user} on this host, ungated, beside what approved jobs use: see that {user} has neither sudo nor docker, or give it a host of its own",
+        (
+            f"a job there runs as {user} on this host, ungated, beside what approved jobs use: see that {user} has "
+            "neither sudo nor docker, or give it a host of its own"
+        ),
         False,
     )
 

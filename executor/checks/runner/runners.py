@@ -34,7 +34,10 @@ def _faults(context: Context, runner: Runner) -> Iterator[Finding]:
     for key in ("url", "token"):
         value = runner.table.get(key)
         if not isinstance(value, str) or not value or value == _EXAMPLE[key]:
-            message = f"runner {runner.name}: {key} is {'still that of the example' if value else 'missing'}: GitLab tells it where the runner is made"
+            message = (
+                f"runner {runner.name}: {key} is {'still that of the example' if value else 'missing'}: GitLab tells "
+                "it where the runner is made"
+            )
             yield fail(message, f'{in_editor(context.runner_config.path)}  # {key} = "…"')
     who, shell = f"runner {runner.name}", runner.table.get("shell", SHELLS[0])
     if shell not in SHELLS:
@@ -52,7 +55,8 @@ def _faults(context: Context, runner: Runner) -> Iterator[Finding]:
     yield from _environment(context, runner)
     if _verifies_at_boot(runner):
         message = (
-            f"{who}: experimental.boot_verify is on: its trial job is of no project, so the gate refuses it, and the runner"
+            f"{who}: experimental.boot_verify is on: its trial job is of no project, so the gate refuses it, "
+            "and the runner"
             " ends before it has taken any job"
         )
         yield fail(message, in_editor(context.runner_config.path))

@@ -11,7 +11,9 @@ from executor.checks.people import job_users
 from executor.checks.runner_unit import Unit
 
 # Other users' files and processes, another user for jobs, a namespace for them, the set-group-id bit of directories.
-CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_KILL")  # fmt: skip
+CAPABILITIES = tuple(
+    f"CAP_{name}" for name in ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "FOWNER", "DAC_OVERRIDE", "FSETID", "KILL")
+)
 _OFF = ("", "no", "false", "off", "0")
 _SPACES = ("pid", "mnt", "ipc")
 _HOMES = ("/home", "/root", "/run/user")

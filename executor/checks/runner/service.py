@@ -39,11 +39,17 @@ def _faults(context: Context, unit: Unit) -> Iterator[Finding]:
     yield from _stopping(context, unit)
     needed = FILES_PER_JOB * context.runner_config.concurrent + FILES
     if unit.open_files is not None and unit.open_files < needed:
-        message = f"LimitNOFILE is {unit.open_files}, and {context.runner_config.concurrent} jobs at once need {needed} open files"
+        message = (
+            f"LimitNOFILE is {unit.open_files}, and {context.runner_config.concurrent} jobs at once need "
+            f"{needed} open files"
+        )
         yield warn(message, _drop_in(unit, "files", f"LimitNOFILE={2 * needed}"))
     tasks = TASKS_PER_JOB * context.runner_config.concurrent + TASKS
     if unit.tasks is not None and unit.tasks < tasks:
-        message = f"TasksMax is {unit.tasks}, and {context.runner_config.concurrent} jobs at once need {tasks} processes and threads"
+        message = (
+            f"TasksMax is {unit.tasks}, and {context.runner_config.concurrent} jobs at once need {tasks} "
+            "processes and threads"
+        )
         yield warn(message, _drop_in(unit, "tasks", f"TasksMax={4 * tasks}"))
     for each in hindrances(context, unit):
         yield (fail if each.is_certain else warn)(str(each), _drop_in(unit, each.key.lower(), each.line))
@@ -66,7 +72,10 @@ def _stopping(context: Context, unit: Unit) -> Iterator[Finding]:
     longest_s = max(map(exec_timeout, context.runners), default=0)
     fix = _drop_in(unit, "stop", "KillSignal=SIGQUIT", "KillMode=mixed", f"TimeoutStopSec={longest_s + STOP_AFTER_S}")
     if unit.kill_signal != "SIGQUIT":
-        message = f"{NAME} is stopped with {unit.kill_signal}: jobs that wait are cancelled, or left behind; with SIGQUIT it waits for them"
+        message = (
+            f"{NAME} is stopped with {unit.kill_signal}: jobs that wait are cancelled, or left behind; with SIGQUIT it "
+            "waits for them"
+        )
         yield warn(message, fix)
     elif unit.kill_mode not in ("mixed", "process"):
         message = f"KillMode is {unit.kill_mode}: jobs that wait get the SIGQUIT, too, and are cancelled"

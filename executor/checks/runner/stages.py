@@ -98,7 +98,10 @@ def _start(context: Context, runner: Runner) -> Iterator[Finding]:
         return
     ours = [Edit(f"{stage}_exec", context.executor, runner, "custom") for stage in STAGES]
     is_other = not before and program != context.executor and os.path.isfile(context.executor)
-    message = f"runner {runner.name}: {program} does not start as the gate's: {_last(said) or 'it says nothing'}: install it again, or wire another"
+    message = (
+        f"runner {runner.name}: {program} does not start as the gate's: {_last(said) or 'it says nothing'}: install "
+        "it again, or wire another"
+    )
     yield fail(message, *(ours if is_other else []))
 
 

@@ -53,13 +53,19 @@ def _prepare(context: Context, runner: Runner) -> Iterator[Finding]:
     best_s = max(told_s or 0, limit_s, longest_s + PREPARE_MARGIN_S)
     if told_s is None or told_s < MIN_PREPARE_TIMEOUT_S:
         words = " ".join(split(runner.own_arguments("prepare") or [])[1][1:])
-        message = f"{who}: prepare_args has {words!r}: write {PREPARE_TIMEOUT} and the seconds, {MIN_PREPARE_TIMEOUT_S} or more"
+        message = (
+            f"{who}: prepare_args has {words!r}: write {PREPARE_TIMEOUT} and the seconds, "
+            f"{MIN_PREPARE_TIMEOUT_S} or more"
+        )
         yield fail(message, *_both(context, runner, best_s))
     elif told_s != limit_s:
         message = f"{who}: {PREPARE_TIMEOUT} is {told_s}, and prepare_exec_timeout {limit_s}: both must be the same"
         yield fail(message, *_both(context, runner, best_s))
     elif longest_s + PREPARE_MARGIN_S > limit_s:
-        message = f"{who}: a job may wait for {limit_s} s, and rule {rule!r} gives {longest_s} s to decide, and {PREPARE_MARGIN_S} s more"
+        message = (
+            f"{who}: a job may wait for {limit_s} s, and rule {rule!r} gives {longest_s} s to decide, and "
+            f"{PREPARE_MARGIN_S} s more"
+        )
         yield warn(message, *_both(context, runner, best_s))
     outer_s = _span(runner.table.get("prepare_timeout"))
     if outer_s and outer_s < limit_s:

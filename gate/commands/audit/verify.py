@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from audit.verify import Report
 
 _NO_ANCHOR = (
-    "without an anchor kept elsewhere (--anchor, --from-trace, --checkpoint), a log that was cut short or written anew as"
+    "without an anchor kept elsewhere (--anchor, --from-trace, --checkpoint), a log that was cut short or "
+    "written anew as"
     " a whole cannot be told from a whole one"
 )
 _BY_LOCAL_KEY = (
@@ -135,7 +136,9 @@ def _let_go_words(report: Report) -> Iterator[str]:
     if FIRST_SEQ < report.first <= (report.kept_from or FIRST_SEQ):
         yield f"records before {report.first} were let go (keep.log), as the log says itself"
     if report.kept_from and report.kept_from > report.first:
-        yield f"records before {report.kept_from} need not be kept (keep.log), and are still there: chattr +a keeps them"
+        yield (
+            f"records before {report.kept_from} need not be kept (keep.log), and are still there: chattr +a keeps them"
+        )
 
 
 def _unknown_words(report: Report, *, any_anchor: bool) -> Iterator[str]:
@@ -143,7 +146,10 @@ def _unknown_words(report: Report, *, any_anchor: bool) -> Iterator[str]:
     if not any_anchor:
         yield _NO_ANCHOR
     elif report.vouched and report.vouched != ((report.first, report.first + report.records - 1),):
-        yield f"they vouch for {_range_words(report.vouched)}; of the others, nobody outside says that they are as they were"
+        yield (
+            f"they vouch for {_range_words(report.vouched)}; of the others, nobody outside says that they are "
+            "as they were"
+        )
 
 
 def _count(report: Report) -> str:

@@ -211,7 +211,10 @@ def _left(policy: Policy, person: str) -> Iterator[str]:
     user, group, gid = policy["people"][person]["unix"], policy["approvers_group"], policy["approvers_gid"]
     entry = SystemHost().user(user) if user else None
     if entry and group and gid in SystemHost().gids_of(entry):
-        yield f"{user} still sees what waits, as a member of {group}: gpasswd --delete {shlex.quote(entry.name)} {shlex.quote(group)}"
+        yield (
+            f"{user} still sees what waits, as a member of {group}: gpasswd --delete {shlex.quote(entry.name)} "
+            f"{shlex.quote(group)}"
+        )
     account = os.path.join(layout.accounts(layout.page(policy["state_dir"])), f"{person}.json")
     if os.path.lexists(account):
         yield f"their password for the page is still kept, and opens it no more: gate user remove {person}"

@@ -123,7 +123,8 @@ def _by_header(request: web.BaseRequest, policy: Policy) -> Visitor:
     person = next((name for name, known in policy["people"].items() if sent in (name, *known["proxy_names"])), None)
     if person is None:
         raise StrangerError(
-            f"the reverse proxy sent {name}: {shown(sent, SENT_MAX_CHARACTERS)}, and no one in gate.yaml has that name. The operator"
+            f"the reverse proxy sent {name}: {shown(sent, SENT_MAX_CHARACTERS)}, and no one in gate.yaml has that "
+            "name. The operator"
             " can write that name into the list `proxy` of a person under `people`"
         )
     return Visitor(person, person, "proxy_socket")
