@@ -1,8 +1,9 @@
 """A glance at what could be an answer: cheap, without a fork, and nothing of it is read.
 
-Looked for are the few names that answer one request (gate/votes/inbox.py, `places`). A person's directory that nothing
-has come to since none of them was there is not even looked into: its change time tells. By a name of an older version,
-`places` has the directory itself where people bring signed answers of others; `carried` are the names that these have.
+Looked for are the few names that answer one request: `places` of gate/votes/inbox.py, and in the directories of people
+who may bring signed answers of others, which `places` names as they are, those of `carried`. A directory that nothing
+has come to since none of them was there is not even looked into: its change time tells. (Other names to look for come
+with a changed gate.yaml only, and so with a step that has looked for them.)
 """
 
 from __future__ import annotations
@@ -40,20 +41,21 @@ class Glance:
             directory = paths[0].partition("/")[0]
             if directory not in directories:
                 directories[directory] = _settled(beneath.identity(root, directory))
-            found[source] = self._of(root, source, names_of(paths, carried), directories[directory])
+            if directories[directory] and directories[directory] == self._quiet.get(source):
+                found[source] = frozenset()
+                continue
+            names = names_of(paths, carried)
+            found[source] = frozenset((name, there) for name in names if (there := beneath.identity(root, name)))
+            self._quiet[source] = _NONE if found[source] else directories[directory]
         close_root(root)
         return found | {"page": frozenset(name for name in _listed(now["votes"]) if name[-5:] == ".vote")}
 
-    def _of(self, root: int, source: str, paths: list[str], directory: tuple[int, ...]) -> frozenset[object]:
-        if directory and directory == self._quiet.get(source):
-            return frozenset()
-        found = frozenset((path, there) for path in paths if (there := beneath.identity(root, path)))
-        self._quiet[source] = _NONE if found else directory
-        return found
-
 
 def names_of(paths: list[str], carried: list[str] | None) -> list[str]:
-    """Where a source's answers can lie; a directory stands for what is carried there, where that is known."""
+    """Where a source's answers can lie.
+
+    A directory stands for what is carried there, if the step has said what that is.
+    """
     if carried is None:
         return paths
     named = [path for path in paths if "/" in path]
