@@ -24,6 +24,7 @@ from gate.store.files import write_once
 from gate.store.request import keys, load
 from gate.upkeep.sweep import sweep
 from tests.faults.conftest import SOAK
+from tests.support.effort import rounds
 from tests.support.fault_injection import BUILD_FAILURE, NOBODY, Jobs
 from tests.support.fault_stage import BY_ALARM
 from tests.support.loop_mount import mounted
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 GATES = 3
 JOBS_OF_A_GATE = 4
-CUTS = 130  # in each of RUNS
+CUTS = min(130, rounds(130, 40))  # in each of RUNS; SOAK makes more of these
 RUNS = 4 * SOAK
 ROTATE_AT_BYTES = 6000  # two jobs, or so
 STEP_US = 12_000  # what a step takes, and a little more

@@ -37,6 +37,7 @@ def test_nothing_is_left_out_where_most_take_long(slow: int, quick: int) -> None
 
 
 def test_what_takes_long_is_known_by_its_directory() -> None:
-    assert how_long("tests/faults/test_disk.py::test_one[a/b]") == 0
+    assert how_long("tests/stages/test_readme.py::test_one") == 0
+    assert how_long("tests/faults/test_disk.py::test_one[a/b]") == 1
     assert how_long("tests/stages/test_init.py") == len(SLOW) - 1
     assert how_long("tests/unit/test_rules.py::test_one[tests/faults/]") == len(SLOW)
