@@ -25,7 +25,12 @@ class Moment(NamedTuple):
 
 def moments(records: list[Record]) -> list[Moment]:
     """The records of one request, oldest first, in words."""
-    return [Moment(wall_ms(each["time"]), _words(each), str(each.get("comment") or "")) for each in records]
+    return [Moment(wall_ms(each["time"]), _words(each), _comment(each)) for each in records]
+
+
+def _comment(record: Record) -> str:
+    """What was said with an answer; a decision's record has the same again."""
+    return str(record.get("comment") or "") if record["event"] == "vote" else ""
 
 
 def _words(record: Record) -> str:
