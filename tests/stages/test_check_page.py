@@ -95,7 +95,9 @@ def test_without_the_socket_of_the_login_links_nobody_gets_in_and_that_is_a_fail
 def test_the_job_s_user_cannot_reach_a_page_that_serves(served: WholeHost) -> None:
     assert [state for state, _ in found_of(served, "job-user")] == ["ok"]
     served.sh(f"chmod 0666 {SOCKET}", check=True)
-    assert ("fail", f"deployer, whom jobs run as, can connect to {SOCKET}") in found_of(served, "job-user")
+    assert ("fail", f"gitlab-job and deployer, whom jobs run as, can connect to {SOCKET}") in found_of(
+        served, "job-user"
+    )
 
 
 def test_a_page_that_does_not_run_is_a_warning_and_the_printed_command_starts_it(host: WholeHost) -> None:
@@ -156,6 +158,6 @@ def test_what_is_not_the_page_is_told(host: WholeHost) -> None:
     with Serving(host, command):
         (state, message), _no_password = found_of(host)
         assert (state, message.partition(":")[0]) == ("fail", "what answers at 127.0.0.1")
-        assert ("fail", f"deployer, whom jobs run as, can connect to 127.0.0.1 port {port}") in found_of(
+        assert ("fail", f"gitlab-job and deployer, whom jobs run as, can connect to 127.0.0.1 port {port}") in found_of(
             host, "job-user"
         )
