@@ -124,7 +124,7 @@ def test_hard_links_are_told_of(tmp_path: Path, value: str, linked: bool, messag
     context = dataclasses.replace(context, system=FakeSystem({"/proc/sys/fs/protected_hardlinks": f"{value}\n"}))
 
     found = list(host.hard_links(context))
-    assert [each.state for each in found] == ["ok" if message[0].startswith("nobody") else "warn"] * len(message)
+    assert [each.state for each in found] == ["ok" if message[0].startswith("no one") else "warn"] * len(message)
     assert all(said in each.message for said, each in zip(message, found, strict=True))
     if linked:  # the command finds it wherever it is on that disk, and not under state_dir only
         words = shlex.split(found[0].fix)
