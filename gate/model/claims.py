@@ -1,7 +1,7 @@
 """What a job's variables say of its commit, tag and merge request: for people to read, and for nothing else. Pure.
 
-GitLab sets these variables for most jobs, and an author can for the others, so that all of them are claims: nothing is decided by
-them. The first of a name is taken, which is GitLab's own where it set one (gate/model/facts.py). Source of the names:
+GitLab sets these variables for most jobs, and an author can for the others, so that all of them are claims: nothing is
+decided by them. The first of a name is taken, which is GitLab's own where it set one (gate/model/facts.py). Source of the names:
 GitLab's doc/ci/variables/predefined_variables.md.
 """
 

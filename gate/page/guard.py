@@ -5,8 +5,8 @@
 - A form is accepted by POST only, from this page's own origin: `Sec-Fetch-Site: same-origin`, or, from a browser that does
   not send that, exactly our Origin. `same-site` is not enough: another port of this host may be a job's own web server.
 - Whoever makes it is known, or is sent to log in; what comes by the socket of the login links can ask for one, and for nothing else.
-- Whatever comes of it, an error too, has the same headers, and an error is a page of ours that repeats nothing, but for the comment that somebody
-  wrote here and whose session has ended.
+- Whatever comes of it, an error too, has the same headers, and an error is a page of ours that repeats nothing, but for
+  the comment of a form from here that came when its session had ended.
 """
 
 from __future__ import annotations
