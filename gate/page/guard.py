@@ -8,7 +8,7 @@
 - Its visitor is known, or is sent to log in; what comes by the socket of the login links can ask for one, and for
   nothing else.
 - Whatever comes of it, an error too, has the same headers, and an error is a page of ours that repeats nothing, but
-  for the comment that somebody wrote here and whose session has ended.
+  for the comment of a form from here that came when its session had ended.
 """
 
 from __future__ import annotations

@@ -295,11 +295,14 @@ def variables(content: Beside | None, earlier: Beside | None = None) -> list[Var
     before = {each["name"]: each["value"] for each in (earlier or {}).get("variables") or []}
     found = [_variable(each, before) for each in (content.get("variables") if content else None) or []]
     own, is_compared = [each for each in found if not each.is_quiet], bool(content and content.get("since"))
-    as_before = [each for each in own if is_compared and not each.change and not each.does]
+
+    def is_as_before(each: Variable) -> bool:
+        return is_compared and not each.change and not each.does
+
     whose = "by the job, its pipeline, project or group"
     groups = [
-        VariableGroup(f"Set {whose}", [each for each in own if each not in as_before], is_open=True),
-        VariableGroup(f"Unchanged, set {whose}", as_before, is_open=False),
+        VariableGroup(f"Set {whose}", [each for each in own if not is_as_before(each)], is_open=True),
+        VariableGroup(f"Unchanged, set {whose}", [each for each in own if is_as_before(each)], is_open=False),
         VariableGroup(
             "GitLab sets these for some jobs, and an author can for others",
             [each for each in found if each.is_quiet],

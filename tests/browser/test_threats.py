@@ -89,7 +89,10 @@ def test_the_same_form_sent_twice_is_one_vote(shown: Start) -> None:
 def test_who_triggered_the_job_or_is_on_no_list_cannot_approve(shown: Start) -> None:
     start = shown()
     mine, other = start.stage.waiting(user_login="alice-gl"), start.stage.waiting()
-    for person, key, why in (("alice", mine.key, "triggered this job"), ("carol", other.key, "is not on the list")):
+    for person, key, why in (
+        ("alice", mine.key, "triggered this job"),
+        ("carol", other.key, "you are not on the list"),
+    ):
         client = start.page.client(person)
         shows = client.get(f"/requests/{key}")
         assert 'value="approve"' not in shows.body
