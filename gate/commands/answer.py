@@ -148,7 +148,7 @@ def _check(request: Request, policy: Policy, person: str, answer: Answer, text: 
     Raises:
         CommandError: this answer would not count.
     """
-    rule = matching.current(policy, request.facts, request.opened["rule"])
+    rule = matching.current(policy, request.facts)
     why = rules.may_answer(person, answer, text, rule, policy, request.facts) if rule else None
     if why:
         raise CommandError(f"your answer would not count: {shown(why, 500)}; nothing was answered")
@@ -166,7 +166,7 @@ def _drop(directory: str, name: str, text: str) -> str:
 
 
 def _progress(request: Request, policy: Policy) -> str:
-    rule = rules.named(policy, request.opened["rule"])
+    rule = matching.current(policy, request.facts)
     return progress(request, rule, policy, votes_in(records_of(request), policy)) if rule else "no rule is left for it"
 
 

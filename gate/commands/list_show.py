@@ -21,7 +21,7 @@ from gate.commands.target import requests, waiting_requests
 from gate.commands.unread import end_if_unread
 from gate.flow.announcement import WARNING_MAX_CHARACTERS, job_words
 from gate.flow.status import records_of, state_words, waits
-from gate.model import dangers, rules
+from gate.model import dangers, matching, rules
 from gate.model.content_lines import lines_of
 from gate.model.facts import is_rehearsal
 from gate.model.words import could_deceive, duration, shown
@@ -166,7 +166,7 @@ def _times(request: Request) -> str:
 
 
 def _print(request: Request, policy: Policy, records: list[Record]) -> None:
-    rule = rules.named(policy, request.opened["rule"])
+    rule = matching.current(policy, request.facts)
     content = request.content()
     click.echo(f"{request.key}: {state_words(request)}")
     for danger in _dangers(request, content, rules.backend_of(policy, rule)):
@@ -176,7 +176,7 @@ def _print(request: Request, policy: Policy, records: list[Record]) -> None:
         click.echo(f"  claims  environment {shown(claim)}")
     click.echo(f"  digest  {request.opened['digest']}")
     if waits(request):
-        click.echo(f"  rule    {request.opened['rule']}: {rules.wanted_words(rule) if rule else 'none any more'}")
+        click.echo(f"  rule    {rule['name'] if rule else request.opened['rule']}: {rules.wanted_words(rule) if rule else 'none any more'}")
         click.echo(f"  times   {_times(request)}")
     else:
         asked_s = max(time.time() - request.opened["opened_wall_s"], 0)
