@@ -176,7 +176,9 @@ def _print(request: Request, policy: Policy, records: list[Record]) -> None:
         click.echo(f"  claims  environment {shown(claim)}")
     click.echo(f"  digest  {request.opened['digest']}")
     if waits(request):
-        click.echo(f"  rule    {rule['name'] if rule else request.opened['rule']}: {rules.wanted_words(rule) if rule else 'none any more'}")
+        click.echo(
+            f"  rule    {rule['name'] if rule else request.opened['rule']}: {rules.wanted_words(rule) if rule else 'none any more'}"
+        )
         click.echo(f"  times   {_times(request)}")
     else:
         asked_s = max(time.time() - request.opened["opened_wall_s"], 0)

@@ -70,7 +70,7 @@ def reminders(rule: Rule, opened_ms: int, deadline_ms: int, now_ms: int) -> tupl
 
 
 def _rule(request: Request, policy: Policy) -> Rule | None:
-    return matching.current(policy, request.facts)
+    return matching.current(policy, request.facts) if request.opened["rule"] else None  # refused at once: it has none
 
 
 def _tell(request: Request, policy: Policy, name: str, event: str, about: About) -> None:
