@@ -19,7 +19,7 @@ from gate.commands import archived
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.job import job_of
-from gate.commands.target import NoSuchJobError, drop_directory, me, waiting_request
+from gate.commands.target import NoSuchJobError, drop_directory, me, unseen, waiting_request
 from gate.flow.status import progress, records_of, state_words, votes_in
 from gate.model import matching, rules
 from gate.model.words import shown
@@ -114,8 +114,7 @@ def _check_unseen(job: Job) -> None:
 
 
 def _unseen(policy: Policy) -> str:
-    group = policy["approvers_group"] or "approvers_group"
-    return f"what comes of it cannot be seen from here: you are not in {group}"
+    return f"what comes of it cannot be seen from here: {unseen(policy)}"
 
 
 def _request(state_dir: str, job: Job, *, early: bool) -> Request | None:

@@ -17,7 +17,7 @@ from gate.commands import archived
 from gate.commands.completion import waiting_jobs
 from gate.commands.fault import CommandError
 from gate.commands.job import job_of
-from gate.commands.target import requests, waiting_requests
+from gate.commands.target import requests, unseen, waiting_requests
 from gate.commands.unread import end_if_unread
 from gate.flow.announcement import WARNING_MAX_CHARACTERS, job_words
 from gate.flow.status import records_of, state_words, waits
@@ -127,13 +127,7 @@ def _read(policy: Policy, read: Callable[[], T]) -> T:
     except FileNotFoundError as error:
         raise CommandError(f"{error.filename} is not there: no job has come to this gate yet") from error
     except PermissionError as error:
-        group = policy["approvers_group"]
-        hint = (
-            f"members of {group} and the gate's own user can"
-            if group
-            else "only the gate's own user can: no approvers_group"
-        )
-        raise CommandError(f"requests cannot be read from here: {hint}") from error
+        raise CommandError(f"requests cannot be read from here: {unseen(policy)}") from error
 
 
 def _summary(request: Request) -> dict[str, object]:

@@ -6,6 +6,7 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
+from config.accounts import SystemHost, is_older_login
 from gate.commands.fault import CommandError
 from gate.flow.status import state_words, waits
 from gate.model.words import listed, shown
@@ -47,6 +48,16 @@ def _nobody(uid: int) -> str:
     if uid == 0:
         return "root is nobody in gate.yaml, and an answer is a person's own: run it as yourself"
     return f"{name} is nobody in gate.yaml: ask the operator to add a person with `unix: {name}`"
+
+
+def unseen(policy: Policy) -> str:
+    """Why the caller may not read requests, in words."""
+    group = policy["approvers_group"]
+    if group is None:
+        return "only the gate's own user can: no approvers_group"
+    if is_older_login(policy["approvers_gid"], SystemHost()):
+        return f"you were added to {group} after you logged in: log out and in"
+    return f"members of {group} and the gate's own user can"
 
 
 def requests(state_dir: str, job: Job) -> list[Request]:
