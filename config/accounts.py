@@ -91,6 +91,14 @@ class SystemHost:
         return frozenset(os.getgrouplist(user.name, user.gid))
 
 
+def is_older_login(gid: int | None, host: Host) -> bool:
+    """Return whether the caller's user is in the group `gid` by now, and this login, which is older, is not."""
+    user = host.user_of_uid(os.getuid())
+    if gid is None or user is None or gid in {os.getegid(), *os.getgroups()}:
+        return False
+    return gid in host.gids_of(user)
+
+
 def look_up(value: dict[str, Any], host: Host, runner_uid: int) -> Accounts:
     """Return the accounts behind the names in `value`, in which anything may be missing; `runner_uid` is R."""
     owners = [value.get("backend", {}), *value.get("rules", [])]

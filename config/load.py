@@ -16,7 +16,7 @@ import stat
 import sys
 
 from config import compiled, notice, policy, schema, semantics
-from config.accounts import SystemHost, look_up
+from config.accounts import SystemHost, is_older_login, look_up
 from config.document import Document
 from config.faults import ConfigError, Fault
 from config.host import path_problems, reason
@@ -249,8 +249,17 @@ def _bytes(fd: int) -> bytes:
         return file.read(MAX_BYTES + 1)
 
 
+def _is_older_login(path: str) -> bool:
+    try:
+        return is_older_login(os.stat(path).st_gid, _SYSTEM)
+    except OSError:  # it lies where the caller cannot look
+        return False
+
+
 def _unreadable(path: str, error: OSError | ValueError) -> ConfigError:
     if isinstance(error, ValueError):
         return ConfigError([Fault(path, 0, 0, "no path that a file can have: name another")])
     advice = _ADVICE.get(error.errno or 0, "name a file that can be read")
+    if error.errno == errno.EACCES and _is_older_login(path):
+        advice = "you were added to its group after you logged in: log out and in"
     return ConfigError([Fault(path, 0, 0, f"{reason(error)}: {advice}")])

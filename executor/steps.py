@@ -110,10 +110,10 @@ def looking(context: StepContext, interrupted: Callable[[], bool]) -> StepResult
     if config != plan["config_sha256"]:
         layout.make_job(policy, request.key)  # it may have a page now, or another group that may read
         layout.make_bell(policy, request.directory)
-    rule = matching.current(policy, request.facts, request.opened["rule"])
+    rule, no_rule = matching.choose(policy, request.facts)
     why = matching.barred(rules.backend_of(policy, rule), rule, request.facts)
     if rule is None:
-        why = f"gate.yaml has changed, and rule {request.opened['rule']!r} is not for this job any more"
+        why = f"gate.yaml has changed, and {no_rule}"
     if rule is None or why:
         decision = decide(request, "refused", why, rule=request.opened["rule"], config=config)
         return _settle(request, decision, plan, interrupted)
@@ -391,7 +391,8 @@ def _give_up(word: Outcome, why: str) -> StepResult:
 def _changed_lines(plan: Plan, config: str, rule: Rule) -> list[str]:
     if config == plan["config_sha256"]:
         return []
-    return [f"gate.yaml has changed; what counts now: {rules.wanted_words(rule)}"]
+    renamed = "" if rule["name"] == plan["rule"] else f"rule {rule['name']!r}: "
+    return [f"gate.yaml has changed; what counts now: {renamed}{rules.wanted_words(rule)}"]
 
 
 def shown_outcome(decision: Decision) -> str:

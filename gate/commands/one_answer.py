@@ -19,7 +19,7 @@ from gate.commands.fault import (
 )
 from gate.commands.request_data import answered_data
 from gate.commands.request_words import answer_line
-from gate.commands.target import waiting_request
+from gate.commands.target import unseen, waiting_request
 from gate.flow.situation import situation
 from gate.flow.status import records_of, state_words
 from gate.model import matching, rules
@@ -214,15 +214,14 @@ def _check(request: Request, policy: Policy, person: str, answer: Answer, text: 
     Raises:
         NotCountingError: this answer would not count.
     """
-    rule = matching.current(policy, request.facts, request.opened["rule"])
+    rule = matching.current(policy, request.facts)
     why = rules.may_answer(person, answer, text, rule, policy, request.facts) if rule else None
     if why:
         raise NotCountingError(f"your answer would not count: {shown(why, 500)}; nothing was answered")
 
 
 def _unseen(policy: Policy) -> str:
-    group = policy["approvers_group"] or "approvers_group"
-    return f"what comes of it cannot be seen from here: you are not in {group}"
+    return f"what comes of it cannot be seen from here: {unseen(policy)}"
 
 
 def _drop(directory: str, name: str, text: str) -> str:

@@ -11,7 +11,7 @@ from audit.show import as_line
 from gate.clock import utc_text
 from gate.flow.announcement import SHORT_DIGEST, WARNING_MAX_CHARACTERS, job_words
 from gate.flow.status import state_words
-from gate.model import dangers, rules
+from gate.model import dangers, matching, rules
 from gate.model.content_lines import lines_of
 from gate.model.missing import missing_words
 from gate.model.words import DONE, could_deceive, duration, listed, shown
@@ -69,7 +69,7 @@ def whole(how: Situation, policy: Policy, records: list[Record]) -> Iterator[str
 
 def warnings(request: Request, policy: Policy, content: Content | None) -> list[str]:
     """What an approver must not overlook, a phrase each, not escaped."""
-    backend = rules.backend_of(policy, rules.named(policy, request.opened["rule"]))
+    backend = rules.backend_of(policy, matching.current(policy, request.facts))
     found = [*dangers.of(request.facts, content), *dangers.host(request.opened.get("needs", []), backend)]
     if request.opened["deadline_shortened"]:
         found.append(f"there is less time than the rule gives: {request.opened['deadline_set_by']}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from config.load import load_policy_as_reader
+from gate.commands.assumed_job import described
 from gate.commands.fault import CommandError
 from gate.commands.group import Group
 from gate.commands.options import json_option
@@ -33,22 +34,62 @@ def rules() -> None:
 
 @rules.command()
 @click.option(
-    "--job", "job_file", metavar="FILE", required=True, help="A job response (JSON), as gitlab-runner writes it."
+    "--job", "job_file", metavar="FILE", help="A job response (JSON), as gitlab-runner writes it; or describe the job:"
 )
+@click.option("--project", metavar="PATH", help="The project's path, such as shop/web.")
+@click.option("--ref", metavar="REF", help="The branch or tag.")
+@click.option("--protected/--unprotected", default=None, help="Whether the ref is protected.")
+@click.option("--environment", metavar="NAME", help="The environment that the job claims.")
+@click.option("--job-name", "name", metavar="NAME", help="The job's name.")
+@click.option("--stage", metavar="NAME", help="The job's stage.")
+@click.option("--instance", metavar="HOST", help="The GitLab that the job comes from.")
+@click.option("--user", metavar="NAME|ID", help="The GitLab user who triggered the job.")
+@click.option("--variable", metavar="NAME", multiple=True, help="A variable that the job sets.")
 @json_option()
 @click.pass_obj
-def test(config: str, job_file: str, as_json: bool) -> None:
-    """Say which rule a job would get and why, and who could approve it; exits 1 where it would be refused."""
+def test(
+    config: str,
+    /,
+    job_file: str | None,
+    name: str | None,
+    variable: tuple[str, ...],
+    as_json: bool,
+    **given: str | bool | None,
+) -> None:
+    """Say which rule a job would get and why, and who could approve it.
+
+    The job is one of a file, or is described: what is not said of it is assumed, and printed. Exits 1 if the job would
+    be refused.
+    """
     policy, _digest = load_policy_as_reader(config)
-    facts = _facts(job_file)
+    given = {**given, "job": name}
+    assumed: list[str] = []
+    if job_file is None:
+        facts, assumed = _described(given, variable)
+    elif variable or any(value is not None for value in given.values()):
+        raise click.UsageError("--job has all that is known of a job: leave the other options out")
+    else:
+        facts = _facts(job_file)
     rule, why = choose(policy, facts)
     refused = why or barred(rule_book.backend_of(policy, rule), rule, facts)
     if as_json:
-        click.echo(json.dumps(_summary(policy, facts, rule, refused), indent=2))
+        click.echo(json.dumps(_summary(policy, facts, rule, refused) | {"assumed": assumed}, indent=2))
     else:
+        if assumed:
+            click.echo(f"assumed: {', '.join(assumed)}")
         _tell(policy, facts, None if refused else rule)
     if refused:
         raise CommandError(f"the job would be refused: {shown(refused, SHOWN_MAX_CHARACTERS)}")
+
+
+def _described(given: dict[str, str | bool | None], variables: tuple[str, ...]) -> tuple[Facts, list[str]]:
+    if not given["project"]:
+        raise click.UsageError("name a job: --project and what else is known of it, or --job with a job response")
+    job = described(given, variables)
+    try:
+        return job_facts(job.response), job.assumed
+    except FactsError as error:
+        raise CommandError(f"no such job can be: {error}") from error
 
 
 def _facts(job_file: str) -> Facts:

@@ -25,7 +25,7 @@ from gate.commands.job import job_of
 from gate.commands.job_command import JobCommand
 from gate.commands.options import json_option
 from gate.commands.target import me, waiting_request
-from gate.model import rules
+from gate.model import matching, rules
 from gate.model.words import shown
 from gate.store import layout
 from gate.votes import signed
@@ -129,9 +129,9 @@ def _check(made: signed.Statement, request: Request, policy: Policy) -> None:
     Raises:
         NotCountingError: this answer would not count, no matter who signed it.
     """
-    rule = rules.named(policy, request.opened["rule"])
+    rule = matching.current(policy, request.facts)
     if rule is None:
-        raise CommandError(f"gate.yaml has no rule {shown(request.opened['rule'])} any more")
+        raise CommandError("gate.yaml has no rule for this job any more")
     why = signed.why_not(made, request.key, request.opened["digest"], policy, time.time()) or rules.may_answer(
         made.person, made.decision, made.comment, rule, policy, request.facts
     )

@@ -6,6 +6,7 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
+from config.accounts import SystemHost, is_older_login
 from gate.commands.fault import CommandError, NoSuchJobError, NotAPersonError, NotWaitingError
 from gate.flow.status import state_words, waits
 from gate.model.words import listed, shown
@@ -35,13 +36,7 @@ def reading(policy: Policy, read: Callable[[], T]) -> T:
     except FileNotFoundError as error:
         raise NoSuchJobError(f"{error.filename} is not there: no job has come to this gate yet") from error
     except PermissionError as error:
-        group = policy["approvers_group"]
-        hint = (
-            f"members of {group} and the gate's own user can"
-            if group
-            else "only the gate's own user can: no approvers_group"
-        )
-        raise CommandError(f"requests cannot be read from here: {hint}") from error
+        raise CommandError(f"requests cannot be read from here: {unseen(policy)}") from error
 
 
 def me(policy: Policy) -> str:
@@ -83,6 +78,16 @@ def _nobody(uid: int) -> str:
     if uid == 0:
         return "root is nobody in gate.yaml, and an answer is a person's own: run it as yourself"
     return f"{name} is nobody in gate.yaml: ask the operator to add a person with `unix: {name}`"
+
+
+def unseen(policy: Policy) -> str:
+    """Why the caller may not read requests, in words."""
+    group = policy["approvers_group"]
+    if group is None:
+        return "only the gate's own user can: no approvers_group"
+    if is_older_login(policy["approvers_gid"], SystemHost()):
+        return f"you were added to {group} after you logged in: log out and in"
+    return f"members of {group} and the gate's own user can"
 
 
 def requests(state_dir: str, job: Job) -> list[Request]:

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 
 from gate.clock import boottime_ms, utc_iso
-from gate.model import rules
+from gate.model import matching, rules
 from gate.model.words import shown
 from gate.store.files import write_once
 from gate.store.request import fit, is_open, record_of, url_of
@@ -73,7 +73,7 @@ def reminders(rule: Rule, opened_ms: int, deadline_ms: int, now_ms: int) -> tupl
 
 
 def _rule(request: Request, policy: Policy) -> Rule | None:
-    return rules.named(policy, request.opened["rule"])
+    return matching.current(policy, request.facts) if request.opened["rule"] else None  # refused at once: it has none
 
 
 def _tell(request: Request, policy: Policy, name: str, event: str, about: About) -> None:
@@ -127,7 +127,7 @@ def message(request: Request, policy: Policy, event: str, about: About) -> bytes
         "url": url_of(policy, request.key),
         "rehearsal": bool(request.facts.get("rehearsal")),
         "job": record_of(request.facts),
-        "rule": request.opened["rule"],
+        "rule": rule["name"] if rule else request.opened["rule"],
         "asks": rules.wanted_words(rule) if rule else "",
         "digest": request.opened["digest"],
     }

@@ -85,7 +85,7 @@ def situation(request: Request, policy: Policy, records: list[Record] | None, pe
         decision = request.file("decision.json")
         counting = [each for each, _comment in decision["votes"]] if decision else []
         return Situation(request, False, None, latest, counting, progress="", missing=None, you=None)
-    rule = matching.current(policy, request.facts, request.opened["rule"])
+    rule = matching.current(policy, request.facts)
     if rule is None:
         words = "no rule is for it any more: it will be refused"
         return Situation(request, True, None, latest, counting=[], progress=words, missing=None, you=None)

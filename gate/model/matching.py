@@ -63,10 +63,12 @@ def choose(policy: Policy, facts: Facts) -> Choice:
     return Choice(None, f"its variables claim the environments {names}, for which there are different rules")
 
 
-def current(policy: Policy, facts: Facts, name: str) -> Rule | None:
-    """The rule of that name, if it is there and is the one for a job with these facts; else None."""
-    rule, _why = choose(policy, facts)
-    return rule if rule and rule["name"] == name else None
+def current(policy: Policy, facts: Facts) -> Rule | None:
+    """The rule that a job with these facts goes by now: the first that matches, whatever it is called.
+
+    None: none does.
+    """
+    return choose(policy, facts).rule
 
 
 def criteria(rule: Rule, facts: Facts) -> dict[str, bool | None]:

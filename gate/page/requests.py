@@ -167,7 +167,7 @@ class Book:
     def one(self, request: Request, visitor: Visitor) -> Waiting:
         """One request that waits, as this visitor may see it."""
         policy, now_ms = self._policy(), boottime_ms()
-        rule = matching.current(policy, request.facts, request.opened["rule"])
+        rule = matching.current(policy, request.facts)
         votes = standing(self._index.votes(request.key), policy)
         waiting = Waiting(
             request=request,

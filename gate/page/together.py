@@ -116,7 +116,7 @@ def _wrong_number(picks: list[Pick]) -> Refusal | None:
 
 
 def _backend(state: Page, asked: Request) -> Backend:
-    return rules.backend_of(state.policy, matching.current(state.policy, asked.facts, asked.opened["rule"]))
+    return rules.backend_of(state.policy, matching.current(state.policy, asked.facts))
 
 
 def _unfolded(

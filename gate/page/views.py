@@ -168,7 +168,7 @@ def _about(state: Page, request: web.Request, asked: Request) -> dict[str, Any]:
         "until_ms": asked.opened["opened_wall_s"] * 1000
         + (deadline_ms(asked, how.rule) - asked.opened["opened_boottime_ms"]),
         "how": how,
-        "rule_name": asked.opened["rule"],
+        "rule_name": how.rule["name"] if is_waiting and how.rule else asked.opened["rule"],
         "rule_words": requests.rule_words(how.rule) if how.rule else [],
         "voters": requests.voters(how, state.policy),
         "is_waiting": is_waiting,

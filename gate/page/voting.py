@@ -106,7 +106,7 @@ def _too_often(page: Page, person: str, asked: Request) -> Refusal | None:
 
 
 def _would_not_count(page: Page, person: str, asked: Request, answer: Answer) -> Refusal | None:
-    rule = matching.current(page.policy, asked.facts, asked.opened["rule"])
+    rule = matching.current(page.policy, asked.facts)
     if rule is None:
         return Refusal(409, "gate.yaml has no rule for this job any more: it will be refused.")
     why = drop_file.comment_fault(answer.comment) or rules.may_answer(

@@ -135,6 +135,11 @@ def names_of(job_id: int, key: str) -> list[str]:
     return [f"{stem}.{answer}" for answer in ANSWERS for stem in (str(job_id), key)]
 
 
+def misnamed(job_id: int) -> list[str]:
+    """The names that people give an answer by mistake: few, so that each is looked up, and no directory is listed."""
+    return [f"{job_id}.{wrong}" for wrong in ("approved", "rejected", "approve.txt", "reject.txt")]
+
+
 def answer_of(name: str) -> tuple[str, str] | None:
     """(job number or key, answer) of a drop's name, or None where it is not one."""
     stem, _, answer = name.rpartition(".")

@@ -12,6 +12,7 @@ from audit.descriptor import Held
 from gate.clock import boottime_ms
 from gate.model.rules import may_answer
 from gate.model.words import duration
+from gate.store.beneath import stat_beneath
 from gate.store.request import is_open, load, meant_by
 from gate.votes import drop_file, from_signed
 
@@ -40,7 +41,19 @@ def look_into(ballot: Ballot, root: int, person: str, uid: int) -> None:
         found = ballot.readings(person, f"drop/{person}", names, by, lambda name: drop_file.read(directory, name, uid))
         for name, reading in found:
             _judge(ballot, directory, name, person, reading)
+        _turn_misnamed_away(ballot, directory, person)
         from_signed.look_into_own(ballot, directory, person, uid)
+
+
+def _turn_misnamed_away(ballot: Ballot, directory: int, person: str) -> None:
+    job = ballot.request.facts["job_id"]
+    for name in drop_file.misnamed(job):
+        try:
+            file = stat_beneath(directory, name)
+        except OSError:  # it is not there, or is a mount: no answer of that name counts anyway
+            continue
+        why = f"an answer has the name {job}.approve or {job}.reject"
+        ballot.turn_away(f"a drop of {person}", directory, name, file, {"person": person, "via": "drop"}, why)
 
 
 def _judge(ballot: Ballot, directory: int, name: str, person: str, reading: Reading) -> None:

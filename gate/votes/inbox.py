@@ -12,7 +12,7 @@ from gate.model.rules import concerned
 from gate.store import layout
 from gate.votes import from_drops, from_page, from_signed
 from gate.votes.ballot import Ballot, votes_on
-from gate.votes.drop_file import names_of
+from gate.votes.drop_file import misnamed, names_of
 from gate.votes.signed import names_of as signed_names_of
 
 TYPE_CHECKING = False
@@ -96,7 +96,8 @@ def droppers(policy: Policy, rule: Rule, facts: Facts) -> dict[str, int]:
 
 def places(request: Request, policy: Policy, rule: Rule) -> dict[str, list[str]]:
     """Where a drop that answers the request can lie, relative to `drop/`, for each source."""
-    names = names_of(request.facts["job_id"], request.key)
+    job_id = request.facts["job_id"]
+    names = [*names_of(job_id, request.key), *misnamed(job_id)]
     found = {person: [f"{person}/{name}" for name in names] for person in droppers(policy, rule, request.facts)}
     signers = from_signed.signers(rule, policy, request.facts)
     if signers:  # what each may bring of others are the names of `carried`

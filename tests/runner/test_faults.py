@@ -69,10 +69,21 @@ def test_a_person_taken_off_the_list_while_the_job_waits_does_not_count(gated: S
     assert case.site.events(job) == ["requested", "decided", "ended"]
 
 
-def test_a_rule_that_has_gone_refuses_the_job(gated: Start) -> None:
+def test_a_rule_that_is_renamed_is_the_rule_of_what_waits_already(gated: Start) -> None:
     case = gated()
     job = case.waiting()
     case.site.config["rules"][0]["name"] = "renamed"
+    case.site.write()
+    case.harness.wait_trace(job, "gate.yaml has changed; what counts now: rule 'renamed': 1 of")
+    case.drop(job, "approve")
+    assert case.outcome(job)[0] == "success"
+    assert case.decisions(job) == ["approved"]
+
+
+def test_a_rule_that_has_gone_refuses_the_job(gated: Start) -> None:
+    case = gated()
+    job = case.waiting()
+    case.site.config["rules"][0]["match"] = {"ref": "another"}
     case.site.write()
     assert case.outcome(job) == ("failed", "script_failure", 83)
     assert case.decisions(job) == ["refused"]

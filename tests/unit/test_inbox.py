@@ -65,6 +65,16 @@ def turned_away(policy: Any) -> list[str]:
     return [name for name in os.listdir(layout.turned_away(policy["state_dir"])) if not name.endswith(".note")]
 
 
+@pytest.mark.parametrize("name", ["1001.approved", "1001.rejected", "1001.approve.txt", "1001.reject.txt"])
+def test_a_misnamed_drop_is_turned_away_like_any_other_that_does_not_count(policy: Any, name: str) -> None:
+    request = open_request(policy)
+    drop_file(policy, "alice", name, "go ahead\n")
+    votes, lines, _again = look(policy, request)
+    (record,) = records(policy, "drop-turned-away")
+    assert (votes, left(policy), len(turned_away(policy)), record["drop"]["name"]) == ([], [], 1, name)
+    assert "an answer has the name 1001.approve or 1001.reject" in lines[0]
+
+
 def test_a_drop_becomes_one_vote_and_one_record(policy: Any) -> None:
     request = open_request(policy)
     drop_file(policy, "alice", "1001.approve", "go ahead\n")

@@ -308,7 +308,7 @@ def test_nobody_is_reminded_without_need(policy: Any, case: str) -> None:
     if case == "past the deadline":
         deadline_ms = boottime_ms()
     if case == "no rule any more":
-        policy["rules"] = [rule_of(name="renamed")]
+        policy["rules"] = [rule_of(match={"ref": ["another"]})]
     if case == "never":
         policy["rules"] = [rule_of(remind_every_s=0)]
     on_event.remind(request, policy, deadline_ms, "0 of 1")

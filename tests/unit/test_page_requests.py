@@ -312,7 +312,8 @@ def test_everybody_on_the_rule_is_listed_with_why_not(desk: Desk) -> None:
 
 
 def test_a_request_whose_rule_has_gone_says_so_and_can_be_decided_by_nobody(desk: Desk) -> None:
-    request = desk.open(rule="another")
+    request = desk.open()
+    desk.policy["rules"][0]["match"] = {"ref": ["another"]}
     waiting = desk.book.one(request, ALICE)
     assert (waiting.rule, waiting.can, voters(waiting, desk.policy)) == (None, [], [])
     assert waiting.progress == "no rule is for it any more: it will be refused"
