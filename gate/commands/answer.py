@@ -141,7 +141,7 @@ def _say(answers: list[OneAnswer], answer: Answer, *, ask: bool, as_json: bool) 
     asks = ask and bool(answers) and sys.stdin.isatty()
     if asks or not as_json:
         for one in answers:
-            click.echo(one.words(), err=True)
+            click.echo(one.words, err=True)
     these = "it" if len(answers) == 1 else f"these {len(answers)}"
     if asks and not click.confirm(f"{answer} {these}?", err=True):
         click.echo("nothing was answered", err=True)

@@ -53,6 +53,7 @@ class OneAnswer:
         self.request: Request | None = None
         self.error: CommandError | None = None
         self.drop_name = ""
+        self.words = ""  # what is answered, in one line
         self.outcome = ""
         self.message = ""
         self._since = (0, 0)
@@ -69,15 +70,12 @@ class OneAnswer:
         else:
             _check_unseen(self._job)
         self.drop_name = f"{self.request.key if self.request else self._job.name}.{self._answer}"
+        self.words = self._words()
 
-    def words(self) -> str:
-        """What is answered, in one line."""
+    def _words(self) -> str:
         if self.request:
             return answer_line(self.request, self._policy, self._answer)
-        return (
-            f"{self._answer} job {self.drop_name.rpartition('.')[0]}, which is not here yet, or cannot be "
-            "seen from here"
-        )
+        return f"{self._answer} job {self._job.name}, which is not here yet, or cannot be seen from here"
 
     def leave(self, *, early: bool) -> None:
         """Write the drop.

@@ -70,7 +70,7 @@ def test_a_cancelled_job_never_runs_and_waits_no_more(gated: Start) -> None:
     assert (case.ran(job), case.decisions(job)) == (False, ["canceled"])
     assert str(job) not in case.site.gate(case.approver, "list").stdout
     late = case.site.gate(case.approver, "approve", str(job))
-    assert late.returncode == 1
+    assert late.returncode == 4
     assert "is not waiting: canceled" in late.stderr
 
 

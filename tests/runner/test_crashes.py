@@ -76,7 +76,7 @@ def test_a_runner_that_goes_away_leaves_nothing_waiting(gated: Start, how: signa
     until((waiter / "ended.json").exists, "abandoned")
     assert case.decisions(job) == ["abandoned"]
     late = case.site.gate(case.approver, "approve", str(job))
-    assert (late.returncode, "is not waiting: abandoned" in late.stderr) == (1, True)
+    assert (late.returncode, "is not waiting: abandoned" in late.stderr) == (4, True)
     dropped = case.drop(job, "approve")
     case.harness.restart_runner()
     following = case.waiting()
