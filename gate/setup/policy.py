@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from config.document import Yaml
     from gate.setup.answers import Answers
 
+# GitLab ends a job after 1 h by default, and 10 min of that are kept for it to run (gate.model.rules.reserve): with more
+# than the rest, each job would be warned that it has less.
+DECIDE_WITHIN = "45m"
+
 _RULE_NOTES = {
     "production": (
         "Jobs of protected branches and tags, which is what deploys. `count: 2` asks two people. Jobs that "
@@ -40,9 +44,9 @@ def _value(answers: Answers) -> Yaml:
         "people": {each.person: _person(each.unix, each.gitlab_id) for each in answers.approvers},
         "groups": {group: [each.person for each in answers.approvers]},
         "rules": [
-            {"name": "production", "match": {"protected": True}, **approvals}
-            | {"decide_within": "4h", "self_approval": False, **reasons, **no_code},
-            {"name": "everything-else", "match": {}, **approvals, "decide_within": "1h", **no_code},
+            {"name": "production", "match": {"protected": True}, **approvals, "decide_within": DECIDE_WITHIN}
+            | {"self_approval": False, **reasons, **no_code},
+            {"name": "everything-else", "match": {}, **approvals, "decide_within": DECIDE_WITHIN, **no_code},
         ],
         "backend": _backend(answers),
         **({"page": _page(answers)} if answers.page else {}),

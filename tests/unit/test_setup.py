@@ -18,16 +18,19 @@ from hypothesis import strategies as st
 
 from config.accounts import SystemHost, User
 from config.load import policy_from
+from config.policy import seconds
 from config.schema import schema
 from config.template import written
 from gate import DEFAULT_CONFIG
 from gate.model.looser import looser
+from gate.model.rules import deadline
 from gate.setup import plan, preflight
 from gate.setup import runner_block as block
 from gate.setup.answers import APPROVERS_GROUP, PAGE_USER, AnswerError, Answers, Approver, approvers_of
 from gate.setup.host import PlannedHost
-from gate.setup.policy import text_of
+from gate.setup.policy import DECIDE_WITHIN, text_of
 from gate.setup.resources import SYSUSERS, TMPFILES, Directory, Group, Member
+from tests.support.gate_state import rule_of
 from tests.support.site import CHECKOUT
 from tests.support.tools import need
 
@@ -211,3 +214,9 @@ def test_state_is_kept_off_network_file_systems(
     answers = Answers(f"{tmp_path}/gate.yaml", "a", (Approver("me"),), None, f"{tmp_path}/state", page=False, runner=me)
     assert said in "\n".join(preflight.places(answers))
     assert bool(said) == any("--state-dir" in each for each in preflight.places(answers))
+
+
+def test_a_first_job_by_gitlab_s_defaults_has_all_the_time_that_its_rule_gives() -> None:
+    hour_s, prepare_s = 3600, 86_400  # GitLab's default job timeout, and that of runner-config.example.toml
+    rule = rule_of(decide_within_s=seconds(DECIDE_WITHIN), reserve_s=None)
+    assert not deadline(rule, 0, prepare_s, hour_s).shortened
