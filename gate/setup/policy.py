@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from config.document import Yaml
     from gate.setup.answers import Answers
 
-# GitLab ends a job after 1 h by default, and 10 min of that are kept for it to run (gate.model.rules.reserve): with more
-# than the rest, each job would be warned that it has less.
+# GitLab ends a job after 1 h by default, and 10 min of that are kept for it to run (gate.model.rules.reserve): with
+# more than the rest, each job would be warned that it has less.
 DECIDE_WITHIN = "45m"
 
 _RULE_NOTES = {
