@@ -90,7 +90,7 @@ def test_variables_are_marked_and_long_ones_unfold(shown: Start, browser: Browse
     expect(folded).to_be_hidden()
     variables.get_by_text("characters").click()
     expect(folded).to_be_visible()
-    expect(seen.locator("#beside")).to_contain_text('Unknown field sandbox: {"level": 2}')
+    expect(seen.locator("#unknown")).to_contain_text('Unknown field sandbox: {"level": 2}')
     start.stage.close()
 
 
