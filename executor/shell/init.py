@@ -30,6 +30,7 @@ _ENVIRONMENT = (50, 51)  # proc_pid_stat(5): env_start and env_end, of the field
 _KEYCTL_JOIN_SESSION_KEYRING = 1  # keyctl(2); glibc has no function for it, so it goes by its number
 _KEYCTL_NUMBERS = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "loongarch64": 219, "ppc64le": 271, "s390x": 280}
 _COMM_LENGTH = 15  # proc_pid_comm(5)
+_OOM_NEVER = "-1000"  # proc_pid_oom_score_adj(5)
 
 
 class InitError(Exception):
@@ -75,6 +76,7 @@ def _run(words: list[str], environment: dict[str, str], report: int) -> int:
     _enter(work_dir)
     wake = _catch_signals()
     child = _start(command, environment)
+    _spare_from_oom()
     os.close(int(script))
     try:
         return _wait(child, command, int(control), wake)
@@ -187,6 +189,16 @@ def _start(command: list[str], environment: dict[str, str]) -> int:
         return os.posix_spawn(command[0], command, environment, setsid=True, setsigmask=(), setsigdef=default)
     except OSError as fault:
         raise InitError(f"cannot start {command[0]}: {fault.strerror}") from fault
+
+
+def _spare_from_oom() -> None:
+    # Where a job's cgroup is out of memory, the kernel ends the largest process in it: never this one, whose end would
+    # take the rest along, and look like a fault of the host. Not before the script has started, which would inherit it.
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(_OOM_NEVER)
+    except OSError:  # without CAP_SYS_RESOURCE: then it takes its chance, being small
+        return
 
 
 def _wait(script: int, command: list[str], control: int, wake: int) -> int:
