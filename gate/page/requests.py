@@ -354,7 +354,7 @@ def rule_words(rule: Rule) -> list[str]:
     said.append("One rejection ends it." if noes == 1 else f"{noes} rejections end it.")
     if not rule["self_approval"]:
         said.append("The person who triggered the job cannot approve it.")
-    wanted = [answer for answer, need in rule["comment"].items() if need == "required"]
+    wanted = [NOUNS[answer] for answer, need in rule["comment"].items() if need == "required"]
     if wanted:
         said.append(f"A comment must come with each {' and each '.join(wanted)}.")
     said += [f"In gate.yaml, its {why}." for why in rule.get("never", {}).values()]

@@ -190,11 +190,11 @@ RULES: dict[str, tuple[Any, list[str]]] = {
     ),
     "a comment with one": (
         {"self_approval": True, "comment": {"approve": "optional", "reject": "required"}},
-        ["Asks for 1 of release-managers (alice, bob).", "One rejection ends it.", "A comment must come with each reject."],
+        ["Asks for 1 of release-managers (alice, bob).", "One rejection ends it.", "A comment must come with each rejection."],
     ),
     "a comment with both": (
         {"self_approval": True, "comment": {"approve": "required", "reject": "required"}},
-        ["Asks for 1 of release-managers (alice, bob).", "One rejection ends it.", "A comment must come with each approve and each reject."],
+        ["Asks for 1 of release-managers (alice, bob).", "One rejection ends it.", "A comment must come with each approval and each rejection."],
     ),
     "a pattern of no use": (
         {"self_approval": True, "never": {"ref": "ref 'refs/heads/main' can match nothing in GitLab: …: write \"main\""}},
