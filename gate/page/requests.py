@@ -13,6 +13,7 @@ from gate.flow.status import deadline_ms, progress, waits
 from gate.model import dangers, matching, rules
 from gate.model.code_variables import what_it_does
 from gate.model.variables import OVERRIDES, SOMETIMES
+from gate.model.words import NOUNS
 from gate.page.standing import places, why_cannot
 from gate.page.text import odd_characters
 from gate.store.files import StateError

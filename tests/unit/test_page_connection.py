@@ -15,6 +15,7 @@ from aiohttp import web
 from gate.page import connection
 from gate.page.connection import TOTAL_MAX, Connection, Door
 from gate.page.crowd import Crowd
+from tests.support.event_loop import run
 from tests.support.gate_state import IS_ROOT
 from tests.support.peers import OTHER_UID, ended, start_client
 
@@ -40,7 +41,7 @@ class Served:
 
     def run(self, until: str) -> list[str]:
         """Serve until that path was asked for."""
-        asyncio.run(self._serve(until))
+        run(self._serve(until))
         return self.paths
 
     async def _serve(self, until: str) -> None:

@@ -10,6 +10,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
 
 from gate.page.guard import form_of
+from tests.support.event_loop import run
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -25,7 +26,7 @@ def sent(body: bytes, content_type: str = FORM) -> dict[str, str]:
         request = make_mocked_request("POST", "/", headers={"Content-Type": content_type}, payload=stream, loop=loop)
         return dict(await form_of(request))
 
-    return asyncio.run(read())
+    return run(read())
 
 
 FORMS = {

@@ -11,6 +11,7 @@ import pytest
 from config.load import ConfigError, load_policy_as_reader
 from gate.page import rulebook
 from gate.page.rulebook import Rulebook
+from tests.support.event_loop import run
 from tests.support.site import Site
 
 if TYPE_CHECKING:
@@ -49,14 +50,14 @@ def test_a_page_does_not_begin_with_a_fault(site: Site, text: str) -> None:
 def test_what_has_not_changed_is_not_read_again(site: Site) -> None:
     book = book_of(site)
     before = book.policy
-    asyncio.run(book.refresh())
+    run(book.refresh())
     assert book.policy is before
 
 
 def test_what_has_changed_is(site: Site) -> None:
     book = book_of(site)
     named(site, "second.example")
-    asyncio.run(book.refresh())
+    run(book.refresh())
     assert (book.policy["site"], book.fault) == ("second.example", "")
 
 
@@ -66,7 +67,7 @@ def test_a_change_that_keeps_size_and_time_is_seen_too(site: Site) -> None:
     site.yaml.write_text(site.yaml.read_text().replace("first.example", "other.example"))
     os.utime(site.yaml, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert (site.yaml.stat().st_ino, site.yaml.stat().st_size) == (before.st_ino, before.st_size)
-    asyncio.run(book.refresh())
+    run(book.refresh())
     assert book.policy["site"] == "other.example"
 
 
@@ -98,7 +99,7 @@ def test_a_fault_is_told_and_what_was_before_stays(site: Site, case: str) -> Non
     make, told = FAULTS[case]
     make(site)
     for _ in range(2):
-        asyncio.run(book.refresh())
+        run(book.refresh())
         assert told in book.fault
         assert book.policy is before
 
@@ -107,9 +108,9 @@ def test_a_fault_is_told_and_what_was_before_stays(site: Site, case: str) -> Non
 def test_a_fault_that_was_mended_is_over(site: Site, case: str) -> None:
     book, content = book_of(site), site.yaml.read_text()
     FAULTS[case][0](site)
-    asyncio.run(book.refresh())
+    run(book.refresh())
     site.write(content.replace("test.example", "mended.example"))
-    asyncio.run(book.refresh())
+    run(book.refresh())
     assert (book.policy["site"], book.fault) == ("mended.example", "")
 
 
@@ -117,7 +118,7 @@ def test_a_second_fault_takes_the_place_of_the_first(site: Site) -> None:
     book = book_of(site)
     for text in ("one: 1\n", "two: 2\n"):
         site.write(text)
-        asyncio.run(book.refresh())
+        run(book.refresh())
     assert "two" in book.fault
     assert "one" not in book.fault
 
@@ -138,7 +139,7 @@ def test_a_crowd_of_visitors_has_it_read_once(site: Site, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(rulebook, "load_policy_as_reader", counted)
     named(site, "second.example")
-    assert asyncio.run(crowd()) == ["second.example"] * 50
+    assert run(crowd()) == ["second.example"] * 50
     assert len(reads) == 1
 
 
@@ -153,7 +154,7 @@ def test_a_change_while_it_is_read_is_seen_the_next_time(site: Site, monkeypatch
 
     monkeypatch.setattr(rulebook, "load_policy_as_reader", read)
     named(site, "second.example")
-    asyncio.run(book.refresh())
+    run(book.refresh())
     assert book.policy["site"] == "second.example"
-    asyncio.run(book.refresh())
+    run(book.refresh())
     assert book.policy["site"] == "third.example"
