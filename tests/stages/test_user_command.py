@@ -149,8 +149,8 @@ def test_whoever_has_gone_from_gate_yaml_is_marked_and_can_be_removed(desk: Desk
 
 REFUSED: dict[str, tuple[list[str], str | bytes, str]] = {
     "somebody unknown": (["add", "mallory"], PASSWORD, "mallory is not in gate.yaml, which names "),
-    "a path": (["add", "../../x"], PASSWORD, "../../x is nobody in gate.yaml"),
-    "a name that would write over the terminal": (["add", "x\x1b[2J"], PASSWORD, "x\\x1b[2J is nobody in gate.yaml"),
+    "a path": (["add", "../../x"], PASSWORD, "../../x is not in gate.yaml"),
+    "a name that would write over the terminal": (["add", "x\x1b[2J"], PASSWORD, "x\\x1b[2J is not in gate.yaml"),
     "somebody who has one": (
         ["add", APPROVER],
         OTHER,

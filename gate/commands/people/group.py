@@ -14,6 +14,7 @@ from config.accounts import SystemHost
 from config.load import load_policy_as_reader
 from config.parser import parse
 from gate.commands.fault import CommandError
+from gate.commands.group import Group
 from gate.commands.people.edit import adding, edited, lists_of, removing
 from gate.commands.people.replace import Replaced, replace
 from gate.model.rules import people_of
@@ -31,7 +32,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Print the change and make none.")
 
 
-@click.group()
+@click.group(cls=Group)
 def people() -> None:
     """Who may answer: the people of gate.yaml."""
 
