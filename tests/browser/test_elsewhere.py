@@ -146,7 +146,7 @@ def test_a_member_of_the_group_who_is_nobody_in_gate_yaml_looks_on(shown: Start,
         log_in_by_link(seen, start.page, "carol", f"/requests/{request.key}")
         expect(seen.locator(".who")).to_have_text(f"{USERS['carol']}, looking on")
         expect(seen.locator(".look-only")).to_contain_text("gate.yaml has no person for games")
-        assert [button.inner_text() for button in seen.get_by_role("button").all()] == ["Log out"]
+        assert [button.inner_text() for button in seen.get_by_role("button").all()] == ["?", "Log out"]
         ssh.terminate()
 
 
