@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 bytecode: .venv/ready
 	$(BIN)/python -m compileall -q gitlab_runner_gate.py executor gate config audit
 
-# What is thousandfold is thinned by default; with GATE_TEST_EFFORT=10, as in .ci/run, it is whole
+# What is thousandfold is thinned by default; with GATE_TEST_EFFORT=10 it is whole
 # (tests/support/effort.py).
 test: bytecode
 	$(BIN)/python -m pytest $(TESTS)

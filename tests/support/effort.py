@@ -1,7 +1,7 @@
 """How much the thousandfold tests do, by one setting: GATE_TEST_EFFORT.
 
 1 is the default, for `make test`. 10 is all of what a test enumerates and each number of examples as its file has it:
-`.ci/run` uses that, and `make soak` more. What is left out between them is more of the same: no test is skipped.
+`make soak` uses more. What is left out between them is more of the same: no test is skipped.
 """
 
 from __future__ import annotations
