@@ -62,6 +62,7 @@ def test_job_that_takes_more_memory_than_the_limit_is_killed(passable: Path) -> 
 
 
 def test_where_memory_runs_out_init_is_spared_and_a_job_is_not(passable: Path) -> None:
+    skip_without_root("a namespace")
     own = Path("/proc/self/oom_score_adj").read_text(encoding="ascii").strip()
     score = "-1000" if _may_lower_its_score() else own
     spared = f"until grep -qx -- {score} /proc/1/oom_score_adj; do sleep 0.05; done"
